@@ -1,0 +1,1 @@
+"""The embedded default: a proxy with two small stores, nothing to install."""

@@ -1,0 +1,1 @@
+"""Who the user is and where their mail lives."""

@@ -1,0 +1,1 @@
+"""The directory behind LDAP (RFC 4511)."""

@@ -1,0 +1,139 @@
+"""Every seam between the parts, as a ``typing.Protocol``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from mmp.model import Account, Client, Credentials, Offer, Refusal, Replay, Security
+    from mmp.wire.events import BackendEvent, ClientEvent, LoggedIn
+
+
+class ServerCore(Protocol):
+    """The side of a protocol that we play toward the client, up to the login."""
+
+    @property
+    def buffered(self) -> int:
+        """How many received bytes are not yet consumed."""
+
+    def greet(self) -> None:
+        """Queue the greeting."""
+
+    def turn_away(self, refusal: Refusal) -> None:
+        """Queue a refusal in place of the greeting."""
+
+    def receive_data(self, octets: bytes) -> None:
+        """Buffer what the client sent. Never raises, whatever the bytes."""
+
+    def next_event(self) -> ClientEvent | None:
+        """Return the next event, or None when more bytes are needed.
+
+        Raise RemoteProtocolError when the client must be let go; the last words are in ``data_to_send()``.
+        """
+
+    def data_to_send(self) -> bytes:
+        """Return and forget what is to be written to the client."""
+
+    def tls_started(self, offer: Offer) -> None:
+        """TLS is in force: forget everything learned before it (RFC 3501, 6.2.1) and offer this instead."""
+
+    def accept(self, logged_in: LoggedIn) -> None:
+        """Answer the pending Login with success and the store's capabilities."""
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer the pending Login with a refusal; the client may go on."""
+
+    def goodbye(self, refusal: Refusal) -> None:
+        """Queue the protocol's goodbye, and the refusal of a pending Login before it; nothing is sent after it."""
+
+    def trailing(self) -> bytes:
+        """Return and forget what the client sent behind its login: it belongs to the store."""
+
+
+class ClientCore(Protocol):
+    """The side of a protocol that we play toward the store, up to the login."""
+
+    @property
+    def phase(self) -> str:
+        """What is awaited, in words for the log: 'greeting', 'capabilities', 'STARTTLS', 'login' …."""
+
+    def receive_data(self, octets: bytes) -> None:
+        """Buffer what the store sent. Never raises."""
+
+    def next_event(self) -> BackendEvent | None:
+        """Return the next event, or None when more bytes are needed; RemoteProtocolError when the store is no use."""
+
+    def data_to_send(self) -> bytes:
+        """Return and forget what is to be written to the store."""
+
+    def tls_started(self) -> None:
+        """TLS is in force toward the store: forget its capabilities and ask anew."""
+
+    def log_in(self, replay: Replay) -> None:
+        """Queue the login (after Ready); LocalProtocolError before it.
+
+        Refused(BACKEND_UNAVAILABLE) if the store offers no usable way, Refused(BAD_CREDENTIALS) if the secret cannot
+        be said in the protocol.
+        """
+
+
+class Channel(Protocol):
+    """Our end of one connection while a core speaks on it."""
+
+    def write(self, octets: bytes) -> None:
+        """Send or queue; never blocks, never raises, never reports a loss before it has returned."""
+
+    async def more(self) -> None:
+        """Wait until bytes were fed to the core since the last call; ConnectionError once the other end is gone."""
+
+    async def start_tls(self) -> Security:
+        """Do the handshake on this connection and return what was negotiated; ConnectionError if it fails."""
+
+    def close(self) -> None:
+        """Flush, then close in order (TLS close alert, FIN), then abort if that makes no progress."""
+
+
+class Lease(Protocol):
+    """A held slot; closing it gives the slot back, never waits, and may be done twice."""
+
+    def close(self) -> None:
+        """Give the slot back."""
+
+
+class Entry(Protocol):
+    """One user's directory entry: attribute values by lower-case name."""
+
+    def get(self, attribute: str) -> tuple[str, ...]:
+        """Return the values of an attribute, case-insensitively; empty if absent."""
+
+
+class Authenticator(Protocol):
+    """Finds the user, and judges the secret where we are the ones to do so."""
+
+    async def locate(self, client: Client, credentials: Credentials) -> Account:
+        """Return the account, or raise Refused."""
+
+
+class Limits(Protocol):
+    """Decides whether one more session may be held."""
+
+    async def admit(self, client: Client, account: Account) -> Lease:
+        """Return a lease for the session, or raise Refused."""
+
+
+class Backend(Protocol):
+    """A store connection on which the user is logged in."""
+
+    channel: Channel
+    logged_in: LoggedIn
+    name: str
+
+    def close(self) -> None:
+        """Close the connection."""
+
+
+class Dialer(Protocol):
+    """Reaches the store and logs in there as the user."""
+
+    async def connect(self, client: Client, account: Account, credentials: Credentials) -> Backend:
+        """Return the logged-in connection, or raise Refused."""

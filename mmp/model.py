@@ -1,0 +1,136 @@
+"""Frozen values that every layer shares: who connected, what they sent, where their mail lives, and why we said no."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+
+class Service(enum.Enum):
+    """A protocol that mail clients speak to us; the value is its name in configuration, log and metrics."""
+
+    IMAP = "imap"
+
+
+class TLSMode(enum.Enum):
+    """How a connection comes to be encrypted; toward clients and toward stores alike (RFC 8314)."""
+
+    NONE = "none"
+    STARTTLS = "starttls"
+    IMPLICIT = "implicit"
+
+
+class Refusal(enum.Enum):
+    """Every way to turn a session or a login away; each protocol has one table that words it."""
+
+    BANNED = "banned"
+    ACCESS_DENIED = "access-denied"
+    TOO_MANY_CONNECTIONS = "too-many-connections"
+    RATE_EXCEEDED = "rate-exceeded"
+    BAD_CREDENTIALS = "bad-credentials"
+    NOT_AUTHORIZED = "not-authorized"
+    ACCOUNT_DISABLED = "account-disabled"
+    ACCOUNT_ON_HOLD = "account-on-hold"
+    PASSWORD_EXPIRED = "password-expired"  # noqa: S105 - a reason, not a password
+    PASSWORD_MUST_CHANGE = "password-must-change"  # noqa: S105 - likewise
+    PRIVACY_REQUIRED = "privacy-required"
+    TOO_MANY_SESSIONS = "too-many-sessions"
+    TOO_MANY_ERRORS = "too-many-errors"
+    DIRECTORY_UNAVAILABLE = "directory-unavailable"
+    BACKEND_UNAVAILABLE = "backend-unavailable"
+    SHUTTING_DOWN = "shutting-down"
+    INTERNAL = "internal"
+
+
+@frozen
+class Endpoint:
+    """A host (name or address literal, without brackets) and a TCP port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Return ``host:port``, with brackets around an IPv6 literal (RFC 3986, 3.2.2)."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@frozen
+class Security:
+    """What protects a connection: empty strings and 0 bits before TLS; names as OpenSSL spells them."""
+
+    version: str = ""
+    cipher: str = ""
+    bits: int = 0
+    resumed: bool = False
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether TLS is in force."""
+        return bool(self.version)
+
+
+CLEAR = Security()
+
+
+@frozen
+class Offer:
+    """What a client may do at its present security, before login.
+
+    ``mechanisms`` are the SASL names usable right now, in the order to offer them; ``plaintext`` says whether LOGIN,
+    USER and PASS may be used; ``starttls`` whether STARTTLS is available (false once TLS is in force).
+    """
+
+    mechanisms: tuple[str, ...]
+    plaintext: bool
+    starttls: bool
+
+
+@frozen
+class Client:
+    """The facts about one accepted connection; ``session`` is unique for the life of the service."""
+
+    session: str
+    service: Service
+    address: Endpoint
+    local: Endpoint
+    security: Security = CLEAR
+
+
+@frozen
+class Credentials:
+    """What a client gave to log in: the mechanism, a name, perhaps another to act as, and the secret.
+
+    ``user`` is the authentication identity as typed; ``authzid`` is empty when absent or equal (RFC 4616).
+    The secret is any octets but NUL. Never stored beyond the login attempt, never shown.
+    """
+
+    mechanism: str
+    user: str
+    secret: bytes = field(repr=False)
+    authzid: str = ""
+
+
+@frozen
+class Account:
+    """A user as the directory knows them.
+
+    ``user`` is the canonical name (limits, log), ``replay_user`` the name that the store is told, ``host`` the mailHost
+    as the directory spells it.
+    """
+
+    user: str
+    replay_user: str
+    host: str
+
+
+@frozen
+class Replay:
+    """What is said to the store to log in as the user."""
+
+    user: str
+    secret: bytes = field(repr=False)
+    authzid: str = ""
+    identity: Mapping[str, str] = field(factory=dict)
+    """Fields for IMAP's ID (RFC 2971), sent ahead of the login where the store offers it."""

@@ -1,0 +1,1 @@
+"""Decisions without clocks or sockets: time is an argument."""

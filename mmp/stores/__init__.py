@@ -1,0 +1,1 @@
+"""Which host keeps a user's mail, and how to reach it."""

@@ -1,0 +1,1 @@
+"""Protocol cores without sockets, clocks or loggers: bytes in, events out, bytes out."""

@@ -1,0 +1,54 @@
+"""The few events that every protocol core reports, so that one session serves them all."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from mmp.model import Credentials, Refusal
+
+
+@frozen
+class StartTLS:
+    """Turn TLS on now: the agreeing reply is in ``data_to_send()`` (client side) or was read (store side)."""
+
+
+@frozen
+class Login:
+    """The client asks to be logged in; answer with ``accept`` or ``refuse``."""
+
+    credentials: Credentials
+
+
+@frozen
+class Logout:
+    """The client said goodbye; the reply is in ``data_to_send()``; close once it is flushed."""
+
+
+@frozen
+class Ready:
+    """The store has greeted us, TLS is as configured, its capabilities are known: a login may be sent."""
+
+
+@frozen
+class LoggedIn:
+    """The store let the user in.
+
+    ``capabilities`` are those after login, ``text`` the human-readable end of its reply, ``trailing`` the bytes it
+    already sent behind that reply: they belong to the client.
+    """
+
+    capabilities: tuple[bytes, ...]
+    text: bytes
+    trailing: bytes
+
+
+@frozen
+class LoginRefused:
+    """The store did not let the user in; ``text`` is its own wording, for the log only."""
+
+    refusal: Refusal
+    text: str
+
+
+ClientEvent = StartTLS | Login | Logout
+BackendEvent = StartTLS | Ready | LoggedIn | LoginRefused

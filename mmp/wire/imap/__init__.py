@@ -1,0 +1,1 @@
+"""IMAP before login, both sides (RFC 9051, RFC 3501)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from mmp.model import Account, Client, Credentials, Offer, Refusal, Replay, Security
@@ -137,3 +137,18 @@ class Dialer(Protocol):
 
     async def connect(self, client: Client, account: Account, credentials: Credentials) -> Backend:
         """Return the logged-in connection, or raise Refused."""
+
+
+Level = Literal["debug", "info", "warn", "error", "critical"]
+"""How much an event matters; the log's ``level`` is the least that is written."""
+
+
+class Log(Protocol):
+    """Where events go, one line each."""
+
+    def event(self, name: str, /, *, level: Level = "info", **facts: object) -> None:
+        """Write one event with its facts, in the order given. Never raises, never waits.
+
+        Facts that are None or an empty string are left out; an Enum is written as its value, anything else that is no
+        number as its ``str``. The names are those of docs/reference/log.md.
+        """

@@ -146,7 +146,7 @@ Level = Literal["debug", "info", "warn", "error", "critical"]
 class Log(Protocol):
     """Where events go, one line each."""
 
-    def event(self, name: str, /, *, level: Level = "info", **facts: object) -> None:
+    def event(self, name: str, level: Level = "info", /, **facts: object) -> None:
         """Write one event with its facts, in the order given. Never raises, never waits.
 
         Facts that are None or an empty string are left out; an Enum is written as its value, anything else that is no

@@ -1,0 +1,211 @@
+"""The log: one line per event, as text or JSON, each written at once to a descriptor opened for appending."""
+
+from __future__ import annotations
+
+import enum
+import json
+import os
+import re
+import socket
+import stat
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal, cast
+
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
+from twisted.python.failure import Failure
+from twisted.python.reflect import qual
+from zope.interface import implementer
+
+from mmp.interfaces import Level, Log
+
+Style = Literal["text", "json"]
+
+_RANKS: Mapping[Level, int] = {"debug": 0, "info": 1, "warn": 2, "error": 3, "critical": 4}
+_LONGEST_VALUE = 1000
+"""Characters of one value; a client chooses the length of its names, not that of our lines."""
+_is_bare = re.compile(r"[!#-<>-\[\]-~]+").fullmatch
+"""Printable ASCII without space, quote, backslash and the sign between key and value."""
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def open_log(path: str = "") -> int:
+    """Return a descriptor to append to the file, or to standard error if there is no path; raise OSError.
+
+    Writing to it does not wait for a reader. That needs an open file description of our own: O_NONBLOCK on the one
+    we were started with would hold for the shell's other programs too.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    if path:
+        return os.open(path, flags, 0o640)
+    try:
+        return os.open("/proc/self/fd/2", flags)
+    except OSError:  # a socket (systemd's journal: send() can say 'do not wait'), or a pipe that was another user's
+        descriptor = os.dup(2)
+        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            os.set_blocking(descriptor, False)
+        return descriptor
+
+
+class Appender:
+    """Writes whole lines to a descriptor that it owns, never waits, and counts the lines it could not write."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.lost = 0
+        self._torn = False
+        self._take(descriptor)
+
+    def append(self, line: bytes) -> bool:
+        """Write the line, which ends with a newline, in one call; say whether all of it was taken."""
+        if self._torn:
+            line = b"\n" + line
+        try:
+            written = self._write(line)
+        except OSError:
+            written = 0
+        if complete := written == len(line):
+            self._torn = False
+        else:
+            self._torn = self._torn or written > 0
+            self.lost += 1
+        return complete
+
+    def reopen(self, descriptor: int) -> None:
+        """Write to this descriptor from now on and close the one before."""
+        self._close()
+        self._torn = False
+        self._take(descriptor)
+
+    def _take(self, descriptor: int) -> None:
+        self._write: Callable[[bytes], int]
+        self._close: Callable[[], None]
+        if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            connection = socket.socket(fileno=descriptor)
+            self._write = lambda line: connection.send(line, socket.MSG_DONTWAIT)
+            self._close = connection.close
+        else:
+            self._write = lambda line: os.write(descriptor, line)
+            self._close = lambda: os.close(descriptor)
+
+
+class EventLog:
+    """Writes each event as one line: the ``Log`` of ``mmp.interfaces``.
+
+    After lines were lost, the next one that is written says how many: ``lost=3``.
+    """
+
+    def __init__(
+        self, descriptor: int, style: Style = "text", level: Level = "info", now: Callable[[], float] = time.time
+    ) -> None:
+        self._appender = Appender(descriptor)
+        self._render = _json_line if style == "json" else _text_line
+        self._least = _RANKS[level]
+        self._now = now
+        self._second = -1
+        self._stamp = ""
+
+    def event(self, name: str, level: Level = "info", /, **facts: object) -> None:
+        """Write one event. The facts are not named ``time``, ``level``, ``event`` or ``lost``."""
+        if _RANKS[level] < self._least:
+            return
+        appender = self._appender
+        try:
+            if lost := appender.lost:
+                facts["lost"] = lost
+            if appender.append(self._render(self._time(), level, name, facts).encode()):
+                appender.lost -= lost
+        except Exception:  # noqa: BLE001 - some object's __str__ failed; no session may end for the sake of its log
+            appender.lost += 1
+
+    def reopen(self, descriptor: int) -> None:
+        """Write to this descriptor, which the log owns from now on."""
+        self._appender.reopen(descriptor)
+
+    def _time(self) -> str:
+        """Return the time in UTC to the millisecond (RFC 3339)."""
+        milliseconds = int(self._now() * 1000)
+        second = milliseconds // 1000
+        if second != self._second:
+            self._second = second
+            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._stamp}.{milliseconds % 1000:03}Z"
+
+
+@implementer(ILogObserver)
+class LineObserver:
+    """Takes what Twisted says, and exceptions nobody expected, into the same log, each as one line.
+
+    Of an exception only its class and the places it went through are written: its message may quote what it choked on,
+    and that can be a password. Those of the operating system and of imports quote no more than a path.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def __call__(self, event: LogEvent) -> None:
+        """Write the event. Never raises."""
+        level = cast("Level", (event.get("log_level") or LogLevel.info).name)
+        facts = {"system": event.get("log_namespace"), "session": event.get("session")}
+        failure = event.get("log_failure")
+        if failure is None:
+            self._log.event("message", level, **facts, text=formatEvent(event))
+        else:
+            # twisted.python.log puts the whole traceback into the text, but the caller's words into 'why' as well.
+            facts["text"] = event.get("why") if "isError" in event else formatEvent(event)
+            self._log.event("unexpected", level, **facts, **_failed(failure))
+
+
+def _failed(failure: Failure) -> dict[str, object]:
+    """Return the facts about an exception: its class, the places it went through from the inside out, its causes."""
+    exception = failure.value
+    if exception is None:
+        return {}
+    return {
+        "error": qual(type(exception)),
+        "reason": exception if isinstance(exception, OSError | ImportError) else None,
+        "traceback": "; ".join(f"{path}:{line} {function}" for function, path, line, *_ in reversed(failure.frames)),
+        "cause": "; ".join(_causes(exception)),
+    }
+
+
+def _causes(exception: BaseException) -> Iterator[str]:
+    seen = {id(exception)}
+    while cause := exception.__cause__ or (None if exception.__suppress_context__ else exception.__context__):
+        if id(cause) in seen:
+            return
+        seen.add(id(cause))
+        *_, place = [None, *traceback.extract_tb(cause.__traceback__)]
+        yield qual(type(cause)) + (f" at {place.filename}:{place.lineno} {place.name}" if place else "")
+        exception = cause
+
+
+def _text_line(stamp: str, level: str, name: str, facts: Mapping[str, object]) -> str:
+    words = [f"{key}={_quoted(value)}" for key, value in facts.items() if value is not None and value != ""]
+    return " ".join([stamp, level, name, *words]) + "\n"
+
+
+def _json_line(stamp: str, level: str, name: str, facts: Mapping[str, object]) -> str:
+    known = {key: _plain(value) for key, value in facts.items() if value is not None and value != ""}
+    return _to_json({"time": stamp, "level": level, "event": name, **known}) + "\n"
+
+
+def _plain(value: object) -> str | int | float:
+    """Return what JSON can say of the value, and never more than a line should hold."""
+    if not isinstance(value, str):
+        if isinstance(value, enum.Enum):
+            value = value.value
+        if isinstance(value, (int, float)):
+            return value
+        value = value.decode("ascii", "backslashreplace") if isinstance(value, bytes) else str(value)
+    return value if len(value) <= _LONGEST_VALUE else value[:_LONGEST_VALUE] + "…"
+
+
+def _quoted(value: object) -> str:
+    """Return the value as it is where that is unmistakable, else as a JSON string, so that it cannot begin a line."""
+    plain = _plain(value)
+    if not isinstance(plain, str):
+        return str(plain).lower()
+    if _is_bare(plain):
+        return plain
+    return json.dumps(plain, ensure_ascii=not plain.isprintable())

@@ -1,0 +1,60 @@
+"""What one session amounts to: who it was, how it went, and that its end is told once."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attrs import define
+
+from mmp.model import Client
+
+Who = Literal["client", "backend", "proxy"]
+
+
+@define(eq=False, weakref_slot=False)
+class Record:
+    """The facts of one session, filled in as they become known; all that an idle session keeps besides its channels.
+
+    ``started`` and ``finish`` take seconds of one monotonic clock. ``user`` is the canonical name once the directory
+    has given it, ``typed`` what the client sent. The relay adds to the counters: ``bytes_in`` came from the client
+    for the store, ``bytes_out`` from the store for the client, both counted from the hand-over on.
+    """
+
+    client: Client
+    started: float
+    user: str = ""
+    typed: str = ""
+    backend: str = ""
+    mechanism: str = ""
+    bytes_in: int = 0
+    bytes_out: int = 0
+    finished: bool = False
+
+    def facts(self) -> dict[str, object]:
+        """Return what every line about this session says."""
+        client = self.client
+        return {
+            "session": client.session,
+            "service": client.service,
+            "client": client.address,
+            "server": client.local,
+            "user": self.user or self.typed,
+            "typed": self.typed if self.user and self.typed != self.user else None,
+            "backend": self.backend,
+            "mechanism": self.mechanism,
+            "tls": client.security.version,
+            "cipher": client.security.cipher,
+        }
+
+    def finish(self, now: float, who: Who, why: str) -> dict[str, object] | None:
+        """Return the facts of the ``closed`` line; None if the end was told already, since the first reason counts."""
+        if self.finished:
+            return None
+        self.finished = True
+        return self.facts() | {
+            "duration": round(now - self.started, 3),
+            "bytes_in": self.bytes_in,
+            "bytes_out": self.bytes_out,
+            "who": who,
+            "why": why,
+        }

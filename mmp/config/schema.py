@@ -1,0 +1,307 @@
+"""What a configuration holds: one frozen class per table, one documented field per key."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from attrs import frozen
+
+from mmp.config.kinds import (
+    LDAPURL,
+    Address,
+    Attribute,
+    Between,
+    Count,
+    DomainName,
+    Duration,
+    File,
+    HostName,
+    Mechanism,
+    Network,
+    OptionalAddress,
+    OptionalDuration,
+    Period,
+    Port,
+    Positive,
+    ReplayName,
+    Separators,
+    Timeout,
+)
+from mmp.model import Endpoint, Service, TLSMode
+
+
+@frozen(kw_only=True)
+class KeyPair:
+    """A certificate and its private key, as ``[tls] sni`` lists them."""
+
+    certificate: File = ""
+    """Certificate chain in PEM, leaf first."""
+
+    private_key: File = ""
+    """Its private key in PEM, without a passphrase."""
+
+
+@frozen(kw_only=True)
+class TLS:
+    """``[tls]``: what clients are shown, and what is asked of them."""
+
+    certificate: File = "tls/mail.pem"
+    """Certificate chain in PEM, leaf first."""
+
+    private_key: File = "tls/mail.key"
+    """Its private key in PEM, without a passphrase."""
+
+    sni: tuple[KeyPair, ...] = ()
+    """More certificates; the name that a client asks for decides which it is shown."""
+
+    min_version: Literal["1.0", "1.1", "1.2", "1.3"] = "1.2"
+    """Oldest TLS version that is spoken."""
+
+    key_period: Period = 12 * 3600.0
+    """How long one set of ticket keys is used; a ticket from an ended period costs a full handshake."""
+
+    ciphers: str = ""
+    """OpenSSL's list for TLS 1.2 and older; empty means the library's own modern default."""
+
+    ciphersuites: str = ""
+    """OpenSSL's list for TLS 1.3; empty means the library's own default."""
+
+
+@frozen(kw_only=True)
+class Login:
+    """``[login]``: how clients may log in, and what the store is told."""
+
+    mechanisms: tuple[Mechanism, ...] = ("PLAIN",)
+    """SASL mechanisms offered, in this order."""
+
+    restrict_plain_passwords: bool = True
+    """Whether a password in plain text is refused without TLS."""
+
+    plaintext_min_cipher: Annotated[int, Between(-1, 1024)] = 128
+    """Bits that the cipher must have before a password in plain text is taken; 0 = any, -1 = never."""
+
+    verify: Literal["backend"] = "backend"
+    """Who judges the password: the store."""
+
+    deadline: Timeout = 60.0
+    """From accepting the connection to being logged in, TLS included."""
+
+    max_failures: Positive = 3
+    """Failed logins on one connection before it is closed."""
+
+    default_domain: DomainName = ""
+    """Domain of a user who gives none; empty means none."""
+
+    domain_separators: Separators = "@"
+    """Characters any of which separates user and domain in what was typed."""
+
+    replay_user: ReplayName = "%U"
+    """Name that the store is told: %s user@domain, %o as typed, %U user, %V domain, %A[attr] an attribute's value."""
+
+
+@frozen(kw_only=True)
+class LDAP:
+    """``[directory.ldap]``: the servers asked, and what for."""
+
+    urls: tuple[LDAPURL, ...] = ("ldap://127.0.0.1:389",)
+    """Servers, tried in order; ldaps:// for TLS."""
+
+    start_tls: bool = False
+    """Whether TLS is started on an ldap:// connection before anything is sent."""
+
+    ca: File = ""
+    """CA certificates in PEM that may have signed the servers'; empty means the system's trust."""
+
+    balance: bool = False
+    """Whether servers are used in turn instead of in order."""
+
+    bind: Literal["simple"] = "simple"
+    """How we make ourselves known: by name and password."""
+
+    bind_dn: str = ""
+    """Name to bind as; empty means anonymously."""
+
+    bind_password_file: File = ""
+    """File that holds the password for bind_dn; one newline at its end is ignored."""
+
+    base: str = "dc=example,dc=com"
+    """Where users are searched, with all that is below."""
+
+    schema: Literal["flat"] = "flat"
+    """How domains are laid out: flat means one tree for all."""
+
+    filter: str = "(|(uid=%U)(mail=%s)(mailAlternateAddress=%s))"
+    """Filter that finds a user: %s user@domain, %o as typed, %U user, %V domain, %C client's and %S our address."""
+
+    mail_host_attributes: tuple[Attribute, ...] = ("mailHost",)
+    """Attributes that may name the store; the first that has a value counts."""
+
+    timeout: Timeout = 5.0
+    """For connecting and for each answer."""
+
+
+@frozen(kw_only=True)
+class FileDirectory:
+    """``[directory.file]``: users in a TOML file."""
+
+    path: File = "users.toml"
+    """File with one table for each user."""
+
+
+@frozen(kw_only=True)
+class Directory:
+    """``[directory]``: who the user is and where the mail lives."""
+
+    kind: Literal["ldap", "file"] = "ldap"
+    """Which of the tables below is used."""
+
+    cache_size: Count = 10_000
+    """Entries remembered; 0 means none."""
+
+    cache_ttl: Duration = 900.0
+    """How long an entry is used without asking again."""
+
+    negative_ttl: Duration = 30.0
+    """How long it is remembered that there is no such user."""
+
+    stale_ttl: Duration = 86400.0
+    """How long an expired entry may still serve while the directory is down."""
+
+    ldap: LDAP = LDAP()
+    """An LDAP directory."""
+
+    file: FileDirectory = FileDirectory()
+    """A file."""
+
+
+@frozen(kw_only=True)
+class BackendService:
+    """``[backend.imap]`` and the like: how to reach a store for one service."""
+
+    port: Port = 143
+    """Port on the store."""
+
+    tls: TLSMode = TLSMode.NONE
+    """How the connection is encrypted."""
+
+    ca: File = ""
+    """CA certificates in PEM that may have signed the store's; empty means the system's trust."""
+
+    verify: bool = True
+    """Whether the store's certificate must be valid and name the mailHost (RFC 6125)."""
+
+    client_certificate: File = ""
+    """Certificate chain in PEM that we show the store; empty means none."""
+
+    private_key: File = ""
+    """Private key in PEM of client_certificate."""
+
+    client_address: Literal["none", "id"] = "none"
+    """How the store is told the client's address: not at all, or in IMAP's ID command."""
+
+    connect_timeout: Timeout = 10.0
+    """For TCP, TLS and greeting together."""
+
+    max_connecting: Positive = 32
+    """Connections being made to one store at a time; more are refused for now."""
+
+    idle_timeout: Timeout = 1800.0
+    """How long a logged-in session may be silent; at least 30m for IMAP."""
+
+
+@frozen(kw_only=True)
+class Backend:
+    """``[backend]``: the stores."""
+
+    networks: tuple[Network, ...] = ()
+    """Where stores may be; empty means anywhere."""
+
+    retry_after: Duration = 30.0
+    """How long a host that failed is avoided while there is another."""
+
+    login_timeout: Timeout = 30.0
+    """For the store's answer to the login."""
+
+    source_address: OptionalAddress = ""
+    """Address to connect from; empty means what the system chooses."""
+
+    imap: BackendService = BackendService()
+    """How to reach a store for IMAP."""
+
+    def reaching(self, service: Service) -> BackendService:
+        """Return the table for a service."""
+        table: BackendService = getattr(self, service.value)
+        return table
+
+
+@frozen(kw_only=True)
+class Log:
+    """``[log]``: what is written, and how."""
+
+    format: Literal["text", "json"] = "text"
+    """One line of text or one JSON object for each event."""
+
+    level: Literal["debug", "info", "warn", "error"] = "info"
+    """Least severity that is written."""
+
+
+@frozen(kw_only=True)
+class Listener:
+    """``[[listener]]``: one address and port that clients connect to.
+
+    ``login``, ``tls_settings`` and ``directory`` are complete: the common tables with what this listener overrides.
+    """
+
+    service: Service = Service.IMAP
+    """Protocol spoken."""
+
+    address: Address = "0.0.0.0"  # noqa: S104 - the documented default
+    """Address to listen at; "::" means every IPv6 address."""
+
+    port: Port = 143
+    """TCP port."""
+
+    tls: TLSMode = TLSMode.STARTTLS
+    """How connections are encrypted."""
+
+    login: Login = Login()
+    tls_settings: TLS = TLS()
+    directory: Directory = Directory()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it listens."""
+        return Endpoint(self.address, self.port)
+
+
+@frozen(kw_only=True)
+class Config:
+    """The whole file. File names are absolute once it is loaded; it holds no secret."""
+
+    hostname: HostName = "mail.example.com"
+    """Our name in greetings."""
+
+    workers: Annotated[int, Between(0, 1024)] = 1
+    """Worker processes; 0 means one for each core."""
+
+    shutdown_grace: Duration = 30.0
+    """How long sessions may go on after SIGTERM."""
+
+    drain_timeout: OptionalDuration = None
+    """How long replaced workers may keep their sessions; empty means until the last one ends."""
+
+    listener: tuple[Listener, ...] = (Listener(),)
+    tls: TLS = TLS()
+    """Toward clients."""
+
+    login: Login = Login()
+    """Logging in."""
+
+    directory: Directory = Directory()
+    """Looking users up."""
+
+    backend: Backend = Backend()
+    """The stores."""
+
+    log: Log = Log()
+    """The log."""

@@ -147,13 +147,13 @@ class LineObserver:
         """Write the event. Never raises."""
         level = cast("Level", (event.get("log_level") or LogLevel.info).name)
         facts = {"system": event.get("log_namespace"), "session": event.get("session")}
-        failure = event.get("log_failure")
+        older = event.get("failure") if event.get("isError") else None  # twisted.python.log
+        failure = event.get("log_failure") or older
+        text = event.get("why") if older else formatEvent(event)  # the formatted one would hold the whole traceback
         if failure is None:
-            self._log.event("message", level, **facts, text=formatEvent(event))
+            self._log.event("message", level, **facts, text=text)
         else:
-            # twisted.python.log puts the whole traceback into the text, but the caller's words into 'why' as well.
-            facts["text"] = event.get("why") if "isError" in event else formatEvent(event)
-            self._log.event("unexpected", level, **facts, **_failed(failure))
+            self._log.event("unexpected", level, **facts, text=text, **_failed(failure))
 
 
 def _failed(failure: Failure) -> dict[str, object]:

@@ -93,6 +93,16 @@ class Channel(Protocol):
         """Flush, then close in order (TLS close alert, FIN), then abort if that makes no progress."""
 
 
+class Receiver(Protocol):
+    """What a transport feeds; Twisted's protocols have this shape too."""
+
+    def dataReceived(self, octets: bytes, /) -> None:  # noqa: N802 - Twisted's name
+        """Bytes came in."""
+
+    def connectionLost(self, reason: BaseException, /) -> None:  # noqa: N802 - Twisted's name
+        """The connection is gone; said once."""
+
+
 class Lease(Protocol):
     """A held slot; closing it gives the slot back, never waits, and may be done twice."""
 

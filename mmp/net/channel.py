@@ -1,0 +1,104 @@
+"""Our end of one connection while a protocol core speaks on it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.internet.defer import Deferred, succeed
+
+from mmp.model import Security
+from mmp.net.stream import Stream
+from mmp.net.tls_socket import TLSSocket
+
+BUFFER = 131072
+"""Bytes that a core may hold unconsumed; reading stops above it. As much as the largest command with its literals."""
+
+
+class Core(Protocol):
+    """What a channel needs of a core of either side."""
+
+    @property
+    def buffered(self) -> int:
+        """How many received bytes are not yet consumed."""
+
+    def receive_data(self, octets: bytes) -> None:
+        """Buffer what came."""
+
+
+class Channel:
+    """Feeds a core from a stream and lets one coroutine wait for more; dropped when the relay takes over."""
+
+    __slots__ = ("_core", "_fed", "_handshake", "_lost", "_on_loss", "_paused", "_waiting", "stream")
+
+    stream: Stream
+    """Set right after construction: the stream wants its receiver first."""
+
+    def __init__(self, core: Core, handshake: Callable[[Stream], Deferred[Security]]) -> None:
+        """``handshake`` begins TLS on the stream, in the role and with the checks that this side needs."""
+        self._core = core
+        self._handshake = handshake
+        self._waiting: Deferred[None] | None = None
+        self._on_loss: Callable[[BaseException], None] | None = None
+        self._lost: BaseException | None = None
+        self._fed = False
+        self._paused = False
+
+    def on_loss(self, call: Callable[[BaseException], None]) -> None:
+        """Have the loss of the connection told to ``call``, instead of to whoever waits for more."""
+        self._on_loss = call
+
+    def dataReceived(self, octets: bytes) -> None:  # noqa: N802 - Twisted's name
+        """Feed the core and wake the coroutine."""
+        self._core.receive_data(octets)
+        if self._core.buffered > BUFFER:
+            self._paused = True
+            self.stream.pauseProducing()
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            waiting.callback(None)
+        else:
+            self._fed = True
+
+    def connectionLost(self, reason: BaseException) -> None:  # noqa: N802 - Twisted's name
+        """Tell whoever must know."""
+        self._lost = reason
+        if self._on_loss is not None:
+            self._on_loss(reason)
+        elif self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            waiting.errback(ConnectionError(str(reason)))
+
+    def more(self) -> Deferred[None]:
+        """Wait until bytes were fed to the core since the last call; ConnectionError once the other end is gone."""
+        if self._lost is not None:
+            raise ConnectionError(str(self._lost))
+        if self._fed:
+            self._fed = False
+            return succeed(None)
+        if self._paused:
+            self._paused = False
+            self.stream.resumeProducing()
+        self._waiting = Deferred()
+        return self._waiting
+
+    def write(self, octets: bytes) -> None:
+        """Send or queue."""
+        self.stream.write(octets)
+
+    def start_tls(self) -> Deferred[Security]:
+        """Do the handshake; ConnectionError if it fails."""
+        return self._handshake(self.stream)
+
+    def close(self) -> None:
+        """Flush, then close in order."""
+        self.stream.loseConnection()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self.stream.abortConnection()
+
+    def detach(self) -> tuple[socket.socket | TLSSocket, bytes]:
+        """Give the socket, and what is still unsent on it, to the relay; ConnectionError if it is already lost."""
+        return self.stream.detach()

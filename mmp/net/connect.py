@@ -1,0 +1,100 @@
+"""Outgoing connections: to stores and to directory servers."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReadWriteDescriptor
+from zope.interface import implementer
+
+from mmp.interfaces import Receiver
+from mmp.model import Endpoint
+from mmp.net.resolve import Resolver
+from mmp.net.stream import Loop, Stream
+
+Network = IPv4Network | IPv6Network
+
+
+class Connector:
+    """Connects, from the configured source address, to where it is allowed to."""
+
+    def __init__(
+        self, loop: Loop, resolver: Resolver, *, source_address: str = "", networks: tuple[Network, ...] = ()
+    ) -> None:
+        """``networks``: the only places to connect to; empty means anywhere."""
+        self._loop = loop
+        self._resolver = resolver
+        self._source = source_address
+        self._networks = networks
+
+    async def connect(self, endpoint: Endpoint, receiver: Receiver) -> Stream:
+        """Return an open stream that feeds ``receiver``; OSError if no address of the host takes us."""
+        addresses = await self._resolver.addresses(endpoint.host)
+        allowed = [address for address in addresses if self._allows(address)]
+        if not allowed:
+            raise PermissionError(f"{', '.join(addresses)} is not in backend.networks")
+        for address in allowed[:-1]:
+            try:
+                return Stream(self._loop, await self._dial(address, endpoint.port), receiver)
+            except OSError:
+                continue
+        return Stream(self._loop, await self._dial(allowed[-1], endpoint.port), receiver)
+
+    def _allows(self, address: str) -> bool:
+        return not self._networks or any(ip_address(address) in network for network in self._networks)
+
+    async def _dial(self, address: str, port: int) -> socket.socket:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if self._source and (":" in self._source) == (family == socket.AF_INET6):
+                sock.bind((self._source, 0))
+            result = sock.connect_ex((address, port))
+            if result == errno.EINPROGRESS:
+                await _Connecting(self._loop, sock).done
+                result = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if result:
+                raise ConnectionError(result, os.strerror(result))
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+
+@implementer(IReadWriteDescriptor)
+class _Connecting:
+    """Waits until a socket under way is connected, or has failed."""
+
+    __slots__ = ("_loop", "_socket", "done")
+
+    def __init__(self, loop: Loop, sock: socket.socket) -> None:
+        self._loop = loop
+        self._socket = sock
+        self.done: Deferred[None] = Deferred(lambda _: loop.reactor.removeWriter(self))
+        loop.reactor.addWriter(self)
+
+    def doWrite(self) -> None:  # noqa: N802 - Twisted's name
+        """The socket is connected, or has failed."""
+        self._loop.reactor.removeWriter(self)
+        self.done.callback(None)
+
+    def doRead(self) -> None:  # noqa: N802 - Twisted's name
+        """Do nothing: it is never watched for reading."""
+
+    def connectionLost(self, reason: object) -> None:  # noqa: ARG002, N802 - Twisted's name
+        """The reactor saw a hang-up; SO_ERROR tells the rest."""
+        self.doWrite()
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._socket.fileno()
+
+    def logPrefix(self) -> str:  # noqa: N802 - Twisted's name
+        """Return a name for the log."""
+        return "connecting"

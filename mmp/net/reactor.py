@@ -1,0 +1,55 @@
+"""The workers' event loop: Twisted's epoll reactor without a log context around every event."""
+
+from __future__ import annotations
+
+import select
+from errno import EINTR
+
+from twisted.internet.epollreactor import EPollReactor
+from twisted.logger import Logger
+
+EVENTS_A_TURN = 512
+"""Enough that a busy loop rarely asks twice; few enough that timers and calls from threads are not kept waiting."""
+
+_READABLE = ~select.EPOLLOUT
+
+
+class LeanReactor(EPollReactor):
+    """Calls ``doRead`` and ``doWrite`` directly: a round trip through the relay costs a third less CPU than through
+    ``callWithLogger``.
+
+    An exception that escapes a descriptor is logged and costs that descriptor its connection, as in Twisted's own.
+    """  # noqa: D205 - the sentence does not fit one line
+
+    _log = Logger()
+
+    def doPoll(self, timeout: float | None) -> None:  # noqa: N802 - Twisted's name
+        """Wait for events at most so many seconds (None: as long as it takes) and serve them."""
+        try:
+            events = self._poller.poll(-1 if timeout is None else timeout, EVENTS_A_TURN)
+        except OSError as error:
+            if error.errno == EINTR:
+                return
+            raise
+        selectables = self._selectables
+        reads = self._reads
+        for fd, event in events:
+            selectable = selectables.get(fd)
+            if selectable is None:
+                continue
+            try:
+                if event & _READABLE:
+                    # A hang-up or an error shows itself in whichever call the descriptor is waiting for.
+                    why = selectable.doRead() if fd in reads else selectable.doWrite()
+                    if why or not event & select.EPOLLOUT or selectables.get(fd) is not selectable:
+                        if why:
+                            self._disconnectSelectable(selectable, why, fd in reads)
+                        continue
+                why = selectable.doWrite()
+            except Exception as error:  # noqa: BLE001 - one descriptor's fault must not stop the others
+                self._log.failure("unexpected error in {what}", what=type(selectable).__name__)
+                why = error
+            if why:
+                self._disconnectSelectable(selectable, why, False)  # noqa: FBT003 - Twisted's signature
+
+    doIteration = doPoll  # noqa: N815 - Twisted's name

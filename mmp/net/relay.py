@@ -1,0 +1,247 @@
+"""The copying phase: two sockets, and nothing else alive of the login that joined them."""
+
+from __future__ import annotations
+
+import enum
+import socket
+from collections.abc import Callable
+
+from mmp.net.stream import Loop
+from mmp.net.tls_socket import TLSSocket, WantRead, WantWrite
+
+FINISH = 10.0
+"""Seconds without progress after which an end that the other has left is cut off."""
+
+
+class Sink(enum.Enum):
+    """How far the writing side of an end is."""
+
+    OPEN = enum.auto()
+    FINISHING = enum.auto()
+    """Behind what is kept, the end will be said."""
+    FINISHED = enum.auto()
+    """The end was said: close alert, FIN."""
+
+
+class End:
+    """One socket of a relay: what it receives goes into the other's ``send`` at once.
+
+    Bytes are kept only while the other end is full, and then nothing more is read here.
+    """
+
+    __slots__ = ("_ended", "_queue", "_relay", "_sink", "other", "received", "socket")
+
+    other: End
+
+    def __init__(self, relay: Relay, sock: socket.socket | TLSSocket, unsent: bytes) -> None:
+        self._relay = relay
+        self.socket = sock
+        self._queue = bytearray(unsent)
+        self._ended = False
+        self._sink = Sink.OPEN
+        self.received = 0
+
+    def start(self) -> None:
+        """Begin to read, and to write what is left over from the login."""
+        reactor = self._relay.loop.reactor
+        if self._queue:
+            reactor.addWriter(self)
+        if not self.other._queue:
+            reactor.addReader(self)
+
+    def doRead(self) -> None:  # noqa: N802 - Twisted's name
+        """Pass on what there is to read."""
+        relay = self._relay
+        loop = relay.loop
+        try:
+            got = self.socket.recv_into(loop.buffer)
+        except WantWrite:
+            return loop.reactor.addWriter(self)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            return relay.broken(self, str(error))
+        if not got:
+            return self._end()
+        if self._queue and type(self.socket) is TLSSocket:
+            loop.reactor.addWriter(self)  # a write may have been waiting for this read
+        if relay.discarding:
+            return None
+        self.received += got
+        relay.due = loop.wheel.now + relay.patience
+        return self.other.take(loop.buffer[:got])
+
+    def take(self, octets: memoryview) -> None:
+        """Send what the socket accepts now; keep the rest and stop the source."""
+        sent = 0
+        if not self._queue:
+            try:
+                sent = self.socket.send(octets)
+            except WantRead:
+                self._relay.loop.reactor.addReader(self)
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                return self._relay.broken(self, str(error))
+        if sent < len(octets):
+            self._queue += octets[sent:]
+            self._relay.loop.reactor.addWriter(self)
+            self._relay.loop.reactor.removeReader(self.other)
+        return None
+
+    def doWrite(self) -> None:  # noqa: N802 - Twisted's name
+        """Write what is kept; once it is gone, let the source go on, or say the end."""
+        relay = self._relay
+        reactor = relay.loop.reactor
+        try:
+            if self._queue:
+                del self._queue[: self.socket.send(self._queue)]
+                relay.due = relay.loop.wheel.now + relay.patience
+                if self._queue:
+                    return None
+            if self._sink is Sink.FINISHING:
+                self.socket.shutdown(socket.SHUT_WR)
+                self._sink = Sink.FINISHED
+        except WantRead:
+            reactor.removeWriter(self)
+            return reactor.addReader(self)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            return relay.broken(self, str(error))
+        reactor.removeWriter(self)
+        if self._sink is not Sink.OPEN:
+            return self._close_if_done()
+        return reactor.addReader(self.other)
+
+    def _end(self) -> None:
+        """The socket has no more for us."""
+        self._ended = True
+        self._relay.loop.reactor.removeReader(self)
+        self._relay.ending(self, "closed")
+        self.other.finish()
+        self._close_if_done()
+
+    def finish(self) -> None:
+        """Say, behind what is kept, that no more will come: close alert, then FIN."""
+        if self._sink is Sink.OPEN and not self.closed:
+            self._sink = Sink.FINISHING
+            self._relay.loop.reactor.addWriter(self)
+
+    def drop_input(self) -> None:
+        """Read on, only to see the end."""
+        if not self._ended and not self.closed:
+            self._relay.loop.reactor.addReader(self)
+
+    def _close_if_done(self) -> None:
+        if self._ended and self._sink is Sink.FINISHED:
+            self.close()
+            self._relay.closed()
+
+    def close(self) -> None:
+        """Close the socket, without a word."""
+        self._relay.loop.reactor.removeReader(self)
+        self._relay.loop.reactor.removeWriter(self)
+        self._queue = bytearray()
+        self.socket.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the socket is closed."""
+        return self.socket.fileno() == -1
+
+    def fileno(self) -> int:
+        """Return the descriptor, -1 once closed."""
+        return self.socket.fileno()
+
+    def logPrefix(self) -> str:  # noqa: N802 - Twisted's name
+        """Return a name for the log."""
+        return "relay"
+
+    def connectionLost(self, reason: object) -> None:  # noqa: N802 - Twisted's name
+        """The reactor found the descriptor broken."""
+        self._relay.broken(self, str(reason))
+
+
+class Relay:
+    """Both ends, what ends them, and what is told when they have.
+
+    ``finished`` is called once, when both sockets are closed, with the relay; ``who`` and ``why`` then hold the first
+    cause: 'client', 'backend' or 'mmp', and words for the log.
+    """
+
+    __slots__ = ("_finished", "backend", "client", "discarding", "due", "loop", "patience", "tick", "who", "why")
+
+    client: End
+    backend: End
+    patience: int
+    """Ticks without traffic after which it expires; the ends move ``due`` by it."""
+
+    def __init__(self, loop: Loop, finished: Callable[[Relay], None]) -> None:
+        self.loop = loop
+        self._finished: Callable[[Relay], None] | None = finished
+        self.discarding = False
+        self.due = self.tick = 0
+        self.who = self.why = ""
+
+    def start(self, client: End, backend: End, idle: float) -> None:
+        """Join the two ends and let the bytes flow, until none has for ``idle`` seconds."""
+        self.client, self.backend = client, backend
+        client.other, backend.other = backend, client
+        self.patience = self.loop.wheel.ticks(idle)
+        self.loop.wheel.add(self, idle)
+        client.start()
+        backend.start()
+
+    def close(self, why: str) -> None:
+        """End it from our side: what is kept is still written, what still comes is dropped."""
+        self._blame("mmp", why)
+        self._wind_down()
+
+    def broken(self, end: End, why: str) -> None:
+        """One socket failed: the other still gets what is kept for it, and a proper end."""
+        self._blame(self._name(end), why)
+        end.close()
+        self._wind_down()
+        self.closed()
+
+    def ending(self, end: End, why: str) -> None:
+        """One end has no more to say; the other may go on as long as it makes progress."""
+        self._blame(self._name(end), why)
+        self._hurry()
+
+    def _wind_down(self) -> None:
+        self.discarding = True
+        self._hurry()
+        for end in (self.client, self.backend):
+            end.finish()
+            end.drop_input()
+
+    def _hurry(self) -> None:
+        self.patience = self.loop.wheel.ticks(FINISH)
+        self.loop.wheel.discard(self)
+        self.loop.wheel.add(self, FINISH)
+
+    def _blame(self, who: str, why: str) -> None:
+        if not self.who:
+            self.who, self.why = who, why
+
+    def _name(self, end: End) -> str:
+        return "client" if end is self.client else "backend"
+
+    def expired(self) -> None:
+        """Nothing moved for too long: end an idle session in order, cut off one that does not finish."""
+        if not self.who:
+            self.close("idle timeout")
+        else:
+            for end in (self.client, self.backend):
+                if not end.closed:
+                    end.close()
+            self.closed()
+
+    def closed(self) -> None:
+        """If both sockets are closed, tell so, once."""
+        if self._finished is not None and self.client.closed and self.backend.closed:
+            finished, self._finished = self._finished, None
+            self.loop.wheel.discard(self)
+            finished(self)

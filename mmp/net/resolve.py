@@ -1,0 +1,72 @@
+"""Host names to addresses, in the reactor's threads, remembered for a short while."""
+
+from __future__ import annotations
+
+import socket
+from ipaddress import ip_address
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
+
+from mmp.net.wheel import Wheel
+
+REMEMBER = 30.0
+"""Seconds; the operating system's resolver tells no time to live, and a store that moves must be found soon."""
+MOST = 4096
+"""Names remembered; more than any installation has stores."""
+
+Addresses = tuple[str, ...]
+
+
+class Threads(Protocol):
+    """What is used of Twisted's reactor."""
+
+    def getThreadPool(self) -> Any:  # noqa: N802 - Twisted's name
+        """Return the pool in which blocking calls run."""
+
+
+class Resolver:
+    """Looks names up once for all who ask at the same time; each waits on a Deferred of its own."""
+
+    def __init__(self, reactor: Any, wheel: Wheel) -> None:
+        self._reactor = reactor
+        self._wheel = wheel
+        self._known: dict[str, tuple[int, Addresses]] = {}
+        self._asked: dict[str, list[Deferred[Addresses]]] = {}
+
+    async def addresses(self, host: str) -> Addresses:
+        """Return the addresses of a host, in the system's order of preference; OSError if there are none."""
+        try:
+            return (str(ip_address(host)),)
+        except ValueError:
+            pass
+        until, addresses = self._known.get(host, (0, ()))
+        if until > self._wheel.now:
+            return addresses
+        return await self._look_up(host)
+
+    def _look_up(self, host: str) -> Deferred[Addresses]:
+        waiting: Deferred[Addresses] = Deferred(lambda gone: self._asked[host].remove(gone))
+        if host in self._asked:
+            self._asked[host].append(waiting)
+            return waiting
+        self._asked[host] = [waiting]
+        deferToThreadPool(self._reactor, self._reactor.getThreadPool(), _system_addresses, host).addBoth(
+            self._answer, host
+        )
+        return waiting
+
+    def _answer(self, result: Addresses | Failure, host: str) -> None:
+        if not isinstance(result, Failure):
+            while len(self._known) >= MOST:
+                del self._known[next(iter(self._known))]
+            self._known[host] = (self._wheel.now + self._wheel.ticks(REMEMBER), result)
+        for waiting in self._asked.pop(host):
+            waiting.callback(result)
+
+
+def _system_addresses(host: str) -> Addresses:
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys(str(address[0]) for *_, address in found))

@@ -1,0 +1,295 @@
+"""The one transport: a non-blocking TCP connection, in clear or with TLS on the socket."""
+
+from __future__ import annotations
+
+import enum
+import socket
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from attrs import field, frozen
+from OpenSSL import SSL
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IPushProducer, IReadWriteDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mmp.interfaces import Receiver
+from mmp.model import Endpoint, Security
+from mmp.net.tls_socket import TLSSocket, WantRead, WantWrite, security_of
+from mmp.net.wheel import Wheel
+
+READ_SIZE = 65536
+"""One read. Smaller ones double the cost of a bulk transfer."""
+LINGER = 5.0
+"""Seconds that a closed stream waits for the other end's FIN, so that a reset does not destroy our last words."""
+
+
+class Reactor(Protocol):
+    """What is used of Twisted's reactor."""
+
+    def addReader(self, reader: Any) -> None:  # noqa: N802 - Twisted's names, here and below
+        """Watch for data to read."""
+
+    def removeReader(self, reader: Any) -> None:  # noqa: N802
+        """Watch no more; harmless if it was not watched."""
+
+    def addWriter(self, writer: Any) -> None:  # noqa: N802
+        """Watch for room to write."""
+
+    def removeWriter(self, writer: Any) -> None:  # noqa: N802
+        """Watch no more; harmless if it was not watched."""
+
+    def callLater(self, delay: float, call: Callable[..., object], *args: object) -> Any:  # noqa: N802
+        """Call after so many seconds."""
+
+
+@frozen
+class Loop:
+    """What everything on one event loop shares: the reactor, the deadlines, and one buffer to read into.
+
+    The buffer's content is only valid until control returns to the reactor or another read is made.
+    """
+
+    reactor: Reactor
+    wheel: Wheel
+    buffer: memoryview = field(factory=lambda: memoryview(bytearray(READ_SIZE)), repr=False)
+
+
+class Phase(enum.Enum):
+    """Where a stream is in its life."""
+
+    OPEN = enum.auto()
+    SHAKING = enum.auto()
+    """A TLS handshake is going on, or the words in clear before it are still being written."""
+    CLOSING = enum.auto()
+    """Closed from our side; the rest of the queue is being written."""
+    LINGERING = enum.auto()
+    """FIN sent; what still arrives is thrown away until the other end's FIN."""
+    CLOSED = enum.auto()
+
+
+@implementer(IReadWriteDescriptor, IPushProducer)
+class Stream:
+    """A connection. The receiver hears ``dataReceived`` and, once, ``connectionLost``, never inside a call it made.
+
+    Nothing but slots and the socket: no timer of its own, no buffer while there is nothing to send.
+    """
+
+    __slots__ = ("_connection", "_loop", "_phase", "_queue", "_shaken", "due", "receiver", "socket", "tick")
+    _connection: SSL.Connection
+
+    def __init__(self, loop: Loop, plain: socket.socket, receiver: Receiver) -> None:
+        self._loop = loop
+        self.socket: socket.socket | TLSSocket = plain
+        self.receiver = receiver
+        self._queue = bytearray()
+        self._phase = Phase.OPEN
+        self._shaken: Deferred[Security] | None = None
+        self.due = self.tick = 0
+        loop.reactor.addReader(self)
+
+    # Writing
+
+    def write(self, octets: bytes | bytearray | memoryview) -> None:
+        """Send what the socket takes and queue the rest. A failure is reported later, by the loop.
+
+        Dropped once closing has begun, and during a handshake, when nothing can be said.
+        """
+        if self._phase is Phase.OPEN and not self._queue and octets:
+            try:
+                sent = self.socket.send(octets)
+            except OSError:  # not now, or not at all: doWrite will find out which
+                sent = 0
+            if sent == len(octets):
+                return
+            octets = memoryview(octets)[sent:]
+        elif self._phase is not Phase.OPEN or not octets:
+            return
+        self._queue += octets
+        self._loop.reactor.addWriter(self)
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes wait to be written."""
+        return len(self._queue)
+
+    def doWrite(self) -> None:  # noqa: N802 - Twisted's name
+        """Write what is queued; then finish closing, if that is what it was for."""
+        if self._phase is Phase.SHAKING:
+            return self._shake()
+        try:
+            if self._queue:
+                sent = self.socket.send(self._queue)
+                del self._queue[:sent]
+                if self._queue:
+                    return None
+            if self._phase is Phase.CLOSING:
+                return self._say_end()
+        except WantRead:
+            self._loop.reactor.removeWriter(self)
+            return None
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            return self._lose(error)
+        self._loop.reactor.removeWriter(self)
+        return None
+
+    # Reading
+
+    def doRead(self) -> None:  # noqa: N802 - Twisted's name
+        """Read once and hand it to the receiver."""
+        if self._phase is Phase.SHAKING:
+            return self._shake()
+        try:
+            got = self.socket.recv_into(self._loop.buffer)
+        except WantWrite:
+            self._loop.reactor.addWriter(self)
+            return None
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            return self._lose(error)
+        if self._queue and isinstance(self.socket, TLSSocket):
+            self._loop.reactor.addWriter(self)  # a write may have been waiting for this read
+        if not got:
+            return self._lose(ConnectionAbortedError("closed by the other end"))
+        if self._phase is Phase.OPEN:
+            self.receiver.dataReceived(self._loop.buffer[:got].tobytes())
+        return None
+
+    def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name
+        """Read no more until told so; a FIN goes unnoticed meanwhile."""
+        if self._phase is Phase.OPEN:
+            self._loop.reactor.removeReader(self)
+
+    def resumeProducing(self) -> None:  # noqa: N802 - Twisted's name
+        """Read again."""
+        if self._phase is Phase.OPEN:
+            self._loop.reactor.addReader(self)
+
+    def stopProducing(self) -> None:  # noqa: N802 - Twisted's name
+        """Close."""
+        self.loseConnection()
+
+    # TLS
+
+    def start_tls(self, connection: SSL.Connection, *, speak_first: bool) -> Deferred[Security]:
+        """Begin a handshake behind what is queued already; ``connection`` is made on ``self.socket``.
+
+        The client side of TLS speaks first. The Deferred fails with a ConnectionError; cancelling it aborts the stream.
+        """
+        if self._phase is not Phase.OPEN:
+            return fail(ConnectionError("connection lost"))
+        self._phase = Phase.SHAKING
+        self._shaken = Deferred(lambda _: self.abortConnection())
+        self._connection = connection
+        self._loop.reactor.addReader(self)
+        if speak_first:
+            self._loop.reactor.addWriter(self)
+        return self._shaken
+
+    def _shake(self) -> None:
+        reactor = self._loop.reactor
+        try:
+            if isinstance(self.socket, socket.socket):
+                if self._queue:  # the last words in clear, such as the agreement to STARTTLS, go first
+                    del self._queue[: self.socket.send(self._queue)]
+                    if self._queue:
+                        return
+                self.socket = TLSSocket(self.socket, self._connection)
+                del self._connection
+            connection = self.socket.do_handshake()
+        except WantRead:
+            reactor.removeWriter(self)
+        except BlockingIOError:
+            reactor.addWriter(self)
+        except OSError as error:
+            self._lose(error)
+        else:
+            reactor.removeWriter(self)
+            self._phase = Phase.OPEN
+            self._report(security_of(connection))
+
+    def _report(self, result: Security | Failure) -> None:
+        shaken, self._shaken = self._shaken, None
+        if shaken is not None:
+            shaken.callback(result)
+
+    # Ending
+
+    def loseConnection(self) -> None:  # noqa: N802 - Twisted's name
+        """Flush, then close in order: close alert, FIN, the other end's FIN; each step within the linger time."""
+        if self._phase is Phase.SHAKING:
+            self.abortConnection()
+        elif self._phase is Phase.OPEN:
+            self._phase = Phase.CLOSING
+            self._loop.wheel.add(self, LINGER)
+            self._loop.reactor.addReader(self)  # to see the end, even if reading was paused
+            self._loop.reactor.addWriter(self)  # the receiver must not hear of the loss before we return
+
+    def _say_end(self) -> None:
+        self.socket.shutdown(socket.SHUT_WR)
+        self._phase = Phase.LINGERING
+        self._loop.reactor.removeWriter(self)
+
+    def expired(self) -> None:
+        """The other end took too long to let us close."""
+        self._lose(ConnectionAbortedError("not closed in time"))
+
+    def abortConnection(self) -> None:  # noqa: N802 - Twisted's name
+        """Close at once; the receiver hears of it from the loop's next turn at the earliest."""
+        if self._phase is not Phase.CLOSED:
+            self._release()
+            self._loop.reactor.callLater(0, self._tell, ConnectionAbortedError("aborted"))
+
+    def connectionLost(self, reason: Failure) -> None:  # noqa: N802 - Twisted's name
+        """The reactor found the descriptor broken."""
+        self._lose(reason.value or ConnectionError())
+
+    def _lose(self, error: BaseException) -> None:
+        if self._phase is not Phase.CLOSED:
+            self._release()
+            self._tell(error)
+
+    def _release(self) -> None:
+        reactor = self._loop.reactor
+        reactor.removeReader(self)
+        reactor.removeWriter(self)
+        self._loop.wheel.discard(self)
+        self._phase = Phase.CLOSED
+        self._queue = bytearray()
+        self.socket.close()
+
+    def _tell(self, error: BaseException) -> None:
+        self._report(Failure(error if isinstance(error, ConnectionError) else ConnectionError(str(error))))
+        self.receiver.connectionLost(error)
+
+    def detach(self) -> tuple[socket.socket | TLSSocket, bytes]:
+        """Give the socket and the unsent bytes to somebody else; this stream is dead then and reports nothing.
+
+        ConnectionError if it is not open any more.
+        """
+        if self._phase is not Phase.OPEN:
+            raise ConnectionError("connection lost")
+        self._loop.reactor.removeReader(self)
+        self._loop.reactor.removeWriter(self)
+        self._phase = Phase.CLOSED
+        return self.socket, bytes(self._queue)
+
+    # What Twisted's reactor asks for
+
+    def fileno(self) -> int:
+        """Return the descriptor, -1 once closed."""
+        return self.socket.fileno()
+
+    def logPrefix(self) -> str:  # noqa: N802 - Twisted's name
+        """Return a name for the log."""
+        return "stream"
+
+
+def endpoint_of(address: tuple[object, ...]) -> Endpoint:
+    """Return a socket address as an endpoint; an IPv4 client on an IPv6 socket is shown as IPv4."""
+    host = str(address[0])
+    return Endpoint(host.removeprefix("::ffff:") if "." in host else host, int(str(address[1])))

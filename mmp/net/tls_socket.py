@@ -1,0 +1,143 @@
+"""TLS on the socket itself, behind the few methods of a socket that streams and relays use.
+
+The only file that looks below pyOpenSSL's public names: after the handshake a ``Connection`` object would only cost
+memory (8 kB a session) and time, so just the SSL structure is kept.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from OpenSSL import SSL
+from OpenSSL._util import ffi, lib
+
+from mmp.model import Security
+
+RECORD = 16384
+"""The most plaintext that one record carries (RFC 8446, 5.1). A read with that much room leaves nothing decrypted
+behind in the SSL structure, where epoll would not see it."""
+
+
+class WantRead(BlockingIOError):  # noqa: N818 - not an error, like its parent
+    """The operation goes on when the socket is readable."""
+
+
+class WantWrite(BlockingIOError):  # noqa: N818 - likewise
+    """The operation goes on when the socket is writable."""
+
+
+class TLSError(ConnectionError):
+    """The handshake failed or the record layer broke; the text is OpenSSL's reason."""
+
+
+class TLSSocket:
+    """A non-blocking socket under TLS; ``connection`` must be made on it and told which side it plays.
+
+    ``recv_into``, ``send`` and ``shutdown`` behave as a socket's, except that the BlockingIOError that they raise is
+    WantRead or WantWrite.
+    """
+
+    __slots__ = ("_connection", "_context", "_socket", "_ssl")
+
+    def __init__(self, plain: socket.socket, connection: SSL.Connection) -> None:
+        self._socket = plain
+        self._connection: SSL.Connection | None = connection
+        self._ssl: Any = connection._ssl  # noqa: SLF001 - see the module's first lines
+        self._context: SSL.Context = connection.get_context()
+
+    def do_handshake(self) -> SSL.Connection:
+        """Go on with the handshake; return the connection, for a last look at it, once it is complete."""
+        connection = self._connection
+        assert connection is not None, "the handshake is over"  # noqa: S101
+        try:
+            connection.do_handshake()
+        except SSL.WantReadError:
+            raise WantRead from None
+        except SSL.WantWriteError:
+            raise WantWrite from None
+        except SSL.SysCallError as error:
+            raise TLSError(str(error.args[-1])) from None
+        except SSL.Error as error:
+            raise TLSError(_reason(error)) from None
+        self._context = connection.get_context()  # kept: OpenSSL may still call what it holds
+        self._connection = None
+        return connection
+
+    def recv_into(self, buffer: memoryview) -> int:
+        """Read into ``buffer`` (64 KiB or more); 0 after the other end's close alert.
+
+        As long as full records come, go on: a bulk transfer then costs one pass through Python for four of them.
+        """
+        room = len(buffer)
+        start = ffi.from_buffer(buffer)
+        got: int = 0
+        while True:
+            read = lib.SSL_read(self._ssl, start + got, room - got)
+            if read <= 0:
+                if got:
+                    lib.ERR_clear_error()  # it will be seen again by the next read
+                    return got
+                return self._nothing(read)
+            got += read
+            if read < RECORD or room - got < RECORD:
+                return got
+
+    def send(self, octets: bytes | bytearray | memoryview) -> int:
+        """Write what the socket takes now and return how much that was."""
+        written = lib.SSL_write(self._ssl, ffi.from_buffer(octets), len(octets))
+        if written > 0:
+            return int(written)
+        return self._nothing(written)
+
+    def shutdown(self, how: int) -> None:
+        """Send the close alert, then FIN; only ``SHUT_WR`` makes sense here."""
+        if lib.SSL_shutdown(self._ssl) < 0:
+            self._nothing(-1)
+        self._socket.shutdown(how)
+
+    def _nothing(self, result: int) -> int:
+        """Return 0 for a close alert, else raise what the failed call means."""
+        error = lib.SSL_get_error(self._ssl, result)
+        if error == SSL_WANT_READ:
+            raise WantRead
+        if error == SSL_WANT_WRITE:
+            raise WantWrite
+        if error == SSL_ZERO_RETURN:
+            return 0
+        code = lib.ERR_peek_error()
+        reason = ffi.string(lib.ERR_reason_error_string(code)).decode() if code else ""
+        lib.ERR_clear_error()
+        if error == SSL_SYSCALL and not reason:
+            raise ConnectionResetError(reason or "connection lost")
+        raise TLSError(reason or "TLS failed")
+
+    def close(self) -> None:
+        """Close the socket, without any more said."""
+        self._socket.close()
+
+    def fileno(self) -> int:
+        """Return the descriptor, -1 once closed."""
+        return self._socket.fileno()
+
+
+SSL_WANT_READ = lib.SSL_ERROR_WANT_READ
+SSL_WANT_WRITE = lib.SSL_ERROR_WANT_WRITE
+SSL_ZERO_RETURN = lib.SSL_ERROR_ZERO_RETURN
+SSL_SYSCALL = lib.SSL_ERROR_SYSCALL
+
+
+def security_of(connection: SSL.Connection) -> Security:
+    """Return what was negotiated on a connection whose handshake is complete."""
+    return Security(
+        version=connection.get_protocol_version_name(),
+        cipher=connection.get_cipher_name() or "",
+        bits=connection.get_cipher_bits() or 0,
+        resumed=bool(lib.SSL_session_reused(connection._ssl)),  # noqa: SLF001 - pyOpenSSL has no public call for it
+    )
+
+
+def _reason(error: SSL.Error) -> str:
+    """Return OpenSSL's words for an error, without its library and function names."""
+    queue = error.args[0] if error.args else ()
+    return "; ".join(str(entry[-1]) for entry in queue) if isinstance(queue, list) and queue else "TLS failed"

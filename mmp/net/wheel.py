@@ -1,0 +1,97 @@
+"""All deadlines of a worker in one structure: a login's, a handshake's, an idle session's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.internet.interfaces import IReactorTime
+
+RESOLUTION = 0.25
+"""Seconds in a tick. Nothing here needs to be more exact, and four turns a second cost an idle worker nothing."""
+
+
+class Timed(Protocol):
+    """Something with a deadline; it may move ``due`` on by itself, without telling the wheel."""
+
+    due: int
+    """The tick at which it expires."""
+    tick: int
+    """The wheel's own: in which bucket it lies; 0 = in none."""
+
+    def expired(self) -> None:
+        """The deadline has passed."""
+
+
+class Wheel:
+    """Buckets of objects by the tick at which to look at them next.
+
+    Putting a deadline off is an assignment to ``due`` (relays do it at every read); the object is found too early in
+    its old bucket, and moved.
+    """
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._buckets: dict[int, dict[Timed, None]] = {}
+        self.now = self._read()
+        self._call = clock.callLater(RESOLUTION, self._turn)
+
+    def _read(self) -> int:
+        return int(self._clock.seconds() / RESOLUTION)
+
+    def ticks(self, seconds: float) -> int:
+        """Return so many seconds in ticks, rounded up, and never none."""
+        return max(1, -int(-seconds // RESOLUTION))
+
+    def add(self, owner: Timed, seconds: float) -> None:
+        """Let ``owner`` expire after so many seconds; it must not be in the wheel."""
+        owner.due = self.now + self.ticks(seconds) + 1  # the present tick is already partly over
+        self._put(owner)
+
+    def _put(self, owner: Timed) -> None:
+        owner.tick = owner.due
+        self._buckets.setdefault(owner.tick, {})[owner] = None
+
+    def discard(self, owner: Timed) -> None:
+        """Forget ``owner``, if it is here."""
+        bucket = self._buckets.get(owner.tick)
+        if bucket is not None:
+            bucket.pop(owner, None)
+            if not bucket:
+                del self._buckets[owner.tick]
+        owner.tick = 0
+
+    def _turn(self) -> None:
+        self._call = self._clock.callLater(RESOLUTION, self._turn)
+        before, self.now = self.now, self._read()
+        for tick in range(before + 1, self.now + 1):
+            for owner in self._buckets.pop(tick, ()):
+                if owner.due > self.now:
+                    self._put(owner)
+                else:
+                    owner.tick = 0
+                    owner.expired()
+
+    def stop(self) -> None:
+        """Turn no more."""
+        self._call.cancel()
+
+
+class Deadline:
+    """A call in so many seconds, for those that are no ``Timed`` themselves."""
+
+    __slots__ = ("_call", "_wheel", "due", "tick")
+
+    def __init__(self, wheel: Wheel, seconds: float, call: Callable[[], object]) -> None:
+        self._wheel = wheel
+        self._call = call
+        self.due = self.tick = 0
+        wheel.add(self, seconds)
+
+    def expired(self) -> None:
+        """Make the call."""
+        self._call()
+
+    def cancel(self) -> None:
+        """Do not make the call; harmless if it was made."""
+        self._wheel.discard(self)

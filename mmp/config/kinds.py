@@ -115,7 +115,7 @@ def _replay_name(text: str) -> str:
     return text
 
 
-_DURATION: Final = Text('a duration, such as "500ms", "90s" or "15m"', parse_duration, render_duration)
+_DURATION: Final = Text('a duration such as "500ms", "90s" or "15m"', parse_duration, render_duration)
 
 Duration = Annotated[float, _DURATION]
 """Seconds; none is allowed."""
@@ -123,10 +123,10 @@ Duration = Annotated[float, _DURATION]
 OptionalDuration = Annotated[float | None, or_empty(_DURATION, None)]
 """Seconds, or None for an empty string."""
 
-Timeout = Annotated[float, Text('a duration of at least "1ms"', _some_time, render_duration)]
+Timeout = Annotated[float, Text('a duration such as "90s", of at least "1ms"', _some_time, render_duration)]
 """Seconds, more than none."""
 
-Period = Annotated[float, Text('a duration of at least "1s"', _a_second, render_duration)]
+Period = Annotated[float, Text('a duration such as "12h", of at least "1s"', _a_second, render_duration)]
 """Seconds, one or more."""
 
 Port = Annotated[int, Between(1, 65535)]

@@ -1,0 +1,109 @@
+"""Reads a configuration file and every file that it names, once, and refuses it with all of its mistakes."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from attrs import field, frozen, has
+
+from mmp.config.files import Files, read_file
+from mmp.config.rules import Origin, mistakes_in
+from mmp.config.schema import Config, Listener
+from mmp.config.tables import Mistake, Reading, keys, merge, resolve
+from mmp.config.values import show
+from mmp.errors import ConfigError
+
+_COMMON: Final = {"login": "login", "tls_settings": "tls", "directory": "directory"}
+"""The common tables whose keys a listener may give itself: its attribute, and the common table's."""
+
+
+@frozen
+class Loaded:
+    """A configuration without mistakes, and what is in the files that it names.
+
+    ``path`` is the configuration file's, absolute. ``files`` has the content of every file that is in use, by the name
+    that stands in ``config``; it was read once, so that everybody sees the same. ``mmp.config.files.read_secret`` takes
+    a secret out of such content.
+    """
+
+    path: str
+    config: Config
+    files: Mapping[str, bytes] = field(repr=False)
+
+
+@frozen
+class Examined:
+    """A configuration that may have mistakes; what is mistaken has its default in ``config``."""
+
+    loaded: Loaded
+    mistakes: tuple[Mistake, ...]
+
+
+def load(path: str) -> Loaded:
+    """Return the configuration, or raise ConfigError with every mistake in it and in the files that it names."""
+    examined = examine(path)
+    if examined.mistakes:
+        raise ConfigError([str(mistake) for mistake in examined.mistakes])
+    return examined.loaded
+
+
+def examine(path: str) -> Examined:
+    """Return the configuration as far as it can be understood; ConfigError if the file is unreadable or not TOML."""
+    file = Path(path).absolute()
+    raw = _parse(file)
+    reading, files = Reading(dict(_homes(Config))), Files()
+    raw_listeners = raw.pop("listener", None)
+    given = reading.table(keys(Config), raw, "")
+    common = merge(Config(), given)
+    listeners = list(_listeners(raw_listeners, common, reading))
+    config = resolve(merge(common, {"listener": tuple(listener for listener, _ in listeners)}), file.parent)
+    reading.judge(mistakes_in(config, [origin for _, origin in listeners], files))
+    return Examined(Loaded(str(file), config, MappingProxyType(files.contents)), tuple(reading.mistakes))
+
+
+def _parse(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(read_file(str(file)).decode())
+    except OSError as error:
+        raise ConfigError([f"{file}: cannot be read: {error}"]) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{file}: is not in UTF-8 at byte {error.start}"]) from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError([f"{file}: {error}"]) from None
+
+
+def _listeners(raw: object, common: Config, reading: Reading) -> Iterator[tuple[Listener, Origin]]:
+    if not isinstance(raw, list) or not raw:
+        reading.note("listener", "at least one table [[listener]] is needed, with these double brackets")
+        return
+    for number, table in enumerate(raw, 1):
+        path = f"listener[{number}]"
+        if isinstance(table, dict):
+            yield _listener(table, path, common, reading), Origin(path, table)
+        else:
+            reading.note(path, f"must be a table, not {show(table)}")
+
+
+def _listener(raw: dict[str, Any], path: str, common: Config, reading: Reading) -> Listener:
+    """Read a listener's own keys and, beside them in the same table, those that it gives in place of common ones."""
+    own = {key: kind for key, kind in keys(Listener).items() if key not in _COMMON}
+    shared = {attribute: keys(type(getattr(common, table))) for attribute, table in _COMMON.items()}
+    given = reading.table(own | {key: kind for kinds in shared.values() for key, kind in kinds.items()}, raw, path)
+    merged = {
+        attribute: merge(getattr(common, table), {key: given[key] for key in shared[attribute] if key in given})
+        for attribute, table in _COMMON.items()
+    }
+    return Listener(**{key: given[key] for key in own if key in given}, **merged)
+
+
+def _homes(shape: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each key with the table that it belongs in."""
+    for key, kind in keys(shape).items():
+        if has(kind):
+            yield from _homes(kind, f"{path}.{key}".lstrip("."))
+        elif path:
+            yield key, path

@@ -11,9 +11,10 @@ from typing import Any, Final
 from attrs import field, frozen, has
 
 from mmp.config.files import Files, read_file
-from mmp.config.rules import Origin, mistakes_in
+from mmp.config.rules import mistakes_in
 from mmp.config.schema import Config, Listener
-from mmp.config.tables import Mistake, Reading, keys, merge, resolve
+from mmp.config.tables import Finding, Reading, keys, merge, resolve
+from mmp.config.usage import Origin, Usage
 from mmp.config.values import show
 from mmp.errors import ConfigError
 
@@ -37,10 +38,11 @@ class Loaded:
 
 @frozen
 class Examined:
-    """A configuration that may have mistakes; what is mistaken has its default in ``config``."""
+    """A configuration that may have mistakes; what is mistaken has its default."""
 
-    loaded: Loaded
-    mistakes: tuple[Mistake, ...]
+    usage: Usage
+    files: Files
+    mistakes: tuple[Finding, ...]
 
 
 def load(path: str) -> Loaded:
@@ -48,21 +50,21 @@ def load(path: str) -> Loaded:
     examined = examine(path)
     if examined.mistakes:
         raise ConfigError([str(mistake) for mistake in examined.mistakes])
-    return examined.loaded
+    return Loaded(str(Path(path).absolute()), examined.usage.config, MappingProxyType(examined.files.contents))
 
 
 def examine(path: str) -> Examined:
     """Return the configuration as far as it can be understood; ConfigError if the file is unreadable or not TOML."""
     file = Path(path).absolute()
     raw = _parse(file)
-    reading, files = Reading(dict(_homes(Config))), Files()
     raw_listeners = raw.pop("listener", None)
-    given = reading.table(keys(Config), raw, "")
-    common = merge(Config(), given)
+    reading, files = Reading(dict(_homes(Config))), Files()
+    common = merge(Config(), reading.table(keys(Config), raw, ""))
     listeners = list(_listeners(raw_listeners, common, reading))
-    config = resolve(merge(common, {"listener": tuple(listener for listener, _ in listeners)}), file.parent)
-    reading.judge(mistakes_in(config, [origin for _, origin in listeners], files))
-    return Examined(Loaded(str(file), config, MappingProxyType(files.contents)), tuple(reading.mistakes))
+    config = merge(common, {"listener": tuple(listener for listener, _ in listeners)})
+    usage = Usage(resolve(config, file.parent), tuple(origin for _, origin in listeners))
+    reading.judge(mistakes_in(usage, files))
+    return Examined(usage, files, tuple(reading.mistakes))
 
 
 def _parse(file: Path) -> dict[str, Any]:

@@ -11,11 +11,14 @@ from mmp.config.kinds import (
     Address,
     Attribute,
     Between,
+    Ciphers,
+    CipherSuites,
     Count,
     DomainName,
     Duration,
     File,
     HostName,
+    LDAPFilter,
     Mechanism,
     Network,
     OptionalAddress,
@@ -60,10 +63,10 @@ class TLS:
     key_period: Period = 12 * 3600.0
     """How long one set of ticket keys is used; a ticket from an ended period costs a full handshake."""
 
-    ciphers: str = ""
+    ciphers: Ciphers = ""
     """OpenSSL's list for TLS 1.2 and older; empty means the library's own modern default."""
 
-    ciphersuites: str = ""
+    ciphersuites: CipherSuites = ""
     """OpenSSL's list for TLS 1.3; empty means the library's own default."""
 
 
@@ -77,7 +80,7 @@ class Login:
     restrict_plain_passwords: bool = True
     """Whether a password in plain text is refused without TLS."""
 
-    plaintext_min_cipher: Annotated[int, Between(-1, 1024)] = 128
+    plaintext_min_cipher: Annotated[int, Between(-1, 256)] = 128
     """Bits that the cipher must have before a password in plain text is taken; 0 = any, -1 = never."""
 
     verify: Literal["backend"] = "backend"
@@ -130,7 +133,7 @@ class LDAP:
     schema: Literal["flat"] = "flat"
     """How domains are laid out: flat means one tree for all."""
 
-    filter: str = "(|(uid=%U)(mail=%s)(mailAlternateAddress=%s))"
+    filter: LDAPFilter = "(|(uid=%U)(mail=%s)(mailAlternateAddress=%s))"
     """Filter that finds a user: %s user@domain, %o as typed, %U user, %V domain, %C client's and %S our address."""
 
     mail_host_attributes: tuple[Attribute, ...] = ("mailHost",)
@@ -138,6 +141,11 @@ class LDAP:
 
     timeout: Timeout = 5.0
     """For connecting and for each answer."""
+
+    @property
+    def over_tls(self) -> bool:
+        """Whether any server is spoken to in TLS."""
+        return self.start_tls or any(url.startswith("ldaps:") for url in self.urls)
 
 
 @frozen(kw_only=True)

@@ -18,8 +18,8 @@ Table = TypeVar("Table", bound=AttrsInstance)
 
 
 @frozen
-class Mistake:
-    """What is wrong at a path, and the other paths that it ``rests`` on: not worth telling if one of those is wrong."""
+class Finding:
+    """What is wrong or doubtful at a path; not worth telling if a path that it ``rests`` on is mistaken itself."""
 
     path: str
     text: str
@@ -78,7 +78,7 @@ class Reading:
     """
 
     homes: Mapping[str, str]
-    mistakes: list[Mistake] = field(factory=list)
+    mistakes: list[Finding] = field(factory=list)
     doubtful: list[str] = field(factory=list)
 
     def table(self, kinds: Mapping[str, Any], raw: Mapping[str, Any], path: str) -> dict[str, Any]:
@@ -97,10 +97,10 @@ class Reading:
 
     def note(self, path: str, text: str) -> None:
         """Add a mistake."""
-        self.mistakes.append(Mistake(path, text))
+        self.mistakes.append(Finding(path, text))
         self.doubtful.append(path)
 
-    def judge(self, derived: Iterator[Mistake]) -> None:
+    def judge(self, derived: Iterator[Finding]) -> None:
         """Add mistakes in what the values mean together, unless already told or resting on what is not known."""
         for mistake in derived:
             rests = (mistake.path, *mistake.rests)

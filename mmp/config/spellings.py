@@ -1,0 +1,150 @@
+"""How values that are written as strings are read; ValueError has the end of a sentence that begins with the string."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import ssl
+from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network
+from typing import Final
+from urllib.parse import urlsplit
+
+from mmp.config.units import parse_duration
+from mmp.directory.names import ESCAPES
+from mmp.directory.replay import ReplayName
+from mmp.wire.sasl import MECHANISMS
+
+_TLS13_SUITES: Final = (
+    "TLS_AES_128_GCM_SHA256",
+    "TLS_AES_256_GCM_SHA384",
+    "TLS_CHACHA20_POLY1305_SHA256",
+    "TLS_AES_128_CCM_SHA256",
+    "TLS_AES_128_CCM_8_SHA256",
+)
+"""RFC 8446, B.4."""
+
+
+def some_time(text: str) -> float:
+    """Read a duration that is not zero."""
+    if not (seconds := parse_duration(text)):
+        raise ValueError('is no time at all; at least "1ms" is needed')
+    return seconds
+
+
+def a_second(text: str) -> float:
+    """Read a duration of a second or more."""
+    if (seconds := parse_duration(text)) < 1:
+        raise ValueError('is too short; at least "1s" is needed')
+    return seconds
+
+
+def address(text: str) -> str:
+    """Return an address in its canonical form."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError('is not an IPv4 or IPv6 address, such as "0.0.0.0" or "::"') from None
+
+
+def network(text: str) -> IPv4Network | IPv6Network:
+    """Read a network in CIDR notation; an address alone is a network of one."""
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        raise ValueError('is not a network, such as "10.0.0.0/8" or "2001:db8::/32"' + _hint(text)) from None
+
+
+def _hint(text: str) -> str:
+    try:
+        return f'; did you mean "{ipaddress.ip_network(text, strict=False)}"?'
+    except ValueError:
+        return ""
+
+
+def matching(pattern: str, wrong: str) -> Callable[[str], str]:
+    """Return a function that takes only what the pattern matches whole."""
+    matches = re.compile(pattern).fullmatch
+
+    def parse(text: str) -> str:
+        if not matches(text):
+            raise ValueError(wrong)
+        return text
+
+    return parse
+
+
+_LABEL: Final = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+host_name: Final = matching(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*", "is not a host name")
+attribute: Final = matching("[A-Za-z][A-Za-z0-9-]*", "is not an attribute's name")
+separators: Final = matching(r"[^\w\s]+", "must be one or more characters other than letters, digits and blanks")
+
+
+def mechanism(text: str) -> str:
+    """Take the name of a mechanism that we have."""
+    if text not in MECHANISMS:
+        raise ValueError(f"is no mechanism that we have, which are {', '.join(MECHANISMS)}")
+    return text
+
+
+def ldap_url(text: str) -> str:
+    """Take the URL of a server, without anything behind its port."""
+    try:
+        url = urlsplit(text)
+        surplus = url.path.strip("/") or url.query or url.fragment or url.username is not None
+        correct = url.scheme in {"ldap", "ldaps"} and url.hostname and url.port != 0 and not surplus
+    except ValueError:
+        correct = False
+    if not correct:
+        raise ValueError('is not of the form "ldap://HOST:PORT" or "ldaps://HOST:PORT"')
+    return text
+
+
+def replay_name(text: str) -> str:
+    """Take a pattern for the name that the store is told."""
+    try:
+        pieces = ReplayName.parse(text).pieces
+    except ValueError:
+        raise ValueError('has a "%" that begins none of %s, %o, %U, %V and %A[attribute]') from None
+    if not pieces:
+        raise ValueError("is empty: the store would be told no name")
+    return text
+
+
+def ldap_filter(text: str) -> str:
+    """Take a filter that is well-formed as far as parentheses and escapes go (RFC 4515)."""
+    escapes = "".join(ESCAPES)
+    if unknown := re.search(f"%(?![{escapes}])", text):
+        known = ", ".join(f"%{letter}" for letter in escapes)
+        raise ValueError(f'has a "{text[unknown.start() :][:2]}" that is none of {known}')
+    if re.search(r"\\(?![0-9A-Fa-f]{2})", text):
+        raise ValueError("has a backslash without two hexadecimal digits behind it")
+    if not _balanced(text) or not all("=" in item for item in re.findall(r"\(([^()]*)\)", text)):
+        raise ValueError('is not a filter such as "(uid=%U)" or "(|(uid=%U)(mail=%s))"')
+    return text
+
+
+def _balanced(text: str) -> bool:
+    """Whether one pair of parentheses spans the text and all within are paired."""
+    depth, last = 0, len(text) - 1
+    for position, character in enumerate(text):
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if depth < 0 or (depth == 0 and position < last):
+            return False
+    return depth == 0 and last > 0
+
+
+def ciphers(text: str) -> str:
+    """Take a list in which OpenSSL finds a suite."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ciphers(text)
+    except ssl.SSLError:
+        raise ValueError("selects no cipher suite") from None
+    return text
+
+
+def ciphersuites(text: str) -> str:
+    """Take a list of suites of TLS 1.3, with colons between them."""
+    if unknown := [suite for suite in text.split(":") if suite not in _TLS13_SUITES]:
+        raise ValueError(f'has "{unknown[0]}", which is none of {", ".join(_TLS13_SUITES)}')
+    return text

@@ -1,0 +1,98 @@
+"""Which tables and files of a configuration are in use, and which keys they were written under."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from mmp.config.schema import TLS, BackendService, Config, KeyPair, Listener
+from mmp.model import Service, TLSMode
+
+
+@frozen
+class Origin:
+    """Where one listener's values were written: what it gives itself in its own table, the rest in the common ones."""
+
+    path: str
+    given: Mapping[str, Any]
+
+    def __call__(self, common: str) -> str:
+        """Return the path of the value whose path in the common tables is this one."""
+        _, *rest = common.split(".")
+        found: Any = self.given
+        for key in rest:
+            name = key.partition("[")[0]
+            if isinstance(found, Mapping) and name not in found:
+                return common
+            found = found[name] if isinstance(found, Mapping) else found
+        return ".".join((self.path, *rest))
+
+
+@frozen
+class Named:
+    """A file and the path of the key that names it; ``rests`` are the keys because of which it is needed."""
+
+    path: str
+    file: str
+    rests: tuple[str, ...] = ()
+
+
+@frozen
+class Usage:
+    """A configuration and where each of its listeners was written."""
+
+    config: Config
+    origins: Sequence[Origin]
+
+    def listeners(self) -> Iterator[tuple[Listener, Origin]]:
+        """Yield each listener with where it was written."""
+        return zip(self.config.listener, self.origins, strict=True)
+
+    def backends(self) -> Iterator[tuple[Service, BackendService, str]]:
+        """Yield how stores are reached for each service that is listened for, with the table's path."""
+        for service in dict.fromkeys(listener.service for listener in self.config.listener):
+            yield service, self.config.backend.reaching(service), f"backend.{service.value}"
+
+    def pairs(self) -> Iterator[tuple[Named, Named]]:
+        """Yield each certificate chain and its private key."""
+        for listener, origin in self.listeners():
+            if listener.tls is not TLSMode.NONE:
+                yield from _shown_to_clients(listener.tls_settings, origin)
+        for _, backend, path in self.backends():
+            if backend.tls is not TLSMode.NONE and (backend.client_certificate or backend.private_key):
+                certificate = Named(f"{path}.client_certificate", backend.client_certificate, (f"{path}.tls",))
+                yield certificate, Named(f"{path}.private_key", backend.private_key, (f"{path}.tls",))
+
+    def authorities(self) -> Iterator[Named]:
+        """Yield each file of CA certificates."""
+        for listener, origin in self.listeners():
+            ldap = listener.directory.ldap
+            if listener.directory.kind == "ldap" and ldap.over_tls and ldap.ca:
+                rests = (origin("directory.kind"), origin("directory.ldap.urls"), origin("directory.ldap.start_tls"))
+                yield Named(origin("directory.ldap.ca"), ldap.ca, rests)
+        for _, backend, path in self.backends():
+            if backend.tls is not TLSMode.NONE and backend.ca:
+                yield Named(f"{path}.ca", backend.ca, (f"{path}.tls",))
+
+    def secrets(self) -> Iterator[Named]:
+        """Yield each file that holds a password."""
+        for listener, origin in self.listeners():
+            if listener.directory.kind == "ldap" and (file := listener.directory.ldap.bind_password_file):
+                yield Named(origin("directory.ldap.bind_password_file"), file, (origin("directory.kind"),))
+
+    def users(self) -> Iterator[Named]:
+        """Yield each file of users."""
+        for listener, origin in self.listeners():
+            if listener.directory.kind == "file":
+                yield Named(origin("directory.file.path"), listener.directory.file.path, (origin("directory.kind"),))
+
+
+def _shown_to_clients(settings: TLS, origin: Origin) -> Iterator[tuple[Named, Named]]:
+    more = {f"tls.sni[{number}]": pair for number, pair in enumerate(settings.sni, 1)}
+    pairs: dict[str, TLS | KeyPair] = {"tls": settings, **more}
+    rests = (f"{origin.path}.tls",)
+    for table, pair in pairs.items():
+        certificate = Named(origin(f"{table}.certificate"), pair.certificate, rests)
+        yield certificate, Named(origin(f"{table}.private_key"), pair.private_key, rests)

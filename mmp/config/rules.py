@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import cache
 from itertools import combinations
 from typing import Final, TypeVar
 
@@ -77,9 +78,10 @@ def _idle_timeouts(usage: Usage) -> Iterator[Finding]:
 
 
 def _contents(usage: Usage, files: Files) -> Iterator[Finding]:
+    chain_in, key_in = cache(read_chain), cache(read_key)  # a key takes 0.2 s, and most listeners share theirs
     for certificate, private_key in usage.pairs():
-        chain = yield from _content(certificate, read_chain, files)
-        key = yield from _content(private_key, read_key, files)
+        chain = yield from _content(certificate, chain_in, files)
+        key = yield from _content(private_key, key_in, files)
         if chain and key and not match(chain[0], key):
             text = f"{private_key.file} does not belong to the first certificate in {certificate.file}"
             yield Finding(private_key.path, text, (certificate.path, *private_key.rests))

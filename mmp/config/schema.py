@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from attrs import frozen
 
@@ -31,6 +31,9 @@ from mmp.config.kinds import (
     Timeout,
 )
 from mmp.model import Endpoint, Service, TLSMode
+
+COMMON: Final = {"login": "login", "tls_settings": "tls", "directory": "directory"}
+"""Attributes of a listener for which it takes the keys of a common table, which is the second name."""
 
 
 @frozen(kw_only=True)

@@ -1,0 +1,67 @@
+"""The files of the demo: a certificate authority, a certificate, the directory of users and the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from mmp.demo.certificates import Authority
+from mmp.demo.listeners import Listener
+
+NAMES = ("localhost", "127.0.0.1", "::1")
+
+
+LISTENER = """\
+[[listener]]
+service = "imap"
+address = "{address}"
+port = {port}
+tls = "{tls}"
+"""
+
+CONFIGURATION = """\
+# Written by `mmp demo`; `mmp check` and the other commands can be tried on it.
+hostname = "localhost"
+workers = 2
+shutdown_grace = "2s"
+
+{listeners}
+[tls]
+certificate = "server.pem"
+private_key = "server.key"
+
+[login]
+default_domain = "example.com"
+
+[directory]
+kind = "file"
+
+[directory.file]
+path = "users.toml"
+
+# Both stores are on this port, each on an address of its own.
+[backend.imap]
+port = {store_port}
+"""
+
+
+def write_files(directory: Path, listeners: Iterable[Listener], stores: Mapping[str, str], store_port: int) -> Path:
+    """Write all that the proxy reads, and return the configuration's path; ``stores`` has the store of each user."""
+    authority = Authority.make("mmp demo authority")
+    issued = authority.issue(NAMES)
+    (directory / "ca.pem").write_bytes(authority.pem)
+    (directory / "server.pem").write_bytes(issued.certificate)
+    write_secret(directory / "server.key", issued.key)
+    users = (f'[users."{user}"]\nmailHost = "{store}"\n' for user, store in stores.items())
+    (directory / "users.toml").write_text("\n".join(users))
+    sections = (LISTENER.format(address=at.address, port=at.port, tls=at.tls) for at in listeners)
+    configuration = directory / "mmp.toml"
+    configuration.write_text(CONFIGURATION.format(listeners="\n".join(sections), store_port=store_port))
+    return configuration
+
+
+def write_secret(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read."""
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_bytes(content)

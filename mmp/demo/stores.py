@@ -1,0 +1,145 @@
+"""The IMAP stores: ``python -m mmp.demo.stores DESCRIPTOR…`` serves on sockets that it inherits.
+
+Who is at which of their addresses comes as JSON on standard input: ``[{"alice": "127.0.0.2", …}, "their password"]``.
+"""
+
+# ruff: noqa: N802, N815 - method names are those of Twisted's interfaces
+
+from __future__ import annotations
+
+import hmac
+import io
+import json
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from typing import Protocol, cast
+
+from attrs import field, frozen
+from twisted.cred.error import UnauthorizedLogin
+from twisted.internet import defer
+from twisted.internet import reactor as installed
+from twisted.internet.interfaces import IAddress, IReactorCore, IReactorSocket
+from twisted.internet.protocol import Factory
+from twisted.mail import imap4
+from twisted.mail.interfaces import IAccountIMAP, IMailboxIMAPInfo
+from zope.interface import implementer
+
+from mmp.demo.mailbox import Mailbox
+
+WELCOME = """\
+From: The demo <postmaster@example.com>\r
+To: {user}\r
+Subject: Welcome to the store at {address}\r
+Content-Type: text/plain; charset=us-ascii\r
+\r
+This message lies in the memory of a small store that listens on {address}.\r
+The proxy found the way here by your user name.\r
+"""
+
+
+class Reactor(IReactorCore, IReactorSocket):
+    """What is asked of the reactor here."""
+
+
+@implementer(IMailboxIMAPInfo)
+class Listed:
+    """What LIST tells about every mailbox: no attributes."""
+
+    def getFlags(self) -> list[str]:
+        """Return nothing: a message's flags are no attributes of its mailbox."""
+        return []
+
+    def getHierarchicalDelimiter(self) -> str:
+        """Return what separates the levels of a name."""
+        return "/"
+
+
+class Account(imap4.MemoryAccount):
+    """A user's mailboxes."""
+
+    def listMailboxes(self, ref: str, wildcard: str) -> list[tuple[str, Listed]]:
+        """Return the mailboxes whose names match."""
+        return [(name, Listed()) for name, _ in super().listMailboxes(ref, wildcard)]  # type: ignore[no-untyped-call]
+
+    def _emptyMailbox(self, name: str, id: int) -> Mailbox:  # noqa: A002, ARG002 - Twisted's signature
+        return Mailbox()
+
+
+class Connection(imap4.IMAP4Server):
+    """Twisted's IMAP server, with two faults mended."""
+
+    def do_APPEND(self, tag: bytes, mailbox: bytes, flags: list[bytes] | None, *rest: object) -> None:
+        """Append a message; without flags too."""
+        super().do_APPEND(tag, mailbox, flags or [], *rest)  # type: ignore[no-untyped-call]  # Twisted's
+
+    auth_APPEND = (do_APPEND, *imap4.IMAP4Server.auth_APPEND[1:])  # type: ignore[assignment]  # Twisted's is untyped
+    select_APPEND = auth_APPEND  # type: ignore[assignment]  # likewise
+
+    def sendContinuationRequest(self, msg: bytes | None = None) -> None:
+        """Send a continuation request, with the space that belongs into it even if nothing follows."""
+        self.sendLine(b"+ " + (msg or b""))  # type: ignore[no-untyped-call]  # Twisted's
+
+
+class UsernamePassword(Protocol):
+    """What a client gave."""
+
+    username: bytes
+    password: bytes
+
+
+@frozen
+class Store:
+    """The accounts of one store and their password; to Twisted's IMAP server it is the portal."""
+
+    accounts: Mapping[bytes, Account]
+    password: bytes = field(repr=False)
+
+    def login(
+        self, credentials: UsernamePassword, *_: object
+    ) -> defer.Deferred[tuple[object, Account, Callable[[], None]]]:
+        """Let the user in, or fail with UnauthorizedLogin."""
+        account = self.accounts.get(credentials.username)
+        if account is None or not hmac.compare_digest(self.password, credentials.password):
+            return defer.fail(UnauthorizedLogin())
+        return defer.succeed((IAccountIMAP, account, lambda: None))
+
+
+class Connections(Factory):
+    """Speaks IMAP to whoever connects to one store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def buildProtocol(self, addr: IAddress | None) -> Connection:  # noqa: ARG002 - Twisted's signature
+        """Return the protocol for a new connection."""
+        protocol = Connection({b"PLAIN": imap4.PLAINCredentials})  # type: ignore[no-untyped-call]  # Twisted's
+        protocol.portal = self.store  # type: ignore[assignment]  # None is its default
+        return protocol
+
+
+def account(user: str, address: str) -> Account:
+    """Return a new account with a message that says where it is."""
+    inbox = Mailbox()
+    inbox.addMessage(io.BytesIO(WELCOME.format(user=user, address=address).encode()))
+    made = Account(user)  # type: ignore[no-untyped-call]  # Twisted's
+    made.addMailbox("INBOX", inbox)  # type: ignore[no-untyped-call]  # likewise
+    return made
+
+
+def main() -> None:
+    """Serve until terminated."""
+    homes, password = json.load(sys.stdin)
+    reactor = cast("Reactor", installed)
+    for descriptor in map(int, sys.argv[1:]):
+        with socket.socket(fileno=descriptor) as listening:
+            address, _ = listening.getsockname()
+            accounts = {user.encode(): account(user, address) for user, home in homes.items() if home == address}
+            connections = Connections(Store(accounts, password.encode()))
+            listening.settimeout(0)
+            reactor.adoptStreamPort(descriptor, listening.family, connections)  # type: ignore[arg-type]  # untyped
+    reactor.run()
+
+
+if __name__ == "__main__":
+    main()

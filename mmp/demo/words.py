@@ -1,0 +1,56 @@
+"""What the demo prints once it serves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mmp.demo.listeners import Listener
+
+WORDS = """\
+A proxy for IMAP and behind it two small stores, all on this machine alone. Each user's mail is in one of the stores;
+the proxy finds out in which. Ctrl-C ends everything.
+
+{ports}
+
+{users}
+password {password}
+
+The configuration, the log (mmp.log) and the certificate authority (ca.pem) are in {directory}
+
+Read a user's first message with curl:
+
+  curl --cacert {directory}/ca.pem --user '{first}:{password}' 'imaps://localhost:{implicit}/INBOX;MAILINDEX=1'
+  curl --cacert {directory}/ca.pem --user '{second}:{password}' --ssl-reqd 'imap://localhost:{starttls}/INBOX;MAILINDEX=1'
+
+or with Python:
+
+  python3 -c "
+  import imaplib, ssl
+  imap = imaplib.IMAP4('localhost', {starttls})
+  imap.starttls(ssl.create_default_context(cafile='{directory}/ca.pem'))
+  imap.login('{first}', '{password}')
+  imap.select()
+  print(imap.fetch('1', 'BODY[]'))"
+
+ready"""
+
+SPOKEN = {
+    "starttls": "IMAP, encrypted once the client says STARTTLS",
+    "implicit": "IMAP, encrypted from the first byte",
+}
+
+
+def introduction(directory: Path, listeners: Sequence[Listener], mail_hosts: Mapping[str, str], password: str) -> str:
+    """Return the ports, the users and what to try."""
+    ports = {listener.tls: listener.port for listener in listeners}
+    first, second, *_ = mail_hosts
+    return WORDS.format(
+        ports="\n".join(f"port {port}  {SPOKEN[tls]}" for tls, port in ports.items()),
+        users="\n".join(f"user {user}" for user in mail_hosts),
+        password=password,
+        directory=directory,
+        first=first,
+        second=second,
+        **ports,
+    )

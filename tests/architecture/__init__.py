@@ -1,0 +1,1 @@
+"""The rules of the architecture as functions over a source tree."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-import tomllib
-from typing import Any, Final
+from typing import Final
 
 from attrs import define, field
 
@@ -49,20 +48,6 @@ def read_secret(content: bytes) -> bytes:
     if not (secret := content.removesuffix(b"\n").removesuffix(b"\r")):
         raise ValueError("is empty, where a secret should be")
     return secret
-
-
-def read_users(content: bytes) -> dict[str, Any]:
-    """Return the tables of a directory file by user; ValueError, worded for the operator, if it is none."""
-    try:
-        tables = tomllib.loads(content.decode())
-    except UnicodeDecodeError:
-        raise ValueError("is not in UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"is not TOML: {error}") from None
-    users = tables.get("users")
-    if not isinstance(users, dict) or not all(isinstance(user, dict) for user in users.values()):
-        raise ValueError('has no tables of the form [users."alice@example.com"]')
-    return users
 
 
 def _without_waiting(path: str, flags: int) -> int:

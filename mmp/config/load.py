@@ -12,7 +12,7 @@ from attrs import field, frozen, has
 
 from mmp.config.files import Files, read_file
 from mmp.config.rules import mistakes_in
-from mmp.config.schema import COMMON, Config, Listener
+from mmp.config.schema import OVERRIDABLE, Config, Listener
 from mmp.config.tables import Finding, Reading, keys, merge, resolve
 from mmp.config.usage import Origin, Usage
 from mmp.config.values import show
@@ -89,12 +89,12 @@ def _listeners(raw: object, common: Config, reading: Reading) -> Iterator[tuple[
 
 def _listener(raw: dict[str, Any], path: str, common: Config, reading: Reading) -> Listener:
     """Read a listener's own keys and, beside them in the same table, those that it gives in place of common ones."""
-    own = {key: kind for key, kind in keys(Listener).items() if key not in COMMON}
-    shared = {attribute: keys(type(getattr(common, table))) for attribute, table in COMMON.items()}
+    own = {key: kind for key, kind in keys(Listener).items() if key not in OVERRIDABLE}
+    shared = {attribute: keys(type(getattr(common, table))) for attribute, table in OVERRIDABLE.items()}
     given = reading.table(own | {key: kind for kinds in shared.values() for key, kind in kinds.items()}, raw, path)
     merged = {
         attribute: merge(getattr(common, table), {key: given[key] for key in shared[attribute] if key in given})
-        for attribute, table in COMMON.items()
+        for attribute, table in OVERRIDABLE.items()
     }
     return Listener(**{key: given[key] for key in own if key in given}, **merged)
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mmp.config.schema import COMMON, Config
+from mmp.config.schema import OVERRIDABLE, Config
 from mmp.config.values import CONVERTER
 
 
@@ -32,8 +32,8 @@ def value(plain: Any) -> str:
 
 def _listener(listener: dict[str, Any], tables: Mapping[str, Any]) -> dict[str, Any]:
     """Return a listener's own keys and what it has in place of the common tables."""
-    own = {key: item for key, item in listener.items() if key not in COMMON}
-    for attribute, table in COMMON.items():
+    own = {key: item for key, item in listener.items() if key not in OVERRIDABLE}
+    for attribute, table in OVERRIDABLE.items():
         own |= _differing(listener[attribute], tables[table])
     return own
 

@@ -9,11 +9,13 @@ from itertools import combinations
 from typing import Final, TypeVar
 
 from mmp.config.certificates import match, read_chain, read_key
-from mmp.config.files import Files, read_secret, read_users
+from mmp.config.files import Files, read_secret
 from mmp.config.schema import LDAP, Listener
 from mmp.config.tables import Finding
 from mmp.config.units import render_duration
 from mmp.config.usage import Named, Origin, Usage
+from mmp.directory.file import FileDirectory
+from mmp.errors import ConfigError
 from mmp.model import Service
 
 _SHORTEST_IDLE: Final = {Service.IMAP: 1800.0}
@@ -90,7 +92,7 @@ def _contents(usage: Usage, files: Files) -> Iterator[Finding]:
     for secret in usage.secrets():
         yield from _content(secret, read_secret, files)
     for users in usage.users():
-        yield from _content(users, read_users, files)
+        yield from _content(users, FileDirectory.parse, files)
 
 
 def _content(named: Named, read: Callable[[bytes], Content], files: Files) -> Generator[Finding, None, Content | None]:
@@ -102,6 +104,8 @@ def _content(named: Named, read: Callable[[bytes], Content], files: Files) -> Ge
         return read(files.read(named.file))
     except OSError as error:
         yield Finding(named.path, f"cannot read {named.file}: {error}", named.rests)
+    except ConfigError as error:
+        yield from (Finding(named.path, f"{named.file}: {mistake}", named.rests) for mistake in error.mistakes)
     except ValueError as error:
         yield Finding(named.path, f"{named.file} {error}", named.rests)
     return None

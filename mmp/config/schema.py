@@ -32,7 +32,7 @@ from mmp.config.kinds import (
 )
 from mmp.model import Endpoint, Service, TLSMode
 
-COMMON: Final = {"login": "login", "tls_settings": "tls", "directory": "directory"}
+OVERRIDABLE: Final = {"login": "login", "tls_settings": "tls", "directory": "directory"}
 """Attributes of a listener for which it takes the keys of a common table, which is the second name."""
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from mmp.config.units import parse_duration
-from mmp.directory.names import ESCAPES
+from mmp.directory.ldap.filters import FilterTemplate
 from mmp.directory.replay import ReplayName
 from mmp.wire.sasl import MECHANISMS
 
@@ -112,26 +112,12 @@ def replay_name(text: str) -> str:
 
 
 def ldap_filter(text: str) -> str:
-    """Take a filter that is well-formed as far as parentheses and escapes go (RFC 4515)."""
-    escapes = "".join(ESCAPES)
-    if unknown := re.search(f"%(?![{escapes}])", text):
-        known = ", ".join(f"%{letter}" for letter in escapes)
-        raise ValueError(f'has a "{text[unknown.start() :][:2]}" that is none of {known}')
-    if re.search(r"\\(?![0-9A-Fa-f]{2})", text):
-        raise ValueError("has a backslash without two hexadecimal digits behind it")
-    if not _balanced(text) or not all("=" in item for item in re.findall(r"\(([^()]*)\)", text)):
-        raise ValueError('is not a filter such as "(uid=%U)" or "(|(uid=%U)(mail=%s))"')
+    """Take a filter in which a login's values can be filled in."""
+    try:
+        FilterTemplate.parse(text)
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
     return text
-
-
-def _balanced(text: str) -> bool:
-    """Whether one pair of parentheses spans the text and all within are paired."""
-    depth, last = 0, len(text) - 1
-    for position, character in enumerate(text):
-        depth += {"(": 1, ")": -1}.get(character, 0)
-        if depth < 0 or (depth == 0 and position < last):
-            return False
-    return depth == 0 and last > 0
 
 
 def ciphers(text: str) -> str:

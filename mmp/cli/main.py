@@ -1,0 +1,39 @@
+"""The ``mmp`` command: finds the subcommand, reads its arguments, runs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from typing import Final
+
+from mmp import __version__
+from mmp.cli import check, config, demo
+from mmp.cli.command import Command
+
+COMMANDS: Final[tuple[Command, ...]] = (demo.DEMO, check.CHECK, config.CONFIG)
+"""Every subcommand, in the order of the help."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line, by default the process's own, and return the exit status."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        status: int = parsed.run(parsed)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush would complain
+        return 1
+    return status
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="mmp", description="A multiplexing proxy for IMAP, POP3 and mail submission.")
+    parser.add_argument("--version", action="version", version=f"mmp {__version__}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        subparser = subparsers.add_parser(command.name, help=command.summary, description=command.summary)
+        command.add_arguments(subparser)
+        subparser.set_defaults(run=command.run)
+    return parser

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import fcntl
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import stat
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Literal, cast
 
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
@@ -30,22 +32,29 @@ _is_bare = re.compile(r"[!#-<>-\[\]-~]+").fullmatch
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
+_APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
 def open_log(path: str = "") -> int:
     """Return a descriptor to append to the file, or to standard error if there is no path; raise OSError.
 
-    Writing to it does not wait for a reader. That needs an open file description of our own: O_NONBLOCK on the one
-    we were started with would hold for the shell's other programs too.
+    Writing to it does not wait for a reader.
     """
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-    if path:
-        return os.open(path, flags, 0o640)
-    try:
-        return os.open("/proc/self/fd/2", flags)
-    except OSError:  # a socket (systemd's journal: send() can say 'do not wait'), or a pipe that was another user's
-        descriptor = os.dup(2)
-        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
-            os.set_blocking(descriptor, False)
-        return descriptor
+    return os.open(path, _APPENDING, 0o640) if path else _open_standard_error()
+
+
+def _open_standard_error() -> int:
+    kind = os.fstat(2).st_mode
+    if not stat.S_ISREG(kind) and not stat.S_ISSOCK(kind):
+        # Opened anew: O_NONBLOCK on the description we were started with would hold for the shell's other programs too.
+        with suppress(OSError):  # a pipe that was another user's
+            return os.open("/proc/self/fd/2", _APPENDING)
+    descriptor = os.dup(2)
+    if stat.S_ISREG(kind):  # shared, so that what the interpreter itself prints there is not written over
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_APPEND)
+    elif not stat.S_ISSOCK(kind):  # a socket (systemd's journal) is told with every line not to wait
+        os.set_blocking(descriptor, False)
+    return descriptor
 
 
 class Appender:

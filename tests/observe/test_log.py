@@ -252,6 +252,22 @@ def test_standard_error_that_nobody_reads_stops_nothing(kind: str) -> None:
     assert done.stdout == b"through True\n"
 
 
+def test_standard_error_that_is_a_file_keeps_what_else_is_printed_there(path: Path) -> None:
+    program = (
+        "from mmp.observe.log import EventLog, open_log; import os\n"
+        "log = EventLog(open_log())\n"
+        "for number in range(3): log.event('login', number=number); os.write(2, b'printed\\n')\n"
+    )
+    path.write_text("before\n")
+    with path.open("r+b") as opened:  # not for appending, as with a shell's '2>'
+        opened.seek(0, os.SEEK_END)
+        subprocess.run([sys.executable, "-c", program], stderr=opened, check=True, cwd=ROOT)
+    before, *lines = path.read_text().splitlines()
+    assert before == "before"
+    assert lines[1::2] == ["printed"] * 3
+    assert [line[-1] for line in lines[::2]] == ["0", "1", "2"]
+
+
 def test_a_path_that_cannot_be_opened_is_an_error_at_once(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file or directory"):
         open_log(str(tmp_path / "missing" / "mmp.log"))

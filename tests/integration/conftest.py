@@ -1,0 +1,85 @@
+"""The real servers that the tests talk to, started once per test process, and proxies before them."""
+
+from contextlib import ExitStack, contextmanager
+
+import pytest
+from attrs import frozen
+
+from tests.integration.certificates import LOOPBACK, Certificates
+from tests.integration.dovecot import Dovecot, dovecot
+from tests.integration.people import FIRST, MAIL_HOSTS, PASSWORDS, SECOND, secrets
+from tests.integration.ports import Ports
+from tests.integration.proxy import running
+from tests.integration.settings import settings, write_users
+
+
+@frozen
+class Stores:
+    """Two Dovecots on the same ports of two addresses."""
+
+    first: Dovecot
+    second: Dovecot
+
+    @property
+    def port(self):
+        """Their port for plain text and STARTTLS."""
+        return self.first.port
+
+    @property
+    def tls_port(self):
+        """Their port for implicit TLS."""
+        return self.first.tls_port
+
+
+@pytest.fixture(scope="session")
+def ports():
+    """Gives out free ports."""
+    claimed = Ports()
+    yield claimed
+    claimed.close()
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+    """An authority that the tests' clients and proxies trust."""
+    return Certificates.make(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def pair(certificates):
+    """The proxy's certificate."""
+    return certificates.issue(*LOOPBACK)
+
+
+@pytest.fixture(scope="session")
+def stores(ports, certificates):
+    """Two stores."""
+    with ExitStack() as held:
+        port, tls_port = ports.free(), ports.free()
+        started = [
+            held.enter_context(dovecot(address, port, tls_port, pair=certificates.issue(address), passwords=PASSWORDS))
+            for address in (FIRST, SECOND)
+        ]
+        yield Stores(*started)
+
+
+@pytest.fixture(scope="session")
+def run_proxy(tmp_path_factory, ports, pair):
+    """Runs a proxy as a context manager, and sees at its end that no password is in its log."""
+
+    @contextmanager
+    def run(store_port, mail_hosts=MAIL_HOSTS, **changes):
+        directory = tmp_path_factory.mktemp("proxy")
+        write_users(directory / "users.toml", mail_hosts)
+        with running(directory, settings(ports, pair, store_port, directory / "users.toml", **changes)) as proxy:
+            yield proxy
+        assert not [secret for secret in secrets() if secret in proxy.log()]
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def proxy(run_proxy, stores):
+    """A proxy with the usual settings before the two stores, for all tests of a module."""
+    with run_proxy(stores.port) as proxy:
+        yield proxy

@@ -1,0 +1,149 @@
+"""Real Dovecot servers, each in a temporary directory and on an address of its own."""
+
+import grp
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from base64 import b64encode
+from contextlib import contextmanager
+from pathlib import Path
+
+from attrs import define
+
+from tests.integration.processes import listening_inodes
+from tests.integration.waiting import until
+
+CONFIGURATION = """\
+protocols = imap
+listen = {address}
+base_dir = {directory}/run
+state_dir = {directory}/state
+log_path = {directory}/log
+verbose_ssl = yes
+auth_verbose = yes
+
+default_internal_user = {internal_user}
+default_internal_group = {internal_group}
+default_login_user = {login_user}
+mail_uid = {mail_user}
+mail_gid = {mail_group}
+first_valid_uid = 1
+first_valid_gid = 1
+mail_location = maildir:~/Maildir
+mail_max_userip_connections = 0
+imap_id_send = name dovecot support-url {address}
+
+ssl = yes
+ssl_cert = <{certificate}
+ssl_key = <{key}
+disable_plaintext_auth = no
+auth_mechanisms = plain login
+auth_failure_delay = 0
+passdb {{
+  driver = passwd-file
+  args = {directory}/users
+}}
+userdb {{
+  driver = static
+  args = home={directory}/mail/%u
+}}
+
+service imap-login {{
+  chroot =
+  inet_listener imap {{
+    port = {port}
+  }}
+  inet_listener imaps {{
+    port = {tls_port}
+    ssl = yes
+  }}
+}}
+service anvil {{
+  chroot =
+  # No growing delay for an address with failed logins: all come from here.
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
+"""
+
+
+@define
+class Dovecot:
+    """One running server; ``port`` is for plain text and STARTTLS, ``tls_port`` for TLS from the first byte."""
+
+    address: str
+    port: int
+    tls_port: int
+    directory: Path
+    process: subprocess.Popen
+
+    def log(self):
+        """Return its whole log."""
+        return (self.directory / "log").read_text(errors="replace")
+
+    def stop(self):
+        """End it and its children."""
+        self.process.terminate()
+        self.process.wait(timeout=30)
+        until(lambda: not self._listens(), f"nothing listens on {self.address} any more")
+
+    def _listens(self):
+        return listening_inodes(self.port) if self.process.poll() is None else set()
+
+
+@contextmanager
+def dovecot(address, port, tls_port, *, pair, passwords):
+    """Run a server that knows these users; ``passwords`` are octets by user name."""
+    directory = Path(tempfile.mkdtemp(prefix="mmp-dovecot-"))
+    users = _users()
+    (directory / "mail").mkdir()
+    directory.chmod(0o755)
+    if os.getuid() == 0:
+        shutil.chown(directory / "mail", users["mail_user"], users["mail_group"])
+    (directory / "users").write_text(
+        "".join(f"{user}:{{PLAIN.b64}}{b64encode(password).decode()}\n" for user, password in passwords.items())
+    )
+    (directory / "dovecot.conf").write_text(
+        CONFIGURATION.format(
+            address=address,
+            port=port,
+            tls_port=tls_port,
+            directory=directory,
+            certificate=pair.certificate,
+            key=pair.key,
+            **users,
+        )
+    )
+    process = subprocess.Popen(
+        [shutil.which("dovecot") or "/usr/sbin/dovecot", "-F", "-c", directory / "dovecot.conf"],
+        stderr=subprocess.DEVNULL,  # its log has the same
+    )
+    server = Dovecot(address, port, tls_port, directory, process)
+    try:
+        until(
+            lambda: process.poll() is not None or listening_inodes(tls_port), f"Dovecot listens on {address}:{tls_port}"
+        )
+        assert process.poll() is None, server.log()
+        yield server
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+        server.stop()
+        shutil.rmtree(directory)
+
+
+def _users():
+    """Return whom Dovecot runs as: Debian's own users if we are root, otherwise ourselves for everything."""
+    if os.getuid() == 0:
+        names = {"internal_user": "dovecot", "login_user": "dovenull", "mail_user": "nobody"}
+    else:
+        names = dict.fromkeys(("internal_user", "login_user", "mail_user"), pwd.getpwuid(os.getuid()).pw_name)
+    groups = {"mail_group": _group(names["mail_user"]), "internal_group": _group(names["internal_user"])}
+    return names | groups
+
+
+def _group(user):
+    return grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name

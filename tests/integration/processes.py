@@ -1,0 +1,63 @@
+"""What Linux tells about processes and their listening sockets."""
+
+from pathlib import Path
+
+LISTEN = "0A"
+"""State of a TCP socket in /proc/net/tcp."""
+
+
+def with_variable(name, value):
+    """Return the ids of the living processes whose environment has this variable, whoever their parent is now."""
+    wanted = f"{name}={value}".encode()
+    return {pid for pid in _pids() if wanted in _read(pid, "environ").split(b"\0") and state(pid) not in ("", "Z")}
+
+
+def parent(pid):
+    """Return the id of a process's parent; 0 if there is no such process."""
+    fields = _stat(pid)
+    return int(fields[1]) if fields else 0
+
+
+def state(pid):
+    """Return the letter of a process's state, Z for one that only waits to be reaped; empty if there is none."""
+    fields = _stat(pid)
+    return fields[0] if fields else ""
+
+
+def descriptors(pid):
+    """Return what the open descriptors of a process are."""
+    return {link.readlink().name for link in Path(f"/proc/{pid}/fd").iterdir()}
+
+
+def resident(pid):
+    """Return the memory, in bytes, that a process has for itself or shares by its portion (PSS)."""
+    for line in _read(pid, "smaps_rollup").decode().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def listening_inodes(port):
+    """Return the inodes of the sockets that listen on a port, on any address; as /proc/PID/fd names them."""
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
+                found.add(f"socket:[{fields[9]}]")
+    return found
+
+
+def _pids():
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _stat(pid):
+    return _read(pid, "stat").rpartition(b")")[2].decode().split()
+
+
+def _read(pid, name):
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:
+        return b""

@@ -1,0 +1,40 @@
+"""The configuration that most tests run the proxy with, and how they change it."""
+
+from tests.integration.toml import document
+
+
+def settings(ports, pair, store_port, users_path, **changes):
+    """Return a configuration with every kind of listener, users from a file, and stores that are reached in plain text.
+
+    ``changes`` are merged into it, table by table.
+    """
+    starttls, implicit = ports.free(), ports.free()
+    usual = {
+        "hostname": "proxy.example.com",
+        "workers": 1,
+        "shutdown_grace": "5s",
+        "listener": [
+            {"service": "imap", "address": address, "port": port, "tls": tls}
+            for address in ("127.0.0.1", "::1")
+            for tls, port in (("starttls", starttls), ("implicit", implicit))
+        ],
+        "tls": {"certificate": str(pair.certificate), "private_key": str(pair.key)},
+        "login": {"default_domain": "example.com"},
+        "directory": {"kind": "file", "file": {"path": str(users_path)}},
+        "backend": {"imap": {"port": store_port}},
+        "log": {"level": "debug"},
+    }
+    return _merged(usual, changes)
+
+
+def write_users(path, mail_hosts):
+    """Write a directory of users, given each one's store."""
+    path.write_text(document({"users": {user: {"mailHost": host} for user, host in mail_hosts.items()}}))
+
+
+def _merged(usual, changes):
+    both = usual | changes
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(usual.get(key), dict):
+            both[key] = _merged(usual[key], value)
+    return both

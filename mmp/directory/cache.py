@@ -1,0 +1,100 @@
+"""Remembers what a directory answered."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+
+from attrs import field, frozen
+
+from mmp.directory.entry import Entry
+from mmp.directory.interface import Directory
+from mmp.directory.joined import Joined
+from mmp.directory.names import Names
+from mmp.errors import Refused
+
+
+@frozen
+class Lifetimes:
+    """How long answers are good for, in seconds."""
+
+    found: float
+    """An entry."""
+    negative: float
+    """That there is none, or no single one."""
+    stale: float
+    """An entry that has expired, while the directory is down."""
+
+
+@frozen
+class _Answer:
+    entries: Sequence[Entry] = field(repr=False)
+    expires: float
+
+
+class Cached:
+    """A directory that asks another one only for what it does not remember.
+
+    It keeps the most recently used answers, and asks once however many wait for the same. The clock counts seconds
+    and never goes back.
+    """
+
+    def __init__(self, directory: Directory, size: int, lifetimes: Lifetimes, clock: Callable[[], float]) -> None:
+        self._directory = directory
+        self._size = size
+        self._lifetimes = lifetimes
+        self._clock = clock
+        self._answers: OrderedDict[Hashable, _Answer] = OrderedDict()
+        self._asking: dict[Hashable, Joined[Sequence[Entry]]] = {}
+        self._down = False
+
+    def key(self, names: Names) -> Hashable:
+        """Return the directory's own key."""
+        return self._directory.key(names)
+
+    async def find(self, names: Names) -> Sequence[Entry]:
+        """Return the entries that match; Refused if the directory cannot say and nothing remembered may serve."""
+        key = self._directory.key(names)
+        answer = self._answers.get(key)
+        if answer is not None:
+            self._answers.move_to_end(key)
+            if self._clock() < answer.expires:
+                return answer.entries
+        return await self._ask(key, names, answer)
+
+    async def _ask(self, key: Hashable, names: Names, answer: _Answer | None) -> Sequence[Entry]:
+        joined = self._asking.get(key)
+        if joined is None:
+            joined = self._asking[key] = Joined(lambda: self._fetch(key, names))
+        asked = joined.join()
+        if answer is None or not self._may_serve(answer):
+            return await asked
+        if self._down:  # known from an earlier look-up, so nobody waits for it to be found again
+            asked.addErrback(lambda failure: failure.trap(Refused))
+            return answer.entries
+        try:
+            return await asked
+        except Refused:
+            return answer.entries
+
+    def _may_serve(self, answer: _Answer) -> bool:
+        return len(answer.entries) == 1 and self._clock() < answer.expires + self._lifetimes.stale
+
+    async def _fetch(self, key: Hashable, names: Names) -> Sequence[Entry]:
+        try:
+            entries = await self._directory.find(names)
+        except Refused:
+            self._down = True
+            raise
+        finally:
+            del self._asking[key]
+        self._down = False
+        self._keep(key, entries)
+        return entries
+
+    def _keep(self, key: Hashable, entries: Sequence[Entry]) -> None:
+        lifetime = self._lifetimes.found if len(entries) == 1 else self._lifetimes.negative
+        self._answers[key] = _Answer(entries, self._clock() + lifetime)
+        self._answers.move_to_end(key)
+        if len(self._answers) > self._size:
+            self._answers.popitem(last=False)

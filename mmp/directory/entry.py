@@ -1,0 +1,83 @@
+"""What a directory's entry says about a user: the account, or why there is none."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+from mmp.directory.names import Names
+from mmp.directory.replay import ReplayName
+from mmp.errors import Refused
+from mmp.model import Account, Refusal
+
+_IDENTITY = ("mail", "uid")
+"""Attributes that may name the user, the more certainly unique one first."""
+
+_LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_is_host_name = re.compile(rf"(?=.{{1,253}}\Z)(?:{_LABEL}\.)*(?![0-9]+\Z|0[xX]){_LABEL}").fullmatch
+"""RFC 1123, 2.1, with the underscore that hosts inside many sites have. A last label that reads as a number would make
+resolvers take the whole for an address: 127.1 is 127.0.0.1 to them."""
+
+
+@frozen
+class Entry:
+    """One user's entry: its name in the directory, and its attributes' values by lower-case attribute name."""
+
+    name: str
+    attributes: Mapping[str, tuple[str, ...]] = field(repr=False)
+
+    def get(self, attribute: str) -> tuple[str, ...]:
+        """Return the values of an attribute, case-insensitively; empty if absent."""
+        return self.attributes.get(attribute.lower(), ())
+
+
+@frozen
+class AccountRules:
+    """How an entry becomes an account."""
+
+    mail_host_attributes: tuple[str, ...] = ("mailHost",)
+    """The first of these that has a value names the store."""
+    replay_user: ReplayName = field(factory=lambda: ReplayName.parse("%U"))
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Every attribute that is read, to be asked of the directory."""
+        wanted = (*self.mail_host_attributes, *self.replay_user.attributes, *_IDENTITY)
+        return tuple(dict.fromkeys(wanted))
+
+    def account(self, names: Names, entry: Entry) -> Account:
+        """Return the account of the user who logged in by these names, or raise Refused."""
+        return Account(canonical_name(names, entry), self.replay_user.render(names, entry), self._host(entry))
+
+    def _host(self, entry: Entry) -> str:
+        for attribute in self.mail_host_attributes:
+            for value in entry.get(attribute):
+                if not is_host(value):
+                    raise Refused(Refusal.BACKEND_UNAVAILABLE, f"{attribute} {value!r:.300} is not a host")
+                return value
+        raise Refused(Refusal.BACKEND_UNAVAILABLE, f"no {' or '.join(self.mail_host_attributes)}")
+
+
+def canonical_name(names: Names, entry: Entry) -> str:
+    """Return the one name under which all of a user's logins are counted and logged.
+
+    It is the directory's, since a filter may match one entry by any number of typed names: aliases, any domain behind a
+    uid, blanks and letter forms that the server ignores. In lower case, since directories compare these attributes so.
+    """
+    known = (value for attribute in _IDENTITY for value in entry.get(attribute))
+    candidates = (*known, entry.name, names.full)
+    return next(name for name in candidates if name and name.isprintable()).lower()
+
+
+def is_host(value: str) -> bool:
+    """Whether this is a host name (RFC 1123) or an address literal; never if it has a control character."""
+    if _is_host_name(value):
+        return True
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return "%" not in value  # a scope is no business of a directory, and its text is free

@@ -1,0 +1,89 @@
+"""Users in a TOML file: one table for each, ``[users."alice@example.com"]``, of attributes by their LDAP names."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any
+
+from attrs import define, field, frozen
+
+from mmp.directory.entry import Entry
+from mmp.directory.names import Names
+from mmp.errors import ConfigError
+
+
+@frozen
+class FileDirectory:
+    """Finds users by the name of their table, whatever its case.
+
+    That is the full name, user@domain, or the name as it was typed: so a table without a domain is for the user who
+    types none, and never for one of that name in some domain.
+    """
+
+    _entries: Mapping[str, Entry] = field(repr=False)
+
+    @classmethod
+    def parse(cls, octets: bytes) -> FileDirectory:
+        """Read the file's content; ConfigError with every mistake in it."""
+        try:
+            tables = tomllib.loads(octets.decode())
+        except UnicodeDecodeError:
+            raise ConfigError(["is not in UTF-8"]) from None
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError([f"is not TOML: {error}"]) from None
+        reading = _Reading()
+        entries = reading.users(tables)
+        if reading.mistakes:
+            raise ConfigError(reading.mistakes)
+        return cls(entries)
+
+    def key(self, names: Names) -> Hashable:
+        """Return what decides the answer."""
+        return (names.full.lower(), names.typed.lower())
+
+    async def find(self, names: Names) -> Sequence[Entry]:
+        """Return the user's entry, or none."""
+        entry = self._entries.get(names.full.lower()) or self._entries.get(names.typed.lower())
+        return () if entry is None else (entry,)
+
+
+@define
+class _Reading:
+    mistakes: list[str] = field(factory=list)
+
+    def users(self, tables: Mapping[str, Any]) -> dict[str, Entry]:
+        self.mistakes += [f"{_path(key)}: unknown key; known here is users" for key in tables if key != "users"]
+        entries: dict[str, Entry] = {}
+        for user, table in self._table(tables.get("users", {}), "users"):
+            path = _path("users", user)
+            if user.lower() in entries:
+                self.mistakes.append(f"{path}: the same user as another but for its case")
+            entries[user.lower()] = Entry(user, self._attributes(table, path))
+        return entries
+
+    def _attributes(self, table: object, path: str) -> dict[str, tuple[str, ...]]:
+        attributes: dict[str, tuple[str, ...]] = {}
+        for name, value in self._table(table, path):
+            if name.lower() in attributes:
+                self.mistakes.append(f"{_path(path, name)}: the same attribute as another but for its case")
+            attributes[name.lower()] = self._values(value, _path(path, name))
+        return attributes
+
+    def _values(self, value: object, path: str) -> tuple[str, ...]:
+        values = value if isinstance(value, list) else [value]
+        if not all(isinstance(each, str) for each in values):
+            self.mistakes.append(f"{path}: must be a string or a list of strings")
+        return tuple(values)
+
+    def _table(self, value: object, path: str) -> Iterator[tuple[str, object]]:
+        if isinstance(value, dict):
+            yield from value.items()
+        else:
+            self.mistakes.append(f"{path}: must be a table")
+
+
+def _path(*keys: str) -> str:
+    first, *others = keys
+    return ".".join((first, *(key if key.isalnum() and key.isascii() else json.dumps(key) for key in others)))

@@ -1,0 +1,79 @@
+"""Login names, taken apart at the domain, and what ``%U`` and the like stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
+
+from attrs import frozen
+
+from mmp.errors import Refused
+from mmp.model import Client, Refusal
+
+ESCAPES: Mapping[str, str] = {
+    "s": "full",
+    "o": "typed",
+    "U": "user",
+    "V": "domain",
+    "C": "client_address",
+    "S": "our_address",
+}
+"""The letter behind ``%``, and the field of Names that it stands for."""
+
+_LONGEST = 512
+"""Characters of a login name. No mailbox has more (RFC 5321, 4.5.3.1), and caches keep names by the thousand."""
+
+
+@frozen
+class Names:
+    """What one login may be looked up by.
+
+    ``full`` is user@domain, or the user alone if there is no domain; ``typed`` is what the client sent.
+    """
+
+    full: str
+    typed: str
+    user: str
+    domain: str
+    client_address: str
+    our_address: str
+
+
+@frozen
+class Naming:
+    """How a login name is read: the last of any of the separators ends the user, a bare name has the default domain."""
+
+    separators: str = "@"
+    default_domain: str = ""
+
+    def names(self, client: Client, typed: str) -> Names:
+        """Take a login name apart; refuse it as an unknown user's if it can be nobody's.
+
+        What cannot be printed is refused: NUL and other control characters, octets that are no text, and the
+        invisible characters that make one name look like another in a log.
+        """
+        if len(typed) > _LONGEST:
+            raise Refused(Refusal.BAD_CREDENTIALS, f"login name of {len(typed)} characters")
+        if not typed.isprintable():
+            raise Refused(Refusal.BAD_CREDENTIALS, "login name with characters that cannot be printed")
+        end = max(map(typed.rfind, self.separators))
+        user, domain = (typed, self.default_domain) if end < 0 else (typed[:end], typed[end + 1 :])
+        if not user or end == len(typed) - 1:
+            raise Refused(Refusal.BAD_CREDENTIALS, "login name without a user or without a domain")
+        full = f"{user}@{domain}" if domain else user
+        return Names(full, typed, user, domain, client.address.host, client.local.host)
+
+
+def field_of(letter: str, known: str = "".join(ESCAPES)) -> str:
+    """Return the field of Names that ``%`` and this letter stand for; ValueError unless it is one of the known."""
+    if not letter or letter not in known:
+        listed = ", ".join(f"%{each}" for each in known)
+        raise ValueError(f'has a "%{letter}" that is none of {listed}')
+    return ESCAPES[letter]
+
+
+def reader_of(fields: Sequence[str]) -> Callable[[Names], tuple[str, ...]]:
+    """Return the function that reads these fields."""
+    if len(fields) > 1:  # attrgetter makes a tuple only of several
+        return attrgetter(*fields)
+    return lambda names: tuple(getattr(names, field) for field in fields)

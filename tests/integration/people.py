@@ -28,7 +28,7 @@ class Person:
 
 ALICE = Person("alice", FIRST, b"wonder1and-Secret")
 BOB = Person("bob", SECOND, b"builder-Secret")
-ODD = Person("odd", FIRST, 'p\xe4ss "quoted" \\back\\ {5} %U *'.encode())
+ODD = Person("odd", FIRST, b'odd "quoted" \\back\\ {5} %U *')
 LATIN = Person("latin", SECOND, b"not \xff\xfe UTF-8")
 LOST = Person("lost", NOBODY_THERE, b"nowhere-Secret")
 PEOPLE = (ALICE, BOB, ODD, LATIN, LOST)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from mmp.model import Account, Client, Credentials, Offer, Refusal, Replay, Security
+    from mmp.model import Account, Client, Credentials, Endpoint, Offer, Refusal, Replay, Security
+    from mmp.session.login import Relayed
+    from mmp.session.record import Record
     from mmp.wire.events import BackendEvent, ClientEvent, LoggedIn
 
 
@@ -57,6 +60,10 @@ class ClientCore(Protocol):
     def phase(self) -> str:
         """What is awaited, in words for the log: 'greeting', 'capabilities', 'STARTTLS', 'login' …."""
 
+    @property
+    def buffered(self) -> int:
+        """How many received bytes are not yet consumed."""
+
     def receive_data(self, octets: bytes) -> None:
         """Buffer what the store sent. Never raises."""
 
@@ -80,17 +87,20 @@ class ClientCore(Protocol):
 class Channel(Protocol):
     """Our end of one connection while a core speaks on it."""
 
-    def write(self, octets: bytes) -> None:
+    def write(self, octets: bytes, /) -> None:
         """Send or queue; never blocks, never raises, never reports a loss before it has returned."""
 
-    async def more(self) -> None:
+    def more(self) -> Awaitable[None]:
         """Wait until bytes were fed to the core since the last call; ConnectionError once the other end is gone."""
 
-    async def start_tls(self) -> Security:
+    def start_tls(self) -> Awaitable[Security]:
         """Do the handshake on this connection and return what was negotiated; ConnectionError if it fails."""
 
     def close(self) -> None:
         """Flush, then close in order (TLS close alert, FIN), then abort if that makes no progress."""
+
+    def abort(self) -> None:
+        """Close at once."""
 
 
 class Receiver(Protocol):
@@ -101,6 +111,35 @@ class Receiver(Protocol):
 
     def connectionLost(self, reason: BaseException, /) -> None:  # noqa: N802 - Twisted's name
         """The connection is gone; said once."""
+
+
+class Transport(Protocol):
+    """A connection as somebody uses it who only writes and closes; what it receives goes to a Receiver."""
+
+    def write(self, octets: bytes, /) -> None:
+        """Send or queue; never blocks, never raises."""
+
+    def loseConnection(self) -> None:  # noqa: N802 - Twisted's name
+        """Flush, then close in order."""
+
+    def abortConnection(self) -> None:  # noqa: N802 - Twisted's name
+        """Close at once."""
+
+
+class Connector(Protocol):
+    """Makes connections to servers, with TLS from the beginning or begun later."""
+
+    def connect(self, endpoint: Endpoint, receiver: Receiver, /) -> Awaitable[Transport]:
+        """Connect, and shake hands and verify the certificate if TLS is implicit; ConnectionError or TimeoutError.
+
+        Cancelling it gives the attempt up. The receiver hears nothing before this returns.
+        """
+
+    def start_tls(self, transport: Transport, host: str, /) -> Awaitable[Security]:
+        """Shake hands on an open connection and verify that the certificate names the host; ConnectionError.
+
+        From the call on, no octet received counts as clear text.
+        """
 
 
 class Lease(Protocol):
@@ -134,12 +173,17 @@ class Limits(Protocol):
 class Backend(Protocol):
     """A store connection on which the user is logged in."""
 
-    channel: Channel
-    logged_in: LoggedIn
-    name: str
+    @property
+    def channel(self) -> Channel:
+        """The connection."""
 
-    def close(self) -> None:
-        """Close the connection."""
+    @property
+    def logged_in(self) -> LoggedIn:
+        """What the store said to it."""
+
+    @property
+    def name(self) -> str:
+        """The store, for log and metrics."""
 
 
 class Dialer(Protocol):
@@ -147,6 +191,37 @@ class Dialer(Protocol):
 
     async def connect(self, client: Client, account: Account, credentials: Credentials) -> Backend:
         """Return the logged-in connection, or raise Refused."""
+
+
+class LogIn(Protocol):
+    """Makes one attempt to log a client in; policies wrap it."""
+
+    async def __call__(self, record: Record, credentials: Credentials) -> Relayed:
+        """Return what the relay takes over, or raise Refused; ``record`` learns on the way what becomes known."""
+
+
+class Throttle(Protocol):
+    """Slows those down who fail to log in."""
+
+    async def hold(self, client: Client, credentials: Credentials) -> None:
+        """Wait for as long as this attempt is to be held back; Refused if too many wait already."""
+
+    def failed(self, client: Client, credentials: Credentials) -> None:
+        """The password was wrong."""
+
+    def succeeded(self, client: Client, credentials: Credentials) -> None:
+        """The password was right."""
+
+
+class Relays(Protocol):
+    """Joins clients with stores."""
+
+    def take_over(self, channel: Channel, relayed: Relayed, trailing: bytes, record: Record) -> None:
+        """Own both connections, the lease and the record from now on.
+
+        The store gets ``trailing`` first, the client what the store sent behind its reply. ConnectionError, and nothing
+        is taken, if either connection is already lost.
+        """
 
 
 Level = Literal["debug", "info", "warn", "error", "critical"]

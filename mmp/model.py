@@ -38,6 +38,7 @@ class Refusal(enum.Enum):
     PRIVACY_REQUIRED = "privacy-required"
     TOO_MANY_SESSIONS = "too-many-sessions"
     TOO_MANY_ERRORS = "too-many-errors"
+    LOGIN_TIMEOUT = "login-timeout"
     DIRECTORY_UNAVAILABLE = "directory-unavailable"
     BACKEND_UNAVAILABLE = "backend-unavailable"
     SHUTTING_DOWN = "shutting-down"

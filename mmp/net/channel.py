@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -28,15 +28,16 @@ class Core(Protocol):
 
 
 class Channel:
-    """Feeds a core from a stream and lets one coroutine wait for more; dropped when the relay takes over."""
+    """Feeds a core from a stream and lets one coroutine wait for more; dropped when the relay takes over.
+
+    Whoever makes the stream, with the channel as its receiver, sets ``stream``.
+    """
 
     __slots__ = ("_core", "_fed", "_handshake", "_lost", "_on_loss", "_paused", "_waiting", "stream")
 
-    stream: Stream
-    """Set right after construction: the stream wants its receiver first."""
-
-    def __init__(self, core: Core, handshake: Callable[[Stream], Deferred[Security]]) -> None:
+    def __init__(self, core: Core, handshake: Callable[[Stream], Awaitable[Security]]) -> None:
         """``handshake`` begins TLS on the stream, in the role and with the checks that this side needs."""
+        self.stream: Stream | None = None
         self._core = core
         self._handshake = handshake
         self._waiting: Deferred[None] | None = None
@@ -45,7 +46,7 @@ class Channel:
         self._fed = False
         self._paused = False
 
-    def on_loss(self, call: Callable[[BaseException], None]) -> None:
+    def on_loss(self, call: Callable[[BaseException], None] | None) -> None:
         """Have the loss of the connection told to ``call``, instead of to whoever waits for more."""
         self._on_loss = call
 
@@ -54,7 +55,7 @@ class Channel:
         self._core.receive_data(octets)
         if self._core.buffered > BUFFER:
             self._paused = True
-            self.stream.pauseProducing()
+            self._open.pauseProducing()
         if self._waiting is not None:
             waiting, self._waiting = self._waiting, None
             waiting.callback(None)
@@ -72,33 +73,44 @@ class Channel:
 
     def more(self) -> Deferred[None]:
         """Wait until bytes were fed to the core since the last call; ConnectionError once the other end is gone."""
-        if self._lost is not None:
-            raise ConnectionError(str(self._lost))
         if self._fed:
             self._fed = False
             return succeed(None)
+        if self._lost is not None:
+            raise ConnectionError(str(self._lost))
         if self._paused:
             self._paused = False
-            self.stream.resumeProducing()
-        self._waiting = Deferred()
+            self._open.resumeProducing()
+        self._waiting = Deferred(self._stop_waiting)
         return self._waiting
+
+    def _stop_waiting(self, _cancelled: Deferred[None]) -> None:
+        self._waiting = None
+
+    @property
+    def _open(self) -> Stream:
+        if self.stream is None:
+            raise ConnectionError("not connected")
+        return self.stream
 
     def write(self, octets: bytes) -> None:
         """Send or queue."""
-        self.stream.write(octets)
+        self._open.write(octets)
 
-    def start_tls(self) -> Deferred[Security]:
+    def start_tls(self) -> Awaitable[Security]:
         """Do the handshake; ConnectionError if it fails."""
-        return self._handshake(self.stream)
+        return self._handshake(self._open)
 
     def close(self) -> None:
         """Flush, then close in order."""
-        self.stream.loseConnection()
+        if self.stream is not None:
+            self.stream.loseConnection()
 
     def abort(self) -> None:
         """Close at once."""
-        self.stream.abortConnection()
+        if self.stream is not None:
+            self.stream.abortConnection()
 
     def detach(self) -> tuple[socket.socket | TLSSocket, bytes]:
         """Give the socket, and what is still unsent on it, to the relay; ConnectionError if it is already lost."""
-        return self.stream.detach()
+        return self._open.detach()

@@ -11,10 +11,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReadWriteDescriptor
 from zope.interface import implementer
 
-from mmp.interfaces import Receiver
-from mmp.model import Endpoint
+from mmp.interfaces import Receiver, Transport
+from mmp.model import Endpoint, Security
+from mmp.net.channel import Channel
 from mmp.net.resolve import Resolver
 from mmp.net.stream import Loop, Stream
+from mmp.net.tls import ClientTLS
 
 Network = IPv4Network | IPv6Network
 
@@ -37,12 +39,17 @@ class Connector:
         allowed = [address for address in addresses if self._allows(address)]
         if not allowed:
             raise PermissionError(f"{', '.join(addresses)} is not in backend.networks")
-        for address in allowed[:-1]:
+        failure: OSError | None = None
+        for address in allowed:
             try:
                 return Stream(self._loop, await self._dial(address, endpoint.port), receiver)
-            except OSError:
-                continue
-        return Stream(self._loop, await self._dial(allowed[-1], endpoint.port), receiver)
+            except OSError as error:
+                failure = error
+        raise failure or ConnectionError("no address")
+
+    async def open(self, endpoint: Endpoint, channel: Channel) -> None:
+        """Connect a channel."""
+        channel.stream = await self.connect(endpoint, channel)
 
     def _allows(self, address: str) -> bool:
         return not self._networks or any(ip_address(address) in network for network in self._networks)
@@ -59,12 +66,34 @@ class Connector:
             if result == errno.EINPROGRESS:
                 await _Connecting(self._loop, sock).done
                 result = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if result:
-                raise ConnectionError(result, os.strerror(result))
         except BaseException:
             sock.close()
             raise
+        if result:
+            sock.close()
+            raise OSError(result, os.strerror(result))
         return sock
+
+
+class TLSConnector:
+    """Connects with TLS, from the beginning or begun later, and verifies whom it reached."""
+
+    def __init__(self, connector: Connector, tls: ClientTLS, *, implicit: bool) -> None:
+        self._connector = connector
+        self._tls = tls
+        self._implicit = implicit
+
+    async def connect(self, endpoint: Endpoint, receiver: Receiver) -> Stream:
+        """Return an open stream, with TLS on if it is implicit; OSError if it cannot be had."""
+        stream = await self._connector.connect(endpoint, receiver)
+        if self._implicit:
+            await self.start_tls(stream, endpoint.host)
+        return stream
+
+    async def start_tls(self, transport: Transport, host: str) -> Security:
+        """Shake hands on an open stream; ConnectionError if that fails or the certificate does not name the host."""
+        assert isinstance(transport, Stream)  # noqa: S101 - there is one transport
+        return await self._tls.start(transport, host)
 
 
 @implementer(IReadWriteDescriptor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 from errno import EINTR
+from typing import Any
 
 from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import Logger
@@ -15,11 +16,10 @@ _READABLE = ~select.EPOLLOUT
 
 
 class LeanReactor(EPollReactor):
-    """Calls ``doRead`` and ``doWrite`` directly: a round trip through the relay costs a third less CPU than through
-    ``callWithLogger``.
+    """Calls ``doRead`` and ``doWrite`` directly, which takes a third off the CPU cost of a round trip.
 
     An exception that escapes a descriptor is logged and costs that descriptor its connection, as in Twisted's own.
-    """  # noqa: D205 - the sentence does not fit one line
+    """
 
     _log = Logger()
 
@@ -31,25 +31,23 @@ class LeanReactor(EPollReactor):
             if error.errno == EINTR:
                 return
             raise
-        selectables = self._selectables
+        selectables: dict[int, Any] = self._selectables
         reads = self._reads
         for fd, event in events:
-            selectable = selectables.get(fd)
+            selectable: Any = selectables.get(fd)
             if selectable is None:
                 continue
+            why = None
             try:
                 if event & _READABLE:
-                    # A hang-up or an error shows itself in whichever call the descriptor is waiting for.
+                    # A hang-up or an error shows itself in whichever call the descriptor waits for.
                     why = selectable.doRead() if fd in reads else selectable.doWrite()
-                    if why or not event & select.EPOLLOUT or selectables.get(fd) is not selectable:
-                        if why:
-                            self._disconnectSelectable(selectable, why, fd in reads)
-                        continue
-                why = selectable.doWrite()
+                if event & select.EPOLLOUT and not why and selectables.get(fd) is selectable:
+                    why = selectable.doWrite()
             except Exception as error:  # noqa: BLE001 - one descriptor's fault must not stop the others
                 self._log.failure("unexpected error in {what}", what=type(selectable).__name__)
                 why = error
             if why:
-                self._disconnectSelectable(selectable, why, False)  # noqa: FBT003 - Twisted's signature
+                self._disconnectSelectable(selectable, why, False)  # type: ignore[no-untyped-call]  # noqa: FBT003 - Twisted's
 
     doIteration = doPoll  # noqa: N815 - Twisted's name

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import enum
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from mmp import interfaces
+from mmp.interfaces import Lease
+from mmp.model import Service
+from mmp.net.channel import Channel
 from mmp.net.stream import Loop
 from mmp.net.tls_socket import TLSSocket, WantRead, WantWrite
+from mmp.session.login import Relayed
+from mmp.session.record import Record, Who
 
 FINISH = 10.0
 """Seconds without progress after which an end that the other has left is cut off."""
@@ -42,12 +48,11 @@ class End:
         self.received = 0
 
     def start(self) -> None:
-        """Begin to read, and to write what is left over from the login."""
-        reactor = self._relay.loop.reactor
+        """Write what is left over from the login, and let the other end read once that is done."""
         if self._queue:
-            reactor.addWriter(self)
-        if not self.other._queue:
-            reactor.addReader(self)
+            self._relay.loop.reactor.addWriter(self)
+        else:
+            self._relay.loop.reactor.addReader(self.other)
 
     def doRead(self) -> None:  # noqa: N802 - Twisted's name
         """Pass on what there is to read."""
@@ -167,7 +172,7 @@ class Relay:
     """Both ends, what ends them, and what is told when they have.
 
     ``finished`` is called once, when both sockets are closed, with the relay; ``who`` and ``why`` then hold the first
-    cause: 'client', 'backend' or 'mmp', and words for the log.
+    cause: 'client', 'backend' or 'proxy', and words for the log.
     """
 
     __slots__ = ("_finished", "backend", "client", "discarding", "due", "loop", "patience", "tick", "who", "why")
@@ -182,7 +187,8 @@ class Relay:
         self._finished: Callable[[Relay], None] | None = finished
         self.discarding = False
         self.due = self.tick = 0
-        self.who = self.why = ""
+        self.who: Who = "proxy"
+        self.why = ""
 
     def start(self, client: End, backend: End, idle: float) -> None:
         """Join the two ends and let the bytes flow, until none has for ``idle`` seconds."""
@@ -195,7 +201,7 @@ class Relay:
 
     def close(self, why: str) -> None:
         """End it from our side: what is kept is still written, what still comes is dropped."""
-        self._blame("mmp", why)
+        self._blame("proxy", why)
         self._wind_down()
 
     def broken(self, end: End, why: str) -> None:
@@ -222,16 +228,16 @@ class Relay:
         self.loop.wheel.discard(self)
         self.loop.wheel.add(self, FINISH)
 
-    def _blame(self, who: str, why: str) -> None:
-        if not self.who:
+    def _blame(self, who: Who, why: str) -> None:
+        if not self.why:
             self.who, self.why = who, why
 
-    def _name(self, end: End) -> str:
+    def _name(self, end: End) -> Who:
         return "client" if end is self.client else "backend"
 
     def expired(self) -> None:
         """Nothing moved for too long: end an idle session in order, cut off one that does not finish."""
-        if not self.who:
+        if not self.why:
             self.close("idle timeout")
         else:
             for end in (self.client, self.backend):
@@ -245,3 +251,50 @@ class Relay:
             finished, self._finished = self._finished, None
             self.loop.wheel.discard(self)
             finished(self)
+            del self.client.other, self.backend.other  # no cycle stays behind
+            del self.client, self.backend
+
+
+class Relays:
+    """All relays of a worker: they begin here, and their records, leases and places in the books end here."""
+
+    def __init__(self, loop: Loop, idle: Mapping[Service, float], ended: Callable[[Record, Who, str], None]) -> None:
+        """``idle``: seconds without traffic, by service; ``ended`` is told each session's record, once."""
+        self._loop = loop
+        self._idle = idle
+        self._ended = ended
+        self._running: dict[Relay, tuple[Lease, Record]] = {}
+
+    def take_over(self, channel: interfaces.Channel, relayed: Relayed, trailing: bytes, record: Record) -> None:
+        """Own both connections, the lease and the record from now on; what was left over is written first.
+
+        ConnectionError, and nothing is taken, if either connection is already lost.
+        """
+        store = relayed.backend.channel
+        assert isinstance(channel, Channel)  # noqa: S101 - there is one transport
+        assert isinstance(store, Channel)  # noqa: S101 - likewise
+        store.write(trailing)
+        channel.write(relayed.backend.logged_in.trailing)
+        backend = store.detach()
+        try:
+            client = channel.detach()
+        except ConnectionError:
+            backend[0].close()
+            raise
+        relay = Relay(self._loop, self._finished)
+        self._running[relay] = relayed.lease, record
+        relay.start(End(relay, *client), End(relay, *backend), self._idle[record.client.service])
+
+    def _finished(self, relay: Relay) -> None:
+        lease, record = self._running.pop(relay)
+        lease.close()
+        record.bytes_in, record.bytes_out = relay.client.received, relay.backend.received
+        self._ended(record, relay.who, relay.why)
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def close_all(self, why: str) -> None:
+        """End all of them in order."""
+        for relay in tuple(self._running):
+            relay.close(why)

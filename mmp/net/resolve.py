@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from ipaddress import ip_address
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
@@ -18,13 +18,6 @@ MOST = 4096
 """Names remembered; more than any installation has stores."""
 
 Addresses = tuple[str, ...]
-
-
-class Threads(Protocol):
-    """What is used of Twisted's reactor."""
-
-    def getThreadPool(self) -> Any:  # noqa: N802 - Twisted's name
-        """Return the pool in which blocking calls run."""
 
 
 class Resolver:
@@ -48,14 +41,13 @@ class Resolver:
         return await self._look_up(host)
 
     def _look_up(self, host: str) -> Deferred[Addresses]:
-        waiting: Deferred[Addresses] = Deferred(lambda gone: self._asked[host].remove(gone))
-        if host in self._asked:
-            self._asked[host].append(waiting)
-            return waiting
-        self._asked[host] = [waiting]
-        deferToThreadPool(self._reactor, self._reactor.getThreadPool(), _system_addresses, host).addBoth(
-            self._answer, host
-        )
+        asking = host in self._asked
+        waiters = self._asked.setdefault(host, [])
+        waiting: Deferred[Addresses] = Deferred(waiters.remove)
+        waiters.append(waiting)
+        if not asking:
+            threads = self._reactor.getThreadPool()
+            deferToThreadPool(self._reactor, threads, _system_addresses, host).addBoth(self._answer, host)
         return waiting
 
     def _answer(self, result: Addresses | Failure, host: str) -> None:
@@ -63,8 +55,9 @@ class Resolver:
             while len(self._known) >= MOST:
                 del self._known[next(iter(self._known))]
             self._known[host] = (self._wheel.now + self._wheel.ticks(REMEMBER), result)
-        for waiting in self._asked.pop(host):
-            waiting.callback(result)
+        waiters = self._asked.pop(host)
+        while waiters:  # one that is called may cancel another, which then leaves the list
+            waiters.pop(0).callback(result)
 
 
 def _system_addresses(host: str) -> Addresses:

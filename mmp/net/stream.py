@@ -40,7 +40,7 @@ class Reactor(Protocol):
     def removeWriter(self, writer: Any) -> None:  # noqa: N802
         """Watch no more; harmless if it was not watched."""
 
-    def callLater(self, delay: float, call: Callable[..., object], *args: object) -> Any:  # noqa: N802
+    def callLater(self, delay: float, callable: Callable[..., object], *args: object) -> Any:  # noqa: A002, N802
         """Call after so many seconds."""
 
 
@@ -82,7 +82,7 @@ class Stream:
     def __init__(self, loop: Loop, plain: socket.socket, receiver: Receiver) -> None:
         self._loop = loop
         self.socket: socket.socket | TLSSocket = plain
-        self.receiver = receiver
+        self.receiver: Receiver | None = receiver
         self._queue = bytearray()
         self._phase = Phase.OPEN
         self._shaken: Deferred[Security] | None = None
@@ -155,7 +155,7 @@ class Stream:
             self._loop.reactor.addWriter(self)  # a write may have been waiting for this read
         if not got:
             return self._lose(ConnectionAbortedError("closed by the other end"))
-        if self._phase is Phase.OPEN:
+        if self._phase is Phase.OPEN and self.receiver is not None:
             self.receiver.dataReceived(self._loop.buffer[:got].tobytes())
         return None
 
@@ -229,6 +229,11 @@ class Stream:
             self._loop.reactor.addReader(self)  # to see the end, even if reading was paused
             self._loop.reactor.addWriter(self)  # the receiver must not hear of the loss before we return
 
+    @property
+    def closing(self) -> bool:
+        """Whether it has been told to close, and has not got there."""
+        return self._phase in (Phase.CLOSING, Phase.LINGERING)
+
     def _say_end(self) -> None:
         self.socket.shutdown(socket.SHUT_WR)
         self._phase = Phase.LINGERING
@@ -264,7 +269,9 @@ class Stream:
 
     def _tell(self, error: BaseException) -> None:
         self._report(Failure(error if isinstance(error, ConnectionError) else ConnectionError(str(error))))
-        self.receiver.connectionLost(error)
+        receiver, self.receiver = self.receiver, None  # no cycle stays behind
+        if receiver is not None:
+            receiver.connectionLost(error)
 
     def detach(self) -> tuple[socket.socket | TLSSocket, bytes]:
         """Give the socket and the unsent bytes to somebody else; this stream is dead then and reports nothing.
@@ -276,6 +283,7 @@ class Stream:
         self._loop.reactor.removeReader(self)
         self._loop.reactor.removeWriter(self)
         self._phase = Phase.CLOSED
+        self.receiver = None
         return self.socket, bytes(self._queue)
 
     # What Twisted's reactor asks for

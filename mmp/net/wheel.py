@@ -39,6 +39,10 @@ class Wheel:
     def _read(self) -> int:
         return int(self._clock.seconds() / RESOLUTION)
 
+    def seconds(self) -> float:
+        """Return the clock's time, exactly."""
+        return self._clock.seconds()
+
     def ticks(self, seconds: float) -> int:
         """Return so many seconds in ticks, rounded up, and never none."""
         return max(1, -int(-seconds // RESOLUTION))

@@ -1,0 +1,82 @@
+"""One accepted connection's life, in order: greet, settle what comes before a login, log in, hand over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import define, evolve
+
+from mmp.errors import Refused, RemoteProtocolError
+from mmp.interfaces import Channel, Log, LogIn, Relays, ServerCore
+from mmp.model import Credentials, Offer, Refusal, Security
+from mmp.session.events import next_event
+from mmp.session.login import Relayed
+from mmp.session.record import Record
+from mmp.wire.events import Login, StartTLS
+
+
+@define(eq=False)
+class Session:
+    """Whoever runs it puts the deadline on it, cancels it when the client goes, and sends the core's last words."""
+
+    record: Record
+    channel: Channel
+    core: ServerCore
+    implicit_tls: bool
+    offer: Callable[[Security], Offer]
+    log_in: LogIn
+    relays: Relays
+    log: Log
+    max_failures: int
+    failures: int = 0
+
+    async def run(self) -> str | None:
+        """Return None once the relay has taken over, else why the session is over.
+
+        ConnectionError when the client is gone, RemoteProtocolError when it must be let go.
+        """
+        if self.implicit_tls:
+            await self._start_tls()
+        self.core.greet()
+        while (credentials := await self._next_credentials()) is not None:
+            self.record.typed, self.record.mechanism = credentials.user, credentials.mechanism
+            try:
+                relayed = await self.log_in(self.record, credentials)
+            except Refused as refused:
+                self._refuse(refused)
+            else:
+                self._hand_over(relayed)
+                return None
+        return "logged out"
+
+    async def _next_credentials(self) -> Credentials | None:
+        while True:
+            event = await next_event(self.channel, self.core)
+            if isinstance(event, Login):
+                return event.credentials
+            if not isinstance(event, StartTLS):
+                return None
+            await self._start_tls()
+
+    async def _start_tls(self) -> None:
+        security = await self.channel.start_tls()
+        self.record.client = evolve(self.record.client, security=security)
+        self.core.tls_started(self.offer(security))
+
+    def _refuse(self, refused: Refused) -> None:
+        self.log.event("login", "info", result=refused.refusal, reason=refused.reason, **self.record.facts())
+        self.failures += 1
+        if self.failures >= self.max_failures:
+            self.core.refuse(refused.refusal)
+            self.core.goodbye(Refusal.TOO_MANY_ERRORS)
+            raise RemoteProtocolError("too many failed logins")
+        self.core.refuse(refused.refusal)
+
+    def _hand_over(self, relayed: Relayed) -> None:
+        """Tell the client, and let go of everything; nothing may be awaited from the store's yes to here."""
+        with relayed.closing() as held:
+            self.core.accept(relayed.backend.logged_in)
+            self.channel.write(self.core.data_to_send())
+            self.relays.take_over(self.channel, relayed, self.core.trailing(), self.record)
+            held.pop_all()
+        self.log.event("login", "info", result="ok", **self.record.facts())

@@ -1,0 +1,34 @@
+"""Slowing down those who guess, around a whole login attempt.
+
+Around all of it, because where the store judges the password only its answer tells whether it was right.
+"""
+
+from __future__ import annotations
+
+from attrs import define
+
+from mmp.errors import Refused
+from mmp.interfaces import LogIn, Throttle
+from mmp.model import Credentials, Refusal
+from mmp.session.login import Relayed
+from mmp.session.record import Record
+
+
+@define(eq=False)
+class Throttled:
+    """A login attempt that may be held back first, and whose outcome is remembered."""
+
+    throttle: Throttle
+    log_in: LogIn
+
+    async def __call__(self, record: Record, credentials: Credentials) -> Relayed:
+        """Return what ``log_in`` returns; a directory or a store that is away is nobody's fault."""
+        await self.throttle.hold(record.client, credentials)
+        try:
+            relayed = await self.log_in(record, credentials)
+        except Refused as refused:
+            if refused.refusal is Refusal.BAD_CREDENTIALS:
+                self.throttle.failed(record.client, credentials)
+            raise
+        self.throttle.succeeded(record.client, credentials)
+        return relayed

@@ -1,0 +1,182 @@
+"""The link between the supervisor and another process of this host: small frames over a SOCK_SEQPACKET socket.
+
+A packet holds one or more frames, each a kind, a length and a payload. Descriptors travel beside a packet and belong
+to its only frame. Both ends run code that agrees on ``VERSION``, which a worker's HELLO carries.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from twisted.internet.interfaces import IReadWriteDescriptor
+from zope.interface import implementer
+
+VERSION = 1
+PACKET = 32768
+"""Bytes in a packet at most; well under what a socket buffer takes at once."""
+DESCRIPTORS = 4
+"""Descriptors beside a packet at most."""
+
+
+class Kind(enum.IntEnum):
+    """What a frame says; its payload is given behind each."""
+
+    PREPARE = 1
+    """To the zygote, with a memory file: the settings to make contexts and workers from."""
+    PREPARED = 2
+    """From the zygote: it can fork."""
+    FORK = 3
+    """To the zygote, with the worker's end of a new link: serial (u32)."""
+    FORKED = 4
+    """From the zygote, with a pidfd: serial, pid (u32 each)."""
+    DIED = 5
+    """From the zygote: pid, exit code as ``os.waitstatus_to_exitcode`` gives it (u32, i32)."""
+    HELLO = 10
+    """From a worker, first of all: VERSION (u32)."""
+    LOG = 11
+    """To a worker, with a descriptor to write the log to."""
+    LISTEN = 12
+    """To a worker, with a listening socket: the listener's index in the configuration (u32)."""
+    SERVE = 17
+    """To a worker: that was all of them."""
+    SERVING = 13
+    """From a worker: it accepts on all that it was given."""
+    DRAIN = 14
+    """To a worker: close what listens, end when the last session does; or end those after so many seconds (f64; 0: do
+    not)."""
+    PING = 15
+    """To a worker: answer."""
+    PONG = 16
+    """From a worker: sessions before login, sessions relayed (u32 each)."""
+
+
+_HEADER = struct.Struct("!BH")
+NUMBER = struct.Struct("!I")
+TWO_NUMBERS = struct.Struct("!II")
+EXIT = struct.Struct("!Ii")
+SECONDS = struct.Struct("!d")
+
+
+def frame(kind: Kind, payload: bytes = b"") -> bytes:
+    """Return a frame's bytes."""
+    return _HEADER.pack(kind, len(payload)) + payload
+
+
+def frames(packet: bytes) -> Iterator[tuple[Kind, bytes]]:
+    """Yield the frames of a packet."""
+    at = 0
+    while at < len(packet):
+        kind, length = _HEADER.unpack_from(packet, at)
+        at += _HEADER.size
+        yield Kind(kind), packet[at : at + length]
+        at += length
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Return both ends of a new link."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def receive(link: socket.socket) -> tuple[bytes, list[int]]:
+    """Read one packet and its descriptors; no bytes at the end, BlockingIOError if there is nothing yet."""
+    packet, descriptors, _, _ = socket.recv_fds(link, PACKET, DESCRIPTORS)
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)  # noqa: FBT003 - the standard library's signature
+    return packet, descriptors
+
+
+def _close_all(descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+@implementer(IReadWriteDescriptor)
+class Link:
+    """One end of a link on a reactor; what is sent during one turn goes out in as few packets as hold it."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        link: socket.socket,
+        received: Callable[[Kind, bytes, list[int]], None],
+        lost: Callable[[], None],
+    ) -> None:
+        """``received`` gets kind, payload and descriptors, which it then owns; ``lost`` is told once of the end."""
+        link.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        self._reactor = reactor
+        self._link = link
+        self._received = received
+        self._lost = lost
+        self._packets: deque[tuple[bytes, tuple[int, ...]]] = deque()
+        reactor.addReader(self)
+
+    def send(self, kind: Kind, payload: bytes = b"", descriptors: Sequence[int] = ()) -> None:
+        """Queue a frame. The descriptors are duplicated: the caller keeps its own."""
+        octets = frame(kind, payload)
+        copies = tuple(map(os.dup, descriptors))
+        if self._packets and not copies:
+            last, beside = self._packets[-1]
+            if not beside and len(last) + len(octets) <= PACKET:
+                self._packets[-1] = last + octets, ()
+                return
+        self._packets.append((octets, copies))
+        self._reactor.addWriter(self)
+
+    def doWrite(self) -> None:  # noqa: N802 - Twisted's name
+        """Send what is queued."""
+        while self._packets:
+            octets, descriptors = self._packets[0]
+            try:
+                socket.send_fds(self._link, [octets], descriptors)
+            except BlockingIOError:
+                return
+            except OSError:
+                pass  # the reading side will see the end
+            _close_all(descriptors)
+            self._packets.popleft()
+        self._reactor.removeWriter(self)
+
+    def doRead(self) -> None:  # noqa: N802 - Twisted's name
+        """Hand on the frames of one packet."""
+        try:
+            packet, descriptors = receive(self._link)
+        except BlockingIOError:
+            return
+        except OSError:
+            packet, descriptors = b"", []
+        if not packet:
+            self.close()
+            self._lost()
+            return
+        for kind, payload in frames(packet):
+            self._received(kind, payload, descriptors)
+            descriptors = []
+
+    def close(self) -> None:
+        """Close our end; ``lost`` is not told."""
+        self._reactor.removeReader(self)
+        self._reactor.removeWriter(self)
+        for _, descriptors in self._packets:
+            _close_all(descriptors)
+        self._packets.clear()
+        self._link.close()
+
+    def fileno(self) -> int:
+        """Return the descriptor, -1 once closed."""
+        return self._link.fileno()
+
+    def logPrefix(self) -> str:  # noqa: N802 - Twisted's name
+        """Return a name for the log."""
+        return "link"
+
+    def connectionLost(self, reason: object) -> None:  # noqa: ARG002, N802 - Twisted's name
+        """The reactor found the descriptor broken."""
+        if self._link.fileno() != -1:
+            self.close()
+            self._lost()

@@ -1,0 +1,124 @@
+"""Reaching the store that keeps a user's mail, and logging in there as the user."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from attrs import define, field, frozen
+
+from mmp.errors import Refused, RemoteProtocolError
+from mmp.interfaces import ClientCore, Level, Log
+from mmp.model import Account, Client, Credentials, Endpoint, Refusal, Replay, Security, TLSMode
+from mmp.net.channel import Channel
+from mmp.net.connect import Connector
+from mmp.net.deadline import within
+from mmp.net.stream import Stream
+from mmp.net.tls import ClientTLS
+from mmp.net.wheel import Wheel
+from mmp.session.backend_login import log_in, make_ready
+from mmp.wire.events import LoggedIn
+
+
+@frozen
+class Route:
+    """How stores are reached for one service; times in seconds.
+
+    ``tell_address``: whether IMAP's ID tells the store who the client is.
+    """
+
+    port: int
+    tls: TLSMode
+    client_tls: ClientTLS
+    connect_timeout: float
+    login_timeout: float
+    max_connecting: int
+    tell_address: bool
+    make_core: Callable[[], ClientCore]
+
+
+@frozen
+class StoreConnection:
+    """A connection on which the user is logged in."""
+
+    channel: Channel
+    logged_in: LoggedIn
+    name: str
+
+
+@define(eq=False)
+class Dial:
+    """Connects and logs in, once; who else might be asked is decided around it."""
+
+    connector: Connector
+    wheel: Wheel
+    route: Route
+    log: Log
+    _connecting: dict[str, int] = field(factory=dict, init=False)
+
+    async def connect(self, client: Client, account: Account, credentials: Credentials) -> StoreConnection:
+        """Return the logged-in connection; Refused if the store is away or says no."""
+        core = self.route.make_core()
+        channel = Channel(core, self._handshake(account.host))
+        try:
+            await self._make_ready(account.host, channel, core)
+            replay = self._replay(client, account, credentials)
+            logged_in = await within(self.wheel, self.route.login_timeout, log_in(channel, core, replay))
+        except (OSError, RemoteProtocolError) as error:
+            channel.abort()
+            reason = f"{core.phase}: {error}"
+            self._tell("failed", "warn", client, account, reason)
+            raise Refused(Refusal.BACKEND_UNAVAILABLE, f"store {account.host}: {reason}") from None
+        except Refused as refused:
+            channel.close()
+            self._tell("refused", "info", client, account, refused.reason)
+            raise
+        except BaseException:  # cancelled
+            channel.abort()
+            raise
+        self._tell("connected", "debug", client, account, "")
+        return StoreConnection(channel, logged_in, account.host)
+
+    async def _make_ready(self, host: str, channel: Channel, core: ClientCore) -> None:
+        """Connect and go on until a login may be sent; no more than a few at a time toward one store."""
+        if self._connecting.get(host, 0) >= self.route.max_connecting:
+            raise ConnectionError("too many connections under way to it")
+        self._connecting[host] = self._connecting.get(host, 0) + 1
+        try:
+            await within(self.wheel, self.route.connect_timeout, self._reach(host, channel, core))
+        finally:
+            self._connecting[host] -= 1
+            if not self._connecting[host]:
+                del self._connecting[host]
+
+    async def _reach(self, host: str, channel: Channel, core: ClientCore) -> None:
+        await self.connector.open(Endpoint(host, self.route.port), channel)
+        if self.route.tls is TLSMode.IMPLICIT:
+            await channel.start_tls()
+        await make_ready(channel, core)
+
+    def _handshake(self, host: str) -> Callable[[Stream], Awaitable[Security]]:
+        return lambda stream: self.route.client_tls.start(stream, host)
+
+    def _replay(self, client: Client, account: Account, credentials: Credentials) -> Replay:
+        identity = {"name": "mmp"}
+        if self.route.tell_address:
+            identity |= {
+                "x-originating-ip": client.address.host,
+                "x-originating-port": str(client.address.port),
+                "x-connected-ip": client.local.host,
+                "x-connected-port": str(client.local.port),
+                "x-session-id": client.session,
+            }
+        return Replay(account.replay_user, credentials.secret, identity=identity)
+
+    def _tell(self, result: str, level: Level, client: Client, account: Account, reason: str) -> None:
+        self.log.event(
+            "backend",
+            level,
+            result=result,
+            session=client.session,
+            service=client.service,
+            backend=account.host,
+            user=account.user,
+            reason=reason,
+        )

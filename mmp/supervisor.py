@@ -1,0 +1,181 @@
+"""The supervisor: twistd's own process. Owns the listening sockets, has workers made and replaced, serves no client."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import Any
+
+from twisted.application.service import Service
+
+from mmp.config.load import Loaded
+from mmp.errors import ConfigError
+from mmp.generation import SHORT_LIFE, Generation, back_off
+from mmp.model import Endpoint
+from mmp.net.bind import listening_socket
+from mmp.net.tls import RING
+from mmp.observe.log import EventLog
+
+KILL_AFTER = 15.0
+"""Seconds that workers get beyond their grace, to say goodbye to the last sessions, before they are killed."""
+
+
+class Supervisor(Service):
+    """Runs one generation of workers at a time, and drains those before it."""
+
+    def __init__(
+        self, reactor: Any, loaded: Loaded, load: Callable[[str], Loaded], log: EventLog, open_log: Callable[[], int]
+    ) -> None:
+        """``load`` reads the configuration anew; ``open_log`` opens the log anew."""
+        self._reactor = reactor
+        self._loaded = loaded
+        self._load = load
+        self._log = log
+        self._open_log = open_log
+        self._log_descriptor = open_log()
+        self._sockets: dict[Endpoint, socket.socket] = {}
+        self._serving: Generation | None = None
+        self._coming: Generation | None = None
+        self._draining: set[Generation] = set()
+        self._failures = 0
+        self._stopping = False
+
+    # Starting
+
+    def privilegedStartService(self) -> None:  # noqa: N802 - Twisted's name
+        """Bind all sockets, while we may still be root."""
+        self._bind(self._loaded)
+
+    def startService(self) -> None:  # noqa: N802 - Twisted's name
+        """Start the first generation; take the signals over once Twisted has installed its own."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._bind(self._loaded)
+        self._start_generation()
+        self._reactor.callLater(0, self._install_signals)
+
+    def _bind(self, loaded: Loaded) -> None:
+        """Have a socket for each listener and close those that no listener names any more."""
+        wanted = {listener.endpoint for listener in loaded.config.listener}
+        for endpoint in wanted - self._sockets.keys():
+            self._sockets[endpoint] = listening_socket(endpoint)
+        for endpoint in self._sockets.keys() - wanted:
+            self._sockets.pop(endpoint).close()
+
+    def _install_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal(self.drain))
+        signal.signal(signal.SIGHUP, self._on_signal(self.reload))
+
+    def _on_signal(self, call: Callable[[], None]) -> Callable[[int, FrameType | None], None]:
+        return lambda _number, _frame: self._reactor.callFromThread(call)
+
+    # Generations
+
+    def _start_generation(self) -> None:
+        if self._stopping:
+            return
+        config = self._loaded.config
+        self._coming = Generation(
+            reactor=self._reactor,
+            log=self._log,
+            settings=pickle.dumps(self._loaded),
+            size=config.workers or os.cpu_count() or 1,
+            log_descriptor=lambda: self._log_descriptor,
+            sockets=self._sockets_in_order,
+            ready=self._ready,
+            lost=self._zygote_lost,
+            empty=self._drained,
+        )
+        self._coming.start()
+
+    def _sockets_in_order(self) -> Mapping[int, socket.socket]:
+        listeners = self._loaded.config.listener
+        return {index: self._sockets[listener.endpoint] for index, listener in enumerate(listeners)}
+
+    def _ready(self, generation: Generation) -> None:
+        """The new workers serve: the old ones may go."""
+        config = self._loaded.config
+        if self._serving is not None:
+            self._retire(self._serving, config.drain_timeout or 0.0)
+        self._serving, self._coming = generation, None
+        self._log.event("serving", workers=generation.size, listeners=", ".join(map(str, self._sockets)))
+        lasts = RING * min(listener.tls_settings.key_period for listener in config.listener)
+        self._reactor.callLater(lasts, self._renew, generation)
+
+    def _renew(self, generation: Generation) -> None:
+        """The ring of ticket keys is at its end."""
+        if generation is self._serving and self._coming is None:
+            self._start_generation()
+
+    def _retire(self, generation: Generation, seconds: float) -> None:
+        self._draining.add(generation)
+        generation.drain(seconds)
+
+    def _zygote_lost(self, generation: Generation) -> None:
+        """Nobody can be forked from it any more: make another, and then let its workers go."""
+        lived = self._reactor.seconds() - generation.began
+        self._failures = self._failures + 1 if lived < SHORT_LIFE else 1
+        if generation is self._coming:
+            generation.kill_all()
+            self._coming = None
+        if self._coming is None:
+            self._reactor.callLater(back_off(self._failures), self._start_generation)
+
+    def _drained(self, generation: Generation) -> None:
+        self._draining.discard(generation)
+        if self._stopping and not self._draining:
+            self._log.event("drain", result="done")
+            self._stop_reactor()
+
+    # Signals
+
+    def reload(self) -> None:
+        """Check the configuration whole; if it is right, new workers take over with it, else nothing changes."""
+        self._reopen_log()
+        try:
+            loaded = self._load(self._loaded.path)
+            self._bind(loaded)
+        except ConfigError as error:
+            self._log.event("reload", "error", result="refused", reason="; ".join(error.mistakes))
+            return
+        except OSError as error:
+            self._log.event("reload", "error", result="refused", reason=str(error))
+            return
+        self._loaded = loaded
+        self._log.event("reload", result="ok")
+        if self._coming is not None:
+            self._coming.kill_all()
+        self._start_generation()
+
+    def _reopen_log(self) -> None:
+        os.close(self._log_descriptor)
+        self._log_descriptor = self._open_log()
+        self._log.reopen(os.dup(self._log_descriptor))
+
+    def drain(self) -> None:
+        """Stop accepting and let sessions end for the grace; asked a second time, end at once."""
+        generations = [g for g in (self._serving, self._coming) if g is not None]
+        if self._stopping:
+            self._log.event("drain", "warn", result="cut short")
+            for generation in (*generations, *self._draining):
+                generation.kill_all()
+            self._stop_reactor()
+            return
+        self._stopping = True
+        grace = self._loaded.config.shutdown_grace
+        self._log.event("drain", result="begun", seconds=grace)
+        for listening in self._sockets.values():
+            listening.close()
+        for generation in generations:
+            self._retire(generation, grace)
+        if not generations and not self._draining:
+            self._stop_reactor()
+        self._reactor.callLater(grace + KILL_AFTER, self.drain)
+
+    def _stop_reactor(self) -> None:
+        if self._reactor.running:
+            self._reactor.stop()

@@ -1,0 +1,55 @@
+"""What twistd calls: options, and the service that they describe."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from twisted.application.service import MultiService, Service
+from twisted.internet import reactor
+from twisted.logger import ILogObserver
+from twisted.python import usage
+
+from mmp.config.load import Loaded, load
+from mmp.errors import ConfigError
+from mmp.observe.log import EventLog, LineObserver, open_log
+from mmp.supervisor import Supervisor
+
+
+class Options(usage.Options):
+    """``twistd mmp``'s own options."""
+
+    optParameters = [["config", "c", "mmp.toml", "Configuration file."]]  # noqa: N815, RUF012 - Twisted's name and shape
+
+
+def makeService(options: Any) -> Service:  # noqa: N802 - Twisted's name
+    """Return the supervisor; end the program, with every mistake, if the configuration is unusable."""
+    try:
+        loaded = load(options["config"])
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            print(mistake, file=sys.stderr)  # noqa: T201 - there is no log yet
+        raise SystemExit(1) from None
+    return _service(loaded, (options.parent or {}).get("logfile") or "-")
+
+
+def _service(loaded: Loaded, logfile: str) -> Service:
+    path = "" if logfile == "-" else os.path.abspath(logfile)  # noqa: PTH100 - twistd changes directory later
+    log = EventLog(open_log(path), loaded.config.log.format, loaded.config.log.level)
+    proxy = Proxy(LineObserver(log))
+    Supervisor(reactor, loaded, load, log, lambda: open_log(path)).setServiceParent(proxy)  # type: ignore[no-untyped-call]
+    return proxy
+
+
+class Proxy(MultiService):
+    """The supervisor, and our log in place of twistd's own, which rotates and so cannot be shared."""
+
+    def __init__(self, observer: LineObserver) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._observer = observer
+
+    def setServiceParent(self, parent: Any) -> None:  # noqa: N802 - Twisted's name
+        """Join the application, and tell it where to log."""
+        parent.setComponent(ILogObserver, self._observer)
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]

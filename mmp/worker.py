@@ -1,0 +1,285 @@
+"""One worker: puts the parts together from the configuration, and runs until it has drained."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+
+from attrs import frozen
+from twisted.internet.main import installReactor
+from twisted.logger import globalLogBeginner
+
+from mmp.config.files import read_secret
+from mmp.config.load import Loaded
+from mmp.config.schema import TLS, BackendService, Config, Directory, Listener
+from mmp.directory.cache import Cached, Lifetimes
+from mmp.directory.entry import AccountRules
+from mmp.directory.file import FileDirectory
+from mmp.directory.interface import Directory as Finder
+from mmp.directory.ldap.directory import LDAPDirectory, Replicas
+from mmp.directory.ldap.filters import FilterTemplate
+from mmp.directory.ldap.replica import LDAPURL, Opening, Replica
+from mmp.directory.ldap.requests import Search, Simple
+from mmp.directory.locate import Locator
+from mmp.directory.names import Naming
+from mmp.directory.replay import ReplayName
+from mmp.interfaces import ClientCore, LogIn, ServerCore
+from mmp.model import Offer, Refusal, Security, Service, TLSMode
+from mmp.net.connect import Connector, TLSConnector
+from mmp.net.listen import Arrivals, House, Port, Reception
+from mmp.net.reactor import LeanReactor
+from mmp.net.relay import Relays
+from mmp.net.resolve import Resolver
+from mmp.net.stream import Loop, Stream
+from mmp.net.tls import Chain, Ciphers, ClientTLS, FrontSettings, Ring, ServerTLS
+from mmp.net.wheel import Deadline, Wheel
+from mmp.observe.accounting import Accounting
+from mmp.observe.log import EventLog, LineObserver
+from mmp.policy.admission import NoThrottle, Unlimited
+from mmp.policy.security import offer
+from mmp.session.login import Login
+from mmp.session.throttled import Throttled
+from mmp.shared import link as wire
+from mmp.shared.link import Kind, Link
+from mmp.stores.dial import Dial, Route
+from mmp.wire.imap.client import Client as IMAPClient
+from mmp.wire.imap.server import Server as IMAPServer
+
+
+@frozen
+class Cores:
+    """A protocol's two sides."""
+
+    server: Callable[..., ServerCore]
+    client: Callable[..., ClientCore]
+
+
+CORES: Mapping[Service, Cores] = {
+    Service.IMAP: Cores(IMAPServer, IMAPClient),
+}
+
+
+@frozen
+class Inheritance:
+    """What a worker has from the zygote: the configuration, the rings, and the monotonic second their clock began."""
+
+    loaded: Loaded
+    rings: Mapping[FrontSettings, Ring]
+    began: float
+
+
+def front_settings(config: Config) -> Iterator[FrontSettings]:
+    """Yield what each listener with TLS needs of its front contexts."""
+    for listener in config.listener:
+        if listener.tls is not TLSMode.NONE:
+            yield _front_settings(listener.tls_settings)
+
+
+def _front_settings(tls: TLS) -> FrontSettings:
+    return FrontSettings(tls.min_version, tls.key_period)
+
+
+class Parts:
+    """Makes the parts, each once, and hands each the few values it needs."""
+
+    def __init__(self, inheritance: Inheritance, reactor: LeanReactor, log: EventLog) -> None:
+        self._inheritance = inheritance
+        self._config = config = inheritance.loaded.config
+        self._files = inheritance.loaded.files
+        self._reactor = reactor
+        self._log = log
+        self._wheel = Wheel(reactor)
+        self._loop = Loop(reactor, self._wheel)
+        self._resolver = Resolver(reactor, self._wheel)
+        accounting = Accounting(log, reactor.seconds)
+        idle = {service: config.backend.reaching(service).idle_timeout for service in CORES}
+        self.relays = Relays(self._loop, idle, accounting.close)
+        self.arrivals = Arrivals(House(self._loop, log, accounting, self.relays, _session_ids()))
+        self._dials = {service: self._dial(service) for service in CORES}
+        self._receptions = [self._reception(listener) for listener in config.listener]
+
+    def listen(self, index: int, listening: socket.socket) -> Port:
+        """Accept for the listener of this index."""
+        return Port(self._loop, listening, partial(self.arrivals.receive, self._receptions[index]), self._log)
+
+    def after(self, seconds: float, call: Callable[[], object]) -> None:
+        """Call once, later."""
+        Deadline(self._wheel, seconds, call)
+
+    # Toward clients
+
+    def _reception(self, listener: Listener) -> Reception:
+        login = listener.login
+        starttls = listener.tls is TLSMode.STARTTLS
+        cores = CORES[listener.service]
+        return Reception(
+            service=listener.service,
+            implicit_tls=listener.tls is TLSMode.IMPLICIT,
+            start_tls=self._no_tls if listener.tls is TLSMode.NONE else self._server_tls(listener.tls_settings).start,
+            offer=partial(
+                _offer, login.mechanisms, login.restrict_plain_passwords, login.plaintext_min_cipher, starttls
+            ),
+            make_core=lambda offered: cores.server(offer=offered, hostname=self._config.hostname),
+            log_in=self._log_in(listener),
+            deadline=login.deadline,
+            max_failures=login.max_failures,
+        )
+
+    @staticmethod
+    async def _no_tls(_stream: Stream) -> Security:
+        raise ConnectionError("TLS is not offered here")
+
+    def _server_tls(self, tls: TLS) -> ServerTLS:
+        pairs = [(tls.certificate, tls.private_key), *((pair.certificate, pair.private_key) for pair in tls.sni)]
+        settings = _front_settings(tls)
+        return ServerTLS(
+            self._inheritance.rings[settings],
+            settings,
+            [Chain(self._files[certificate], self._files[key]) for certificate, key in pairs],
+            Ciphers(tls.ciphers, tls.ciphersuites),
+            period=lambda: int((time.monotonic() - self._inheritance.began) / tls.key_period),
+        )
+
+    def _log_in(self, listener: Listener) -> LogIn:
+        return Throttled(NoThrottle(), Login(self._locator(listener), Unlimited(), self._dials[listener.service]))
+
+    # The directory
+
+    def _locator(self, listener: Listener) -> Locator:
+        login, directory = listener.login, listener.directory
+        rules = AccountRules(directory.ldap.mail_host_attributes, ReplayName.parse(login.replay_user))
+        naming = Naming(login.domain_separators, login.default_domain)
+        return Locator(self._cached(directory, rules), naming, rules)
+
+    def _cached(self, directory: Directory, rules: AccountRules) -> Cached:
+        lifetimes = Lifetimes(directory.cache_ttl, directory.negative_ttl, directory.stale_ttl)
+        return Cached(self._finder(directory, rules), directory.cache_size, lifetimes, self._reactor.seconds)
+
+    def _finder(self, directory: Directory, rules: AccountRules) -> Finder:
+        if directory.kind == "file":
+            return FileDirectory.parse(self._files[directory.file.path])
+        ldap = directory.ldap
+        search = Search.prepare(ldap.base, FilterTemplate.parse(ldap.filter), rules.attributes, ldap.timeout)
+        return LDAPDirectory(
+            Replicas([self._replica(directory, url) for url in ldap.urls], balance=ldap.balance), search
+        )
+
+    def _replica(self, directory: Directory, text: str) -> Replica:
+        ldap, url = directory.ldap, LDAPURL.parse(text)
+        tls = ClientTLS(ca=self._files.get(ldap.ca, b""))
+        opening = Opening(
+            url,
+            TLSConnector(Connector(self._loop, self._resolver), tls, implicit=url.implicit_tls),
+            self._reactor,
+            ldap.timeout,
+            ldap.start_tls,
+            Simple(ldap.bind_dn, read_secret(self._files[ldap.bind_password_file])) if ldap.bind_dn else None,
+        )
+        return Replica(opening, self._log)
+
+    # Toward the stores
+
+    def _dial(self, service: Service) -> Dial:
+        backend, how = self._config.backend, self._config.backend.reaching(service)
+        connector = Connector(
+            self._loop, self._resolver, source_address=backend.source_address, networks=backend.networks
+        )
+        route = Route(
+            port=how.port,
+            tls=how.tls,
+            client_tls=self._client_tls(how),
+            connect_timeout=how.connect_timeout,
+            login_timeout=backend.login_timeout,
+            max_connecting=how.max_connecting,
+            tell_address=how.client_address == "id",
+            make_core=lambda: CORES[service].client(starttls=how.tls is TLSMode.STARTTLS),
+        )
+        return Dial(connector, self._wheel, route, self._log)
+
+    def _client_tls(self, how: BackendService) -> ClientTLS:
+        own = (
+            Chain(self._files[how.client_certificate], self._files[how.private_key]) if how.client_certificate else None
+        )
+        return ClientTLS(ca=self._files.get(how.ca, b""), verify=how.verify, own=own)
+
+
+def _offer(mechanisms: tuple[str, ...], restrict: bool, least_bits: int, starttls: bool, security: Security) -> Offer:  # noqa: FBT001 - all by partial
+    return offer(mechanisms, restrict, least_bits, security, starttls)
+
+
+def _session_ids() -> Iterator[str]:
+    """Yield ids that no other worker of this service gives, before or after: a random word and a number."""
+    prefix = secrets.token_hex(4)
+    return (f"{prefix}{number:x}" for number in itertools.count())
+
+
+class Worker:
+    """The worker's end of the link: listens on what it is given, drains when told or when the supervisor is gone."""
+
+    def __init__(self, inheritance: Inheritance, reactor: LeanReactor, link: socket.socket) -> None:
+        self._inheritance = inheritance
+        self._reactor = reactor
+        self._ports: list[Port] = []
+        self._draining = False
+        log = inheritance.loaded.config.log
+        self._log = EventLog(os.dup(2), log.format, log.level)
+        globalLogBeginner.beginLoggingTo([LineObserver(self._log)], redirectStandardIO=False, discardBuffer=True)
+        self._parts = Parts(inheritance, reactor, self._log)
+        self._link = Link(reactor, link, self._received, self._orphaned)
+        self._link.send(Kind.HELLO, wire.NUMBER.pack(wire.VERSION))
+
+    def _received(self, kind: Kind, payload: bytes, descriptors: list[int]) -> None:
+        if kind is Kind.LOG:
+            self._log.reopen(descriptors.pop())
+        elif kind is Kind.LISTEN:
+            listening = socket.socket(fileno=descriptors.pop())
+            self._ports.append(self._parts.listen(wire.NUMBER.unpack(payload)[0], listening))
+        elif kind is Kind.SERVE:
+            self._link.send(Kind.SERVING)
+        elif kind is Kind.PING:
+            self._link.send(Kind.PONG, wire.TWO_NUMBERS.pack(len(self._parts.arrivals), len(self._parts.relays)))
+        elif kind is Kind.DRAIN:
+            self._drain(wire.SECONDS.unpack(payload)[0])
+
+    def _orphaned(self) -> None:
+        """The supervisor is gone, or has let go of us."""
+        if not self._draining:
+            self._log.event("drain", "warn", result="begun", reason="the supervisor is gone")
+            self._drain(self._inheritance.loaded.config.shutdown_grace)
+
+    def _drain(self, seconds: float) -> None:
+        """Accept no more; end when the last session does, or end those after so many seconds (0: never)."""
+        for port in self._ports:
+            port.close()
+        self._ports.clear()
+        self._parts.arrivals.turn_out(Refusal.SHUTTING_DOWN, "shutting down")
+        if seconds:
+            self._parts.after(seconds, lambda: self._parts.relays.close_all("shutting down"))
+        if not self._draining:
+            self._draining = True
+            self._end_when_empty()
+
+    def _end_when_empty(self) -> None:
+        if self._parts.relays or self._parts.arrivals or any(stream.closing for stream in self._streams()):
+            self._parts.after(0, self._end_when_empty)
+        else:
+            self._reactor.stop()
+
+    def _streams(self) -> Iterator[Stream]:
+        watched = self._reactor.getReaders() + self._reactor.getWriters()  # type: ignore[no-untyped-call]
+        return (each for each in watched if isinstance(each, Stream))
+
+
+def run(inheritance: Inheritance, link: socket.socket) -> None:
+    """Be a worker until drained; never returns before."""
+    reactor = LeanReactor()  # type: ignore[no-untyped-call]
+    installReactor(reactor)
+    gc.set_threshold(50_000, 20, 100)  # sessions leave no cycles; what little garbage there is can wait
+    Worker(inheritance, reactor, link)
+    reactor.run(installSignalHandlers=False)

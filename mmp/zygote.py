@@ -1,0 +1,112 @@
+"""The zygote: a process without a reactor that makes the front TLS contexts and forks workers, which share them.
+
+Started fresh by the supervisor, with its end of their link as the only argument. It serves no client and holds no
+listening socket. When the supervisor is gone it ends; its workers live on until they have drained.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import pickle
+import select
+import signal
+import socket
+import sys
+import time
+
+from mmp.config.load import Loaded
+from mmp.net.tls import FrontSettings, Ring, front_ring
+from mmp.shared.link import EXIT, NUMBER, TWO_NUMBERS, Kind, frame, frames, receive
+from mmp.worker import Inheritance, front_settings, run
+
+IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
+"""Sent to the whole process group by Ctrl-C and systemd; the supervisor decides what they mean."""
+
+
+class Zygote:
+    """Answers the supervisor's frames, one after the other."""
+
+    def __init__(self, link: socket.socket) -> None:
+        self._link = link
+        self._inheritance: Inheritance | None = None
+
+    def serve(self, wakeup: int) -> None:
+        """Go on until the supervisor closes the link; ``wakeup`` is readable after a SIGCHLD."""
+        poll = select.poll()
+        poll.register(self._link, select.POLLIN)
+        poll.register(wakeup, select.POLLIN)
+        while True:
+            for descriptor, _ in poll.poll():
+                if descriptor == wakeup:
+                    os.read(wakeup, 512)
+                    self._reap()
+                elif not self._answer():
+                    return
+
+    def _answer(self) -> bool:
+        packet, descriptors = receive(self._link)
+        for kind, payload in frames(packet):
+            if kind is Kind.PREPARE:
+                self._prepare(descriptors.pop())
+            elif kind is Kind.FORK:
+                self._fork(NUMBER.unpack(payload)[0], descriptors.pop())
+        return bool(packet)
+
+    def _prepare(self, memory: int) -> None:
+        with os.fdopen(memory, "rb") as file:
+            file.seek(0)
+            loaded: Loaded = pickle.load(file)  # noqa: S301 - from our own supervisor, over a socket pair
+        rings: dict[FrontSettings, Ring] = {
+            settings: front_ring(settings) for settings in set(front_settings(loaded.config))
+        }
+        self._inheritance = Inheritance(loaded, rings, time.monotonic())
+        gc.collect()
+        gc.freeze()  # what the workers share is never looked at, and so never copied, by their collectors
+        self._link.send(frame(Kind.PREPARED))
+
+    def _fork(self, serial: int, descriptor: int) -> None:
+        assert "twisted.internet.reactor" not in sys.modules, "a reactor must not be forked"  # noqa: S101
+        assert self._inheritance is not None  # noqa: S101 - the supervisor prepares first
+        pid = os.fork()
+        if pid == 0:
+            self._become_worker(descriptor, self._inheritance)
+        os.close(descriptor)
+        process = os.pidfd_open(pid)  # before anything is reaped, so it can only be this child's
+        socket.send_fds(self._link, [frame(Kind.FORKED, TWO_NUMBERS.pack(serial, pid))], [process])
+        os.close(process)
+
+    def _become_worker(self, descriptor: int, inheritance: Inheritance) -> None:
+        """Run a worker in this child and never return into the zygote's code."""
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            self._link.close()
+            run(inheritance, socket.socket(fileno=descriptor))
+        except BaseException:  # noqa: BLE001 - shown, and then the process ends whatever it was
+            sys.excepthook(*sys.exc_info())
+            os._exit(1)
+        os._exit(0)
+
+    def _reap(self) -> None:
+        with contextlib.suppress(ChildProcessError):
+            while (found := os.waitpid(-1, os.WNOHANG))[0]:
+                pid, status = found
+                self._link.send(frame(Kind.DIED, EXIT.pack(pid, os.waitstatus_to_exitcode(status))))
+
+
+def main() -> None:
+    """Set the signals up and serve the supervisor."""
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        Zygote(socket.socket(fileno=int(sys.argv[1]))).serve(reading)
+
+
+if __name__ == "__main__":
+    main()

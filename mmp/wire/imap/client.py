@@ -1,0 +1,273 @@
+"""The side of IMAP that we play toward the store, up to the login.
+
+RFC 9051 and 3501, 3, 6.1 and 6.2; literals in responses: 4.3; response codes: RFC 5530.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import ClassVar
+
+from attrs import define, field
+
+from mmp.errors import LocalProtocolError, RemoteProtocolError
+from mmp.model import Refusal, Replay
+from mmp.wire.buffer import Buffer
+from mmp.wire.events import BackendEvent, LoggedIn, LoginRefused, Ready, StartTLS
+from mmp.wire.imap import render, replies
+from mmp.wire.imap.response import Response, ResponseReader
+
+UNTAGGED_LIMIT = 100
+"""Untagged responses before login: a store has a handful to say, and an endless stream has to end somewhere."""
+
+
+class State(enum.Enum):
+    """Where the conversation stands; the value says what is awaited, for the log."""
+
+    GREETING = "greeting"
+    CAPABILITY = "capabilities"
+    STARTTLS = "STARTTLS"
+    STARTING_TLS = "TLS negotiation"
+    NOT_AUTHENTICATED = "ready"
+    LOGIN = "login"
+    CAPABILITY_AFTER_LOGIN = "capabilities after login"
+    AUTHENTICATED = "authenticated"
+    LOGOUT = "logout"
+
+
+_NEXT: Mapping[tuple[State, str], State] = MappingProxyType(
+    {
+        (State.GREETING, "CAPABILITY"): State.CAPABILITY,
+        (State.GREETING, "STARTTLS"): State.STARTTLS,
+        (State.CAPABILITY, "STARTTLS"): State.STARTTLS,
+        (State.STARTTLS, "OK"): State.STARTING_TLS,
+        (State.STARTING_TLS, "CAPABILITY"): State.CAPABILITY,
+        (State.GREETING, "ready"): State.NOT_AUTHENTICATED,
+        (State.CAPABILITY, "ready"): State.NOT_AUTHENTICATED,
+        (State.NOT_AUTHENTICATED, "login"): State.LOGIN,
+        (State.LOGIN, "OK"): State.AUTHENTICATED,
+        (State.LOGIN, "CAPABILITY"): State.CAPABILITY_AFTER_LOGIN,
+        (State.CAPABILITY_AFTER_LOGIN, "OK"): State.AUTHENTICATED,
+        **{(state, "end"): State.LOGOUT for state in State},
+    },
+)
+_LISTENING = frozenset(State) - {State.STARTING_TLS, State.AUTHENTICATED, State.LOGOUT}
+
+
+@define(kw_only=True, eq=False, repr=False)
+class Client:
+    """The conversation with one store; satisfies ``mmp.interfaces.ClientCore``.
+
+    With ``starttls`` nothing but CAPABILITY and STARTTLS is ever said in the clear.
+    """
+
+    _starttls: bool
+    _state: State = field(default=State.GREETING, init=False)
+    _received: Buffer = field(factory=Buffer, init=False)
+    _reader: ResponseReader = field(factory=ResponseReader, init=False)
+    _queue: list[bytes] = field(factory=list, init=False)
+    _tags: list[bytes] = field(factory=list, init=False)
+    """Of the commands that are not answered yet, in order."""
+    _commands: int = field(default=0, init=False)
+    _untagged: int = field(default=0, init=False)
+    _capabilities: tuple[bytes, ...] = field(default=(), init=False)
+    _steps: list[bytes] = field(factory=list, init=False)
+    """What is still to be said of the login, each when the store asks for it."""
+    _unspeakable: tuple[bytes, ...] = field(default=(), init=False)
+    """The password, plain and encoded, while the login is pending: a store may repeat it, a log must not."""
+    _text: bytes = field(default=b"", init=False)
+
+    @property
+    def phase(self) -> str:
+        """What is awaited, in words for the log."""
+        return self._state.value
+
+    def receive_data(self, octets: bytes) -> None:
+        """Buffer what the store sent; once it is no use, nobody wants it."""
+        if self._state is not State.LOGOUT:
+            self._received.feed(octets)
+
+    def next_event(self) -> BackendEvent | None:
+        """Return the next event, or None when more bytes are needed; RemoteProtocolError when the store is no use."""
+        try:
+            while self._state in _LISTENING:
+                response = self._reader.next(self._received)
+                if response is None:
+                    return None
+                event = self._settle(response)
+                if event is not None:
+                    return event
+        except RemoteProtocolError:
+            self._end()
+            raise
+        return None
+
+    def data_to_send(self) -> bytes:
+        """Return and forget what is to be written to the store."""
+        octets = b"".join(self._queue)
+        self._queue.clear()
+        return octets
+
+    def tls_started(self) -> None:
+        """TLS is in force toward the store: forget its capabilities and ask anew."""
+        self._to("CAPABILITY")
+        self._starttls = False
+        self._received.clear()
+        self._capabilities = ()
+        self._command(b"CAPABILITY\r\n")
+
+    def log_in(self, replay: Replay) -> None:
+        """Queue the login, and ID ahead of it where the store takes it; LocalProtocolError unless Ready was reported.
+
+        Refused(BACKEND_UNAVAILABLE) if the store offers no usable way, Refused(BAD_CREDENTIALS) if the secret cannot be
+        said in the protocol.
+        """
+        if self._state is not State.NOT_AUTHENTICATED:
+            raise LocalProtocolError(f"log_in() while {self.phase}")
+        offered = self._offered()
+        first, *self._steps = steps = render.login(replay, offered)
+        if replay.identity and b"ID" in offered:
+            self._command(render.identification(replay.identity))
+        self._to("login")
+        self._unspeakable = (replay.secret, steps[-1].rpartition(b" ")[2].rstrip())
+        self._capabilities = ()
+        self._command(first)
+
+    # What is received
+
+    def _settle(self, response: Response) -> BackendEvent | None:
+        if response.tag == b"*":
+            return self._untagged_response(response)
+        if response.tag == b"+":
+            self._continue()
+            return None
+        if self._tags[:1] != [response.tag] or response.kind not in (b"OK", b"NO", b"BAD"):
+            raise RemoteProtocolError("A response that answers no command")
+        del self._tags[0]
+        if self._tags:  # ID is answered, no matter how
+            return None
+        return self._ANSWERED[self._state](self, response)
+
+    def _untagged_response(self, response: Response) -> BackendEvent | None:
+        self._untagged += 1
+        if self._untagged > UNTAGGED_LIMIT:
+            raise RemoteProtocolError(f"More than {UNTAGGED_LIMIT} untagged responses before login")
+        self._capabilities = response.capabilities or self._capabilities
+        if self._state is State.GREETING:
+            return self._greeted(response)
+        if response.kind != b"BYE":
+            return None
+        if self._state in (State.LOGIN, State.CAPABILITY_AFTER_LOGIN):
+            return self._refused(Refusal.BACKEND_UNAVAILABLE, response)
+        raise RemoteProtocolError(f"The store ends the connection: {self._words(response)}")
+
+    def _greeted(self, response: Response) -> Ready | None:
+        if response.kind == b"PREAUTH":
+            raise RemoteProtocolError("The store takes us for logged in already (PREAUTH): its users could not log in")
+        if response.kind != b"OK":
+            raise RemoteProtocolError(f"The store does not greet as IMAP does: {self._words(response)}")
+        if self._capabilities:
+            return self._capable()
+        self._to("CAPABILITY")
+        self._command(b"CAPABILITY\r\n")
+        return None
+
+    def _capability_answered(self, response: Response) -> Ready | None:
+        if response.kind != b"OK" or not self._capabilities:
+            raise RemoteProtocolError(f"The store does not tell its capabilities: {self._words(response)}")
+        return self._capable()
+
+    def _capable(self) -> Ready | None:
+        offered = self._offered()
+        if self._starttls:
+            if b"STARTTLS" not in offered:
+                raise RemoteProtocolError("The store does not offer STARTTLS")
+            self._to("STARTTLS")
+            self._command(b"STARTTLS\r\n")
+            return None
+        if not offered & {b"IMAP4REV1", b"IMAP4REV2"}:
+            raise RemoteProtocolError("The store speaks neither IMAP4rev1 nor IMAP4rev2")
+        self._to("ready")
+        return Ready()
+
+    def _starttls_answered(self, response: Response) -> StartTLS:
+        """Agree, unless clear text follows that somebody may have slipped in to pass for the store's under TLS."""
+        if response.kind != b"OK":
+            raise RemoteProtocolError(f"The store refuses STARTTLS: {self._words(response)}")
+        if self._received:
+            raise RemoteProtocolError("Bytes behind the store's answer to STARTTLS")
+        self._to("OK")
+        return StartTLS()
+
+    def _continue(self) -> None:
+        if not self._steps:
+            raise RemoteProtocolError("The store asks for more than there is to say")
+        self._queue.append(self._steps.pop(0))
+
+    def _login_answered(self, response: Response) -> LoggedIn | LoginRefused | None:
+        if response.kind == b"NO":
+            return self._refused(replies.REFUSAL_BY_CODE.get(response.code, Refusal.BAD_CREDENTIALS), response)
+        if response.kind == b"BAD":
+            return self._refused(Refusal.BACKEND_UNAVAILABLE, response)
+        if self._steps:
+            raise RemoteProtocolError("The store agrees to a login that it has not heard")
+        self._unspeakable = ()
+        self._text = response.text
+        self._capabilities = response.capabilities or self._capabilities
+        if self._capabilities:
+            return self._logged_in(response)
+        self._to("CAPABILITY")
+        self._command(b"CAPABILITY\r\n")
+        return None
+
+    def _logged_in(self, _response: Response) -> LoggedIn:
+        self._to("OK")
+        return LoggedIn(self._capabilities, replies.text(self._text), self._received.rest())
+
+    def _refused(self, refusal: Refusal, response: Response) -> LoginRefused:
+        words = self._words(response)
+        self._end()
+        return LoginRefused(refusal, words)
+
+    _ANSWERED: ClassVar[Mapping[State, Callable[[Client, Response], BackendEvent | None]]] = MappingProxyType(
+        {
+            State.CAPABILITY: _capability_answered,
+            State.STARTTLS: _starttls_answered,
+            State.LOGIN: _login_answered,
+            State.CAPABILITY_AFTER_LOGIN: _logged_in,
+        },
+    )
+
+    # What is said and known
+
+    def _command(self, text: bytes) -> None:
+        self._commands += 1
+        tag = b"m%d" % self._commands
+        self._tags.append(tag)
+        self._queue.append(tag + b" " + text)
+
+    def _offered(self) -> set[bytes]:
+        return {name.upper() for name in self._capabilities}
+
+    def _words(self, response: Response) -> str:
+        """Return a status as the store worded it, fit for a log: bounded, printable, without the password."""
+        code = b"[%b %b] " % (response.code, response.argument) if response.code else b""
+        text = b"%b %b%b" % (response.kind, code, response.text)
+        for secret in filter(None, self._unspeakable):
+            text = text.replace(secret, b"***")
+        return replies.text(text).decode(errors="replace")
+
+    def _end(self) -> None:
+        self._to("end")
+        self._received.clear()
+        self._queue.clear()
+        self._steps.clear()
+        self._unspeakable = ()
+
+    def _to(self, event: str) -> None:
+        try:
+            self._state = _NEXT[self._state, event]
+        except KeyError:
+            raise LocalProtocolError(f"{event} while {self._state.value}") from None

@@ -1,0 +1,77 @@
+"""What we say to a store to log in (RFC 9051, 6.2.2 and 6.2.3; SASL-IR: RFC 4959; literals: RFC 7888; ID: RFC 2971)."""
+
+from __future__ import annotations
+
+import binascii
+import re
+import sys
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+
+from mmp.errors import Refused
+from mmp.model import Refusal, Replay
+from mmp.wire.sasl import plain
+
+LINE_LIMIT = 8000
+"""Octets in a line of ours, tag and CRLF aside: RFC 7162, 4, asks stores to take 8192."""
+LITERAL_MINUS_LIMIT = 4096
+"""The largest literal that LITERAL- lets come unasked (RFC 7888, 5)."""
+QUOTED_LIMIT = 1024
+"""Longer strings go as literals: RFC 2683, 3.2.1.5, has clients keep lines to some 1000 octets."""
+
+_QUOTABLE = re.compile(rb"[\x20-\x7e]*+")
+_UNQUOTABLE = re.compile(rb"[^\x20-\x7e]")
+_SPECIAL = re.compile(rb'["\\]')
+
+
+def login(replay: Replay, offered: AbstractSet[bytes]) -> list[bytes]:
+    """Return the command that suits what a store offers, without tag: in pieces, each but the first for when it asks.
+
+    ``offered`` is in upper case. Refused(BACKEND_UNAVAILABLE) if nothing suits, Refused(BAD_CREDENTIALS) if the octets
+    can't be said.
+    """
+    user, authzid = replay.user.encode(), replay.authzid.encode()
+    if any(b"\0" in part for part in (user, authzid, replay.secret)):
+        raise Refused(Refusal.BAD_CREDENTIALS, "NUL in the user name or password to replay")
+    if b"AUTH=PLAIN" in offered:
+        return _authenticate(b"PLAIN", plain.initial_response(user, replay.secret, authzid), offered)
+    if b"LOGINDISABLED" in offered or authzid not in (b"", user):
+        raise Refused(Refusal.BACKEND_UNAVAILABLE, "The store offers no way to log in as needed")
+    return _login(user, replay.secret, offered)
+
+
+def identification(identity: Mapping[str, str]) -> bytes:
+    """Return the ID command within its bounds (RFC 2971, 3.3); what cannot be quoted in ASCII is replaced."""
+    pairs = list(identity.items())[:30]
+    return b"ID (%b)\r\n" % b" ".join(b"%b %b" % (_text(name, 30), _text(value, 1024)) for name, value in pairs)
+
+
+def _authenticate(mechanism: bytes, message: bytes, offered: AbstractSet[bytes]) -> list[bytes]:
+    command = b"AUTHENTICATE " + mechanism
+    response = binascii.b2a_base64(message, newline=False)
+    if b"SASL-IR" in offered and len(command) + len(response) < LINE_LIMIT:
+        return [b"%b %b\r\n" % (command, response)]
+    return [command + b"\r\n", response + b"\r\n"]
+
+
+def _login(user: bytes, secret: bytes, offered: AbstractSet[bytes]) -> list[bytes]:
+    unasked = sys.maxsize if b"LITERAL+" in offered else LITERAL_MINUS_LIMIT if b"LITERAL-" in offered else 0
+    steps = [b"LOGIN"]
+    for argument in (user, secret):
+        if len(argument) <= QUOTED_LIMIT and _QUOTABLE.fullmatch(argument):
+            steps[-1] += b" " + _quoted(argument)
+        elif len(argument) <= unasked:
+            steps[-1] += b" {%d+}\r\n%b" % (len(argument), argument)
+        else:
+            steps[-1] += b" {%d}\r\n" % len(argument)
+            steps.append(argument)
+    steps[-1] += b"\r\n"
+    return steps
+
+
+def _text(text: str, limit: int) -> bytes:
+    return _quoted(_UNQUOTABLE.sub(b"?", text.encode("ascii", "replace")[:limit]))
+
+
+def _quoted(octets: bytes) -> bytes:
+    return b'"%b"' % _SPECIAL.sub(rb"\\\g<0>", octets)

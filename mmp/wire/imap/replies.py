@@ -1,0 +1,89 @@
+"""What we say to IMAP clients: refusals, goodbyes, capabilities (RFC 9051, 7; response codes of RFC 5530, 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from mmp.model import Offer, Refusal
+from mmp.wire.events import LoggedIn
+
+REFUSALS: Mapping[Refusal, tuple[str, str]] = MappingProxyType(
+    {
+        # At the door no code fits but LIMIT: the client has asked for nothing yet.
+        Refusal.BANNED: ("", "This address is not welcome for now"),
+        Refusal.ACCESS_DENIED: ("", "This address may not use this service"),
+        Refusal.TOO_MANY_CONNECTIONS: ("LIMIT", "Too many connections"),
+        Refusal.RATE_EXCEEDED: ("LIMIT", "Too many attempts in a short time"),
+        # One text for unknown user and wrong password (RFC 9051, 11.3).
+        Refusal.BAD_CREDENTIALS: ("AUTHENTICATIONFAILED", "User name or password is wrong"),
+        Refusal.NOT_AUTHORIZED: ("AUTHORIZATIONFAILED", "No permission to use this mailbox here"),
+        Refusal.ACCOUNT_DISABLED: ("AUTHORIZATIONFAILED", "This account is disabled"),
+        Refusal.ACCOUNT_ON_HOLD: ("UNAVAILABLE", "This account is on hold for the moment"),
+        Refusal.PASSWORD_EXPIRED: ("EXPIRED", "The password has expired"),
+        Refusal.PASSWORD_MUST_CHANGE: ("CONTACTADMIN", "The password must be changed before it can be used"),
+        Refusal.PRIVACY_REQUIRED: ("PRIVACYREQUIRED", "A password is taken only over TLS strong enough"),
+        Refusal.TOO_MANY_SESSIONS: ("LIMIT", "Too many sessions of this user"),
+        Refusal.TOO_MANY_ERRORS: ("", "Too many errors"),
+        Refusal.DIRECTORY_UNAVAILABLE: ("UNAVAILABLE", "Logins cannot be checked right now, try again later"),
+        Refusal.BACKEND_UNAVAILABLE: ("UNAVAILABLE", "The mail store cannot be reached right now, try again later"),
+        Refusal.SHUTTING_DOWN: ("UNAVAILABLE", "The service is going down, connect again"),
+        Refusal.INTERNAL: ("SERVERBUG", "Internal error"),
+    },
+)
+"""Response code, if any, and text of every refusal: said after NO to a login, after BYE to a connection."""
+
+REFUSAL_BY_CODE: Mapping[bytes, Refusal] = MappingProxyType(
+    {
+        b"AUTHENTICATIONFAILED": Refusal.BAD_CREDENTIALS,
+        b"AUTHORIZATIONFAILED": Refusal.NOT_AUTHORIZED,
+        b"EXPIRED": Refusal.PASSWORD_EXPIRED,
+        b"PRIVACYREQUIRED": Refusal.PRIVACY_REQUIRED,
+        b"CONTACTADMIN": Refusal.ACCOUNT_DISABLED,  # RFC 5530 says only whom to ask; Dovecot means a disabled login
+        b"LIMIT": Refusal.TOO_MANY_SESSIONS,
+        b"UNAVAILABLE": Refusal.BACKEND_UNAVAILABLE,
+        b"REFERRAL": Refusal.BACKEND_UNAVAILABLE,  # RFC 2221: the mail is elsewhere, the password was not judged
+        b"INUSE": Refusal.BACKEND_UNAVAILABLE,
+        b"SERVERBUG": Refusal.BACKEND_UNAVAILABLE,
+    },
+)
+"""What a store means by the code of its NO to a login; without a code it is BAD_CREDENTIALS (RFC 5530, 3)."""
+
+TEXT_LIMIT = 512
+"""Octets of a store's text that are passed on; RFC 2683, 3.2.1.5, thinks of 1000 for a whole line."""
+
+_OURS = b"IMAP4rev1 SASL-IR ID LITERAL+"
+_DECIDED_HERE = frozenset(b"IMAP4REV1 SASL-IR ID LITERAL+ LITERAL- STARTTLS LOGINDISABLED".split())
+_CONTROLS_TO_SPACE = bytes.maketrans(bytes((*range(0x20), 0x7F)), b" " * 33)
+
+
+def wording(refusal: Refusal) -> bytes:
+    """Return the response code and text of a refusal, as they follow NO or BYE."""
+    code, text = REFUSALS[refusal]
+    return f"[{code}] {text}".encode("ascii") if code else text.encode("ascii")
+
+
+def capabilities(offer: Offer, others: Iterable[bytes]) -> bytes:
+    """Return the list for CAPABILITY: ours, those that all stores have, and what the present security allows."""
+    items = [_OURS, *(other for other in others if _is_foreign(other.upper()))]
+    if offer.starttls:
+        items.append(b"STARTTLS")
+    if not offer.plaintext:
+        items.append(b"LOGINDISABLED")
+    items.extend(b"AUTH=" + mechanism.encode("ascii") for mechanism in offer.mechanisms)
+    return b" ".join(items)
+
+
+def logged_in(answer: LoggedIn) -> bytes:
+    """Return what follows OK: the store's capabilities and its own words."""
+    words = text(answer.text) or b"Logged in"
+    return b"[CAPABILITY %b] %b" % (b" ".join(answer.capabilities), words) if answer.capabilities else words
+
+
+def text(octets: bytes) -> bytes:
+    """Return somebody else's words fit for one reply: bounded, without control characters or what looks like a code."""
+    return octets[:TEXT_LIMIT].translate(_CONTROLS_TO_SPACE).lstrip(b"[ ").rstrip()
+
+
+def _is_foreign(capability: bytes) -> bool:
+    return capability not in _DECIDED_HERE and not capability.startswith(b"AUTH=")

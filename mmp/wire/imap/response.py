@@ -1,0 +1,96 @@
+"""Cuts what a store sends into responses: lines, and literals between them (RFC 9051, 2.2.2, 4.3 and 7)."""
+
+from __future__ import annotations
+
+import re
+
+from attrs import define, field, frozen
+
+from mmp.errors import RemoteProtocolError
+from mmp.wire.buffer import Buffer
+from mmp.wire.imap import grammar
+
+RESPONSE_LIMIT = 64 * 1024
+"""Octets in a response before login, its literals included: a capability list has some hundreds."""
+
+STATUSES = (b"OK", b"NO", b"BAD", b"BYE", b"PREAUTH")
+
+_RESPONSE = re.compile(rb"([*+]|[A-Za-z0-9]++)(?: (.*))?\r\n", re.DOTALL)
+_STATUS = re.compile(
+    rb"(OK|NO|BAD|BYE|PREAUTH)(?![^ ]) ?(?:\[([^\] ]++) ?([^\]]*+)\] ?)?(.*)", re.DOTALL | re.IGNORECASE
+)
+_DATA = re.compile(rb"([^ ]++) ?(.*)", re.DOTALL)
+_CAPABILITY = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\\]]++')
+
+
+@frozen
+class Response:
+    """One response: ``tag`` is ``*``, ``+`` or a command's own, ``kind`` OK, NO, BAD, BYE, PREAUTH or the name of data.
+
+    Names of kinds and codes are in upper case. The contents of literals are not kept: none matters before login.
+    """
+
+    tag: bytes
+    kind: bytes
+    code: bytes
+    argument: bytes
+    text: bytes
+
+    @property
+    def is_data(self) -> bool:
+        """Whether it is neither status nor continuation: only data can hold literals."""
+        return self.tag == b"*" and self.kind not in STATUSES
+
+    @property
+    def capabilities(self) -> tuple[bytes, ...]:
+        """The capabilities that it lists, as data or as a response code; empty if it lists none."""
+        if b"CAPABILITY" not in (self.kind, self.code):
+            return ()
+        names = (self.argument if self.code else self.text).split(b" ")
+        return tuple(name for name in names if _CAPABILITY.fullmatch(name))
+
+
+@define(eq=False, repr=False)
+class ResponseReader:
+    """Takes responses out of a buffer, one after the other."""
+
+    _begun: Response | None = field(default=None, init=False)
+    _awaited: int = field(default=0, init=False)
+    _size: int = field(default=0, init=False)
+
+    def next(self, received: Buffer) -> Response | None:
+        """Return the next response, or None until it is whole; RemoteProtocolError if it is none, or too long."""
+        while not self._awaited or received.take(self._awaited) is not None:
+            self._awaited = 0
+            line = received.line(RESPONSE_LIMIT)
+            if line is None:
+                return None
+            response = self._begun or parse(line)
+            announced = grammar.announcement(line) if response.is_data else None
+            self._begun = response if announced else None
+            if announced is None:
+                self._size = 0
+                return response
+            self._awaited = announced.size
+            self._size += len(line) + announced.size
+            if self._size > RESPONSE_LIMIT:
+                raise RemoteProtocolError(f"Response longer than {RESPONSE_LIMIT} octets")
+        return None
+
+
+def parse(line: bytes) -> Response:
+    """Return the response that a line is or begins."""
+    match = _RESPONSE.fullmatch(line)
+    if match is None:
+        raise RemoteProtocolError("Not an IMAP response")
+    tag, rest = match[1], match[2] or b""
+    if tag == b"+":
+        return Response(tag, b"", b"", b"", rest)
+    status = _STATUS.fullmatch(rest)
+    if status:
+        kind, code, argument, text = status.groups(b"")
+        return Response(tag, kind.upper(), code.upper(), argument, text)
+    data = _DATA.fullmatch(rest)
+    if data is None or tag != b"*":
+        raise RemoteProtocolError("Not an IMAP response")
+    return Response(tag, data[1].upper(), b"", b"", data[2])

@@ -1,0 +1,30 @@
+"""PLAIN, both halves: authzid NUL authcid NUL password, in one message (RFC 4616)."""
+
+from __future__ import annotations
+
+from mmp.model import Credentials
+from mmp.wire.sasl.mechanism import SASLError, identity
+
+
+class PlainServer:
+    """Takes the one message of a client."""
+
+    def next(self, response: bytes | None) -> bytes | Credentials:
+        """Challenge with nothing while there is no message yet, else take it apart."""
+        if response is None:
+            return b""
+        try:
+            authzid, authcid, secret = response.split(b"\0")
+        except ValueError:
+            raise SASLError("PLAIN takes two NULs") from None
+        return Credentials(
+            mechanism="PLAIN",
+            user=identity(authcid),
+            secret=secret,
+            authzid=identity(authzid) if authzid and authzid != authcid else "",
+        )
+
+
+def initial_response(authcid: bytes, secret: bytes, authzid: bytes = b"") -> bytes:
+    """Return the client's message; no part may hold a NUL."""
+    return b"\0".join((authzid, authcid, secret))

@@ -84,6 +84,11 @@ class Client:
         """What is awaited, in words for the log."""
         return self._state.value
 
+    @property
+    def buffered(self) -> int:
+        """How many received bytes are not yet consumed."""
+        return len(self._received)
+
     def receive_data(self, octets: bytes) -> None:
         """Buffer what the store sent; once it is no use, nobody wants it."""
         if self._state is not State.LOGOUT:

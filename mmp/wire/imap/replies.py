@@ -10,14 +10,14 @@ from mmp.wire.events import LoggedIn
 
 REFUSALS: Mapping[Refusal, tuple[str, str]] = MappingProxyType(
     {
-        # At the door no code fits but LIMIT: the client has asked for nothing yet.
+        # At the door no code fits but LIMIT: the client has asked for nothing that another could be about.
         Refusal.BANNED: ("", "This address is not welcome for now"),
         Refusal.ACCESS_DENIED: ("", "This address may not use this service"),
         Refusal.TOO_MANY_CONNECTIONS: ("LIMIT", "Too many connections"),
         Refusal.RATE_EXCEEDED: ("LIMIT", "Too many attempts in a short time"),
-        # One text for unknown user and wrong password (RFC 9051, 11.3).
+        # One text for unknown user and wrong password (RFC 9051, 11.7).
         Refusal.BAD_CREDENTIALS: ("AUTHENTICATIONFAILED", "User name or password is wrong"),
-        Refusal.NOT_AUTHORIZED: ("AUTHORIZATIONFAILED", "No permission to use this mailbox here"),
+        Refusal.NOT_AUTHORIZED: ("AUTHORIZATIONFAILED", "This user may not log in here, or not as somebody else"),
         Refusal.ACCOUNT_DISABLED: ("AUTHORIZATIONFAILED", "This account is disabled"),
         Refusal.ACCOUNT_ON_HOLD: ("UNAVAILABLE", "This account is on hold for the moment"),
         Refusal.PASSWORD_EXPIRED: ("EXPIRED", "The password has expired"),
@@ -25,6 +25,7 @@ REFUSALS: Mapping[Refusal, tuple[str, str]] = MappingProxyType(
         Refusal.PRIVACY_REQUIRED: ("PRIVACYREQUIRED", "A password is taken only over TLS strong enough"),
         Refusal.TOO_MANY_SESSIONS: ("LIMIT", "Too many sessions of this user"),
         Refusal.TOO_MANY_ERRORS: ("", "Too many errors"),
+        Refusal.LOGIN_TIMEOUT: ("UNAVAILABLE", "The login took too long"),
         Refusal.DIRECTORY_UNAVAILABLE: ("UNAVAILABLE", "Logins cannot be checked right now, try again later"),
         Refusal.BACKEND_UNAVAILABLE: ("UNAVAILABLE", "The mail store cannot be reached right now, try again later"),
         Refusal.SHUTTING_DOWN: ("UNAVAILABLE", "The service is going down, connect again"),

@@ -71,8 +71,10 @@ def _parse(file: Path) -> dict[str, Any]:
         raise ConfigError([f"{file}: cannot be read: {error}"]) from None
     except UnicodeDecodeError as error:
         raise ConfigError([f"{file}: is not in UTF-8 at byte {error.start}"]) from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError([f"{file}: {error}"]) from None
+    except RecursionError:
+        raise ConfigError([f"{file}: is nested too deeply"]) from None
 
 
 def _listeners(raw: object, common: Config, reading: Reading) -> Iterator[tuple[Listener, Origin]]:

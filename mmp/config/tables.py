@@ -23,7 +23,7 @@ class Finding:
 
     path: str
     text: str
-    rests: tuple[str, ...] = ()
+    rests: tuple[str, ...] = field(default=(), eq=False)
 
     def __str__(self) -> str:
         """Return the line that the operator reads."""

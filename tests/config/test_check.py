@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import os
+import pwd
+from datetime import timedelta
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from mmp.config.check import Report, check
+from tests.config.folder import NOW, Folder, certificate_pem, key_pem
+
+
+def report(folder: Folder, toml: str) -> Report:
+    return check(str(folder.write("mmp.toml", toml)), NOW)
+
+
+def warnings(folder: Folder, toml: str) -> list[str]:
+    found = report(folder, toml)
+    assert found.mistakes == ()
+    return [warning.replace(str(folder.path), "DIR") for warning in found.warnings]
+
+
+def test_nothing_is_found_in_a_sound_configuration(folder: Folder):
+    assert report(folder, "[[listener]]\nport = 1143") == Report()
+
+
+def test_ports_that_need_privileges_are_a_note_and_no_warning(folder: Folder):
+    found = report(folder, '[[listener]]\nport = 993\n[[listener]]\nport = 1143\n[[listener]]\naddress = "::"')
+    assert found.warnings == ()
+    assert found.notes == (
+        "Ports under 1024 (143, 993): after --uid they can be opened again only with CAP_NET_BIND_SERVICE.",
+    )
+
+
+def test_mistakes_and_warnings_are_told_together(folder: Folder):
+    found = report(folder, '[[listener]]\nmin_version = "1.0"\nport = 0')
+    assert found.mistakes == ("listener[1].port: must be a whole number from 1 to 65535, not 0",)
+    assert found.warnings == ("listener[1].min_version: TLS older than 1.2 is deprecated (RFC 8996)",)
+
+
+def test_a_file_that_is_not_there_is_a_mistake(tmp_path):
+    assert check(str(tmp_path / "x"), NOW).mistakes == (f"{tmp_path}/x: cannot be read: No such file or directory",)
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "doubt"),
+    [
+        (-30, -1, "expired on 2026-11-23"),
+        (2, 90, "is not valid before 2026-11-26 12:00 UTC"),
+        (-30, 20, "expires on 2026-12-14, in 20 days"),
+    ],
+)
+def test_a_certificate_out_of_time_or_soon_is_a_warning(folder: Folder, begin, end, doubt):
+    key = ec.generate_private_key(ec.SECP256R1())
+    folder.write("tls/mail.key", key_pem(key))
+    pem = certificate_pem(key, begin=NOW + timedelta(days=begin), end=NOW + timedelta(days=end))
+    folder.write("tls/mail.pem", pem)
+    assert warnings(folder, "[[listener]]") == [f"tls.certificate: DIR/tls/mail.pem: CN=mail.example.com {doubt}"]
+
+
+def test_a_short_rsa_key_is_a_warning(folder: Folder):
+    key = rsa.generate_private_key(65537, 1024)  # noqa: S505 - that is the point
+    folder.write("tls/mail.key", key_pem(key))
+    folder.write("tls/mail.pem", certificate_pem(key))
+    weak = "CN=mail.example.com is weak: an RSA key of 1024 bits, where 2048 is the least"
+    toml = "[[listener]]\n[[listener]]\nport = 993"
+    assert warnings(folder, toml) == [f"tls.certificate: DIR/tls/mail.pem: {weak}"]
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o602, 0o604])
+def test_a_key_or_secret_open_to_everybody_is_a_warning_with_owner_and_mode(folder: Folder, mode):
+    (folder.path / "tls/mail.key").chmod(mode)
+    folder.write("secret", "hunter2", mode)
+    toml = '[[listener]]\n[directory.ldap]\nbind_dn = "cn=mmp"\nbind_password_file = "secret"'
+    state = f"is open to every user of this machine (mode {mode:04o}, owner {pwd.getpwuid(os.getuid()).pw_name}); 0600 would do"
+    assert warnings(folder, toml) == [
+        f"tls.private_key: DIR/tls/mail.key {state}",
+        f"directory.ldap.bind_password_file: DIR/secret {state}",
+    ]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o400])
+def test_a_key_open_to_its_group_is_fine(folder: Folder, mode):
+    (folder.path / "tls/mail.key").chmod(mode)
+    assert warnings(folder, "[[listener]]") == []
+
+
+NOBODY = "listener[1]: nobody can log in here, since under these rules no password is taken"
+
+
+@pytest.mark.parametrize(
+    ("toml", "expected"),
+    [
+        ('tls = "none"', [NOBODY]),
+        ('tls = "none"\nrestrict_plain_passwords = false', [NOBODY]),
+        ('tls = "none"\nplaintext_min_cipher = 0', [NOBODY]),
+        ('tls = "none"\nrestrict_plain_passwords = false\nplaintext_min_cipher = 0', []),
+        ('tls = "starttls"\nplaintext_min_cipher = -1', [NOBODY]),
+        ('tls = "implicit"', []),
+        ('tls = "starttls"\nplaintext_min_cipher = 256', []),
+    ],
+)
+def test_a_listener_where_nobody_can_ever_log_in_is_a_warning(folder: Folder, toml, expected):
+    assert warnings(folder, f"[[listener]]\n{toml}") == expected
+
+
+def test_trust_that_is_not_used_is_a_warning(folder: Folder):
+    toml = '[[listener]]\n[backend.imap]\nca = "x"\nclient_certificate = "x"\n[directory.ldap]\nca = "x"'
+    assert warnings(folder, toml) == [
+        "directory.ldap.ca: is not used: no server is asked in TLS",
+        'backend.imap.ca: is not used: stores are reached with tls = "none"',
+        'backend.imap.client_certificate: is not used: stores are reached with tls = "none"',
+    ]

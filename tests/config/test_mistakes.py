@@ -1,0 +1,287 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.config.folder import Folder
+
+LISTENER = '[[listener]]\ntls = "none"\n'
+
+VALUES = [
+    ('hostname = "a b"', 'hostname: "a b" is not a host name'),
+    ('hostname = "mail\\nx"', 'hostname: "mail\\nx" has characters that cannot be printed'),
+    ('hostname = ""', 'hostname: "" is not a host name'),
+    ("workers = true", "workers: must be a whole number from 0 to 1024, not true"),
+    ("workers = 1.0", "workers: must be a whole number from 0 to 1024, not 1.0"),
+    ("workers = -1", "workers: must be a whole number from 0 to 1024, not -1"),
+    ('workers = "4"', 'workers: must be a whole number from 0 to 1024, not "4"'),
+    ("workers = 1979-05-27", "workers: must be a whole number from 0 to 1024, not a date or time"),
+    ("shutdown_grace = 30", 'shutdown_grace: must be a duration such as "500ms", "90s" or "15m", not 30'),
+    ('shutdown_grace = "30"', 'shutdown_grace: "30" needs a number and a unit (ms, s, m, h or d), as in "90s"'),
+    ('drain_timeout = "x"', 'drain_timeout: "x" needs a number and a unit (ms, s, m, h or d), as in "90s"'),
+    ("tls = 5", "tls: must be a table, not 5"),
+    ("login = [1]", "login: must be a table, not a list"),
+    ('tls.min_version = "1.4"', 'tls.min_version: must be "1.0", "1.1", "1.2" or "1.3", not "1.4"'),
+    ("tls.min_version = 1.2", 'tls.min_version: must be "1.0", "1.1", "1.2" or "1.3", not 1.2'),
+    ('tls.key_period = "500ms"', 'tls.key_period: "500ms" is too short; at least "1s" is needed'),
+    ('tls.ciphers = "nonsense"', 'tls.ciphers: "nonsense" selects no cipher suite'),
+    (
+        'tls.ciphersuites = "TLS_AES_128_GCM_SHA256:TLS_X"',
+        (
+            'tls.ciphersuites: "TLS_AES_128_GCM_SHA256:TLS_X" has "TLS_X", which is none of TLS_AES_128_GCM_SHA256, '
+            "TLS_AES_256_GCM_SHA384, TLS_CHACHA20_POLY1305_SHA256, TLS_AES_128_CCM_SHA256, TLS_AES_128_CCM_8_SHA256"
+        ),
+    ),
+    (
+        "tls.certificate = 1",
+        "tls.certificate: must be a file's name, relative to the configuration file's folder, not 1",
+    ),
+    ("tls.sni = [1]", "tls.sni[1]: must be a table, not 1"),
+    ("tls.sni = [{}, {x = 1}]", "tls.sni[2].x: unknown key; known here are certificate, private_key"),
+    ('login.mechanisms = "PLAIN"', 'login.mechanisms: must be a list, not "PLAIN"'),
+    (
+        'login.mechanisms = ["PLAIN", "plain"]',
+        'login.mechanisms[2]: "plain" is no mechanism that we have, which are PLAIN',
+    ),
+    ("login.mechanisms = []", "login.mechanisms: is empty; at least one is needed"),
+    ('login.mechanisms = ["PLAIN", "PLAIN"]', "login.mechanisms: names a mechanism twice"),
+    ('login.restrict_plain_passwords = "yes"', 'login.restrict_plain_passwords: must be true or false, not "yes"'),
+    ("login.restrict_plain_passwords = 1", "login.restrict_plain_passwords: must be true or false, not 1"),
+    ("login.plaintext_min_cipher = -2", "login.plaintext_min_cipher: must be a whole number from -1 to 256, not -2"),
+    ('login.verify = "directory"', 'login.verify: must be "backend", not "directory"'),
+    ('login.deadline = "0s"', 'login.deadline: "0s" is no time at all; at least "1ms" is needed'),
+    ("login.max_failures = 0", "login.max_failures: must be a whole number from 1 to 10000000, not 0"),
+    ('login.default_domain = "@x"', 'login.default_domain: "@x" is not a host name'),
+    (
+        'login.domain_separators = ""',
+        'login.domain_separators: "" must be one or more characters other than letters, digits and blanks',
+    ),
+    (
+        'login.replay_user = "%U%x"',
+        'login.replay_user: "%U%x" has a "%" that begins none of %s, %o, %U, %V and %A[attribute]',
+    ),
+    (
+        'login.replay_user = "%A[a b]"',
+        'login.replay_user: "%A[a b]" has a "%" that begins none of %s, %o, %U, %V and %A[attribute]',
+    ),
+    ('login.replay_user = ""', 'login.replay_user: "" is empty: the store would be told no name'),
+    ('directory.kind = "auth_http"', 'directory.kind: must be "ldap" or "file", not "auth_http"'),
+    ("directory.ldap.urls = []", "directory.ldap.urls: is empty; at least one is needed"),
+    (
+        'directory.ldap.urls = ["ldap://h", "http://h"]',
+        'directory.ldap.urls[2]: "http://h" is not of the form "ldap://HOST:PORT" or "ldaps://HOST:PORT"',
+    ),
+    (
+        "directory.ldap.mail_host_attributes = []",
+        "directory.ldap.mail_host_attributes: is empty; at least one is needed",
+    ),
+    (
+        'directory.ldap.mail_host_attributes = ["mail host"]',
+        'directory.ldap.mail_host_attributes[1]: "mail host" is not an attribute\'s name',
+    ),
+    (
+        'directory.ldap = {urls = ["ldaps://h"], start_tls = true}',
+        'directory.ldap.start_tls: cannot be true with "ldaps://h", which is TLS from its beginning',
+    ),
+    ('directory.ldap.bind_dn = "cn=x"', "directory.ldap.bind_password_file: is needed, since bind_dn is given"),
+    (
+        'directory.ldap.schema = "2"',
+        'directory.ldap.schema: must be "flat", not "2"',
+    ),
+    (
+        'backend.networks = ["10.0.0.1/8"]',
+        (
+            'backend.networks[1]: "10.0.0.1/8" is not a network, such as "10.0.0.0/8" or "2001:db8::/32"; '
+            'did you mean "10.0.0.0/8"?'
+        ),
+    ),
+    ('backend.networks = ["x"]', 'backend.networks[1]: "x" is not a network, such as "10.0.0.0/8" or "2001:db8::/32"'),
+    (
+        'backend.source_address = "localhost"',
+        'backend.source_address: "localhost" is not an IPv4 or IPv6 address, such as "0.0.0.0" or "::"',
+    ),
+    (
+        'backend.imap.idle_timeout = "29m"',
+        'backend.imap.idle_timeout: "29m" is too short; "30m" is the least that the standard allows',
+    ),
+    ("backend.imap.port = 65536", "backend.imap.port: must be a whole number from 1 to 65535, not 65536"),
+    ('backend.imap.client_address = "xclient"', 'backend.imap.client_address: must be "none" or "id", not "xclient"'),
+    ('log.level = "loud"', 'log.level: must be "debug", "info", "warn" or "error", not "loud"'),
+]
+
+
+@pytest.mark.parametrize(("toml", "mistake"), VALUES)
+def test_a_wrong_value_is_told_with_its_path_and_what_is_allowed(folder: Folder, toml, mistake):
+    assert folder.mistakes(f"{toml}\n{LISTENER}") == [mistake]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ldap://",
+        "ldap:",
+        "ldap://h:0",
+        "ldap://h:x",
+        "ldap://h:65536",
+        "ldap://h/dc=x",
+        "ldap://u@h",
+        "ldap://h?x",
+        "h",
+        "ldapi://%2Frun%2Fslapd",
+        "ldap://[::1",
+    ],
+)
+def test_an_ldap_url_has_a_host_and_a_port_and_nothing_else(folder: Folder, url):
+    mistake = f'directory.ldap.urls[1]: "{url}" is not of the form "ldap://HOST:PORT" or "ldaps://HOST:PORT"'
+    assert folder.mistakes(f'directory.ldap.urls = ["{url}"]\n{LISTENER}') == [mistake]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "uid=%U",
+        "(uid=%U",
+        "(uid=%U))",
+        "(uid=%q)",
+        "(uid=50%)",
+        "()",
+        "(&)",
+        "(uid=\\\\zz)",
+        "(a=b)(c=d)",
+        "",
+        "(&" * 3000 + "(a=b)" + ")" * 3000,
+    ],
+)
+def test_a_filter_that_no_directory_could_be_asked_is_a_mistake(folder: Folder, text):
+    (mistake,) = folder.mistakes(f'directory.ldap.filter = "{text}"\n{LISTENER}')
+    assert mistake.startswith("directory.ldap.filter: ")
+
+
+@pytest.mark.parametrize(
+    ("toml", "mistake"),
+    [
+        ("worker = 2", "worker: unknown key; did you mean workers?"),
+        ('min_version = "1.3"', "min_version: unknown key; it belongs in [tls]"),
+        ('login.filter = "(a=b)"', "login.filter: unknown key; it belongs in [directory.ldap]"),
+        ("log.lvl = 1", "log.lvl: unknown key; did you mean level?"),
+        ("log.colour = 1", "log.colour: unknown key; known here are format, level"),
+        ('log."a b" = 1', 'log."a b": unknown key; known here are format, level'),
+    ],
+)
+def test_an_unknown_key_is_told_with_what_may_have_been_meant(folder: Folder, toml, mistake):
+    assert folder.mistakes(f"{toml}\n{LISTENER}") == [mistake]
+
+
+def test_the_value_of_an_unknown_key_is_not_repeated_since_it_may_be_a_secret(folder: Folder):
+    (mistake,) = folder.mistakes(f'directory.ldap.bind_password = "hunter2"\n{LISTENER}')
+    assert mistake == "directory.ldap.bind_password: unknown key; did you mean bind_password_file?"
+
+
+@pytest.mark.parametrize(
+    ("toml", "mistakes"),
+    [
+        ("", ["listener: at least one table [[listener]] is needed, with these double brackets"]),
+        ("[listener]", ["listener: at least one table [[listener]] is needed, with these double brackets"]),
+        ("listener = []", ["listener: at least one table [[listener]] is needed, with these double brackets"]),
+        ("listener = [1]", ["listener[1]: must be a table, not 1"]),
+        ('[[listener]]\nservice = "pop3"', ['listener[1].service: must be "imap", not "pop3"']),
+        (
+            '[[listener]]\naddress = "unix:/run/mmp/imap.sock"',
+            [
+                (
+                    'listener[1].address: "unix:/run/mmp/imap.sock" is not an IPv4 or IPv6 address, '
+                    'such as "0.0.0.0" or "::"'
+                )
+            ],
+        ),
+        ('[[listener]]\ntls = "startls"', ['listener[1].tls: must be "none", "starttls" or "implicit", not "startls"']),
+        ("[[listener]]\nport = 0", ["listener[1].port: must be a whole number from 1 to 65535, not 0"]),
+        ("[[listener]]\nproxy_protocol_from = []", ["listener[1].proxy_protocol_from: unknown key; known here are …"]),
+        ("[[listener]]\ndeadlin = '60s'", ["listener[1].deadlin: unknown key; did you mean deadline?"]),
+        ("[[listener]]\nldap = { bas = 'x' }", ["listener[1].ldap.bas: unknown key; did you mean base?"]),
+        ("[[listener]]\nldap = 'x'", ['listener[1].ldap: must be a table, not "x"']),
+        (
+            "[[listener]]\n[[listener]]",
+            ["listener[2].port: 0.0.0.0:143 is already taken by listener[1]"],
+        ),
+        (
+            (
+                "[[listener]]\naddress = '127.0.0.1'\n[[listener]]\naddress = '::'\n[[listener]]\naddress = '::1'\n"
+                "[[listener]]\naddress = '127.0.0.2'\n[[listener]]\nport = 993"
+            ),
+            ["listener[3].port: [::1]:143 is already taken by listener[2]"],
+        ),
+    ],
+)
+def test_mistakes_in_listeners_are_told_with_their_number_from_one(folder: Folder, toml, mistakes):
+    told = [mistake.partition("known here")[0] for mistake in folder.mistakes(toml)]
+    assert told == [mistake.partition("known here")[0] for mistake in mistakes]
+
+
+def test_all_mistakes_are_told_in_one_run(folder: Folder):
+    toml = """
+        workers = "many"
+        worker = 1
+        [[listener]]
+        tls = "implicit"
+        private_key = "missing.key"
+        [[listener]]
+        tls = "starttls"
+        deadline = "1x"
+        kind = "file"
+        [tls]
+        min_versoin = "1.3"
+        [backend.imap]
+        idle_timeout = "1s"
+        tls = "implicit"
+        ca = "missing.pem"
+        [directory.ldap]
+        bind_password_file = "secret"
+    """
+    assert folder.mistakes(toml) == [
+        'workers: must be a whole number from 0 to 1024, not "many"',
+        "worker: unknown key; did you mean workers?",
+        "tls.min_versoin: unknown key; did you mean min_version?",
+        'listener[2].deadline: "1x" needs a number and a unit (ms, s, m, h or d), as in "90s"',
+        "listener[2].port: 0.0.0.0:143 is already taken by listener[1]",
+        "directory.ldap.bind_dn: is needed, since bind_password_file is given",
+        'backend.imap.idle_timeout: "1s" is too short; "30m" is the least that the standard allows',
+        "listener[1].private_key: cannot read DIR/missing.key: No such file or directory",
+        "backend.imap.ca: cannot read DIR/missing.pem: No such file or directory",
+        "directory.ldap.bind_password_file: cannot read DIR/secret: No such file or directory",
+        "directory.file.path: cannot read DIR/users.toml: No such file or directory",
+    ]
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        "[[listener]]\ntls = 'strttls'\n[tls]\ncertificate = 'missing'",
+        "[[listener]]\n[tls]\ncertificat = 'missing'\nprivate_key = 'missing'\n[directory]\nkind = 'files'",
+        "[[listener]]\nport = 'x'\n[[listener]]",
+        "[[listener]]\n[directory.ldap]\nurls = 5\nstart_tls = true",
+    ],
+)
+def test_what_only_follows_from_another_mistake_is_not_told(folder: Folder, toml):
+    paths = [mistake.partition(":")[0] for mistake in folder.mistakes(toml)]
+    assert "tls.certificate" not in paths
+    assert "listener[2].port" not in paths
+    assert "directory.ldap.start_tls" not in paths
+
+
+def test_a_mistake_in_a_common_table_is_told_once_however_many_listeners_use_it(folder: Folder):
+    toml = "[[listener]]\n[[listener]]\nport = 993\ntls = 'implicit'\n[tls]\ncertificate = 'missing.pem'"
+    assert folder.mistakes(toml) == ["tls.certificate: cannot read DIR/missing.pem: No such file or directory"]
+
+
+@pytest.mark.parametrize(
+    ("content", "mistake"),
+    [
+        (b"workers = \n", "Invalid value (at line 1, column 11)"),
+        (b"[log]\nlevel = 'info'\nlevel = 'info'\n", "Cannot overwrite a value (at line 3, column 15)"),
+        (b"workers = 1\xff", "is not in UTF-8 at byte 11"),
+        (b"x = " + b"[" * 100_000, "is nested too deeply"),
+    ],
+)
+def test_a_file_that_is_not_toml_is_told_with_line_and_column(folder: Folder, content, mistake):
+    (told,) = folder.mistakes(content)
+    assert told.startswith(f"DIR/mmp.toml: {mistake}")

@@ -42,7 +42,7 @@ class LeanReactor(EPollReactor):
                 if event & _READABLE:
                     # A hang-up or an error shows itself in whichever call the descriptor waits for.
                     why = selectable.doRead() if fd in reads else selectable.doWrite()
-                if event & select.EPOLLOUT and not why and selectables.get(fd) is selectable:
+                if event & select.EPOLLOUT and not why and fd in selectables and selectables[fd] is selectable:
                     why = selectable.doWrite()
             except Exception as error:  # noqa: BLE001 - one descriptor's fault must not stop the others
                 self._log.failure("unexpected error in {what}", what=type(selectable).__name__)

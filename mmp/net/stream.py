@@ -183,7 +183,7 @@ class Stream:
         if self._phase is not Phase.OPEN:
             return fail(ConnectionError("connection lost"))
         self._phase = Phase.SHAKING
-        self._shaken = Deferred(lambda _: self.abortConnection())
+        self._shaken = Deferred(self._give_up_shaking)
         self._connection = connection
         self._loop.reactor.addReader(self)
         if speak_first:
@@ -211,6 +211,10 @@ class Stream:
             reactor.removeWriter(self)
             self._phase = Phase.OPEN
             self._report(security_of(connection))
+
+    def _give_up_shaking(self, _cancelled: Deferred[Security]) -> None:
+        self._shaken = None
+        self.abortConnection()
 
     def _report(self, result: Security | Failure) -> None:
         shaken, self._shaken = self._shaken, None

@@ -141,11 +141,10 @@ def _certificate_context(settings: FrontSettings, chain: Chain, ciphers: Ciphers
 
 def _use(context: SSL.Context, chain: Chain) -> None:
     leaf, *others = x509.load_pem_x509_certificates(chain.certificate)
-    context.use_certificate(crypto.X509.from_cryptography(leaf))
+    context.use_certificate(leaf)
     for other in others:
-        context.add_extra_chain_cert(crypto.X509.from_cryptography(other))
-    key = load_pem_private_key(chain.private_key, None)
-    context.use_privatekey(crypto.PKey.from_cryptography_key(key))  # type: ignore[arg-type]
+        context.add_extra_chain_cert(other)
+    context.use_privatekey(load_pem_private_key(chain.private_key, None))  # type: ignore[arg-type]
     context.check_privatekey()
 
 

@@ -57,31 +57,17 @@ class TLSSocket:
         except SSL.WantWriteError:
             raise WantWrite from None
         except SSL.SysCallError as error:
-            raise TLSError(str(error.args[-1])) from None
+            raise TLSError(f"TLS handshake failed: {error.args[-1]}") from None
         except SSL.Error as error:
-            raise TLSError(_reason(error)) from None
+            raise TLSError(f"TLS handshake failed: {_reason(error)}") from None
         self._context = connection.get_context()  # kept: OpenSSL may still call what it holds
         self._connection = None
         return connection
 
     def recv_into(self, buffer: memoryview) -> int:
-        """Read into ``buffer`` (64 KiB or more); 0 after the other end's close alert.
-
-        As long as full records come, go on: a bulk transfer then costs one pass through Python for four of them.
-        """
-        room = len(buffer)
-        start = ffi.from_buffer(buffer)
-        got: int = 0
-        while True:
-            read = lib.SSL_read(self._ssl, start + got, room - got)
-            if read <= 0:
-                if got:
-                    lib.ERR_clear_error()  # it will be seen again by the next read
-                    return got
-                return self._nothing(read)
-            got += read
-            if read < RECORD or room - got < RECORD:
-                return got
+        """Read into ``buffer`` (64 KiB or more); 0 after the other end's close alert."""
+        got = _read_records(self._ssl, ffi.from_buffer(buffer), len(buffer))
+        return got if got > 0 else self._nothing(got)
 
     def send(self, octets: bytes | bytearray | memoryview) -> int:
         """Write what the socket takes now and return how much that was."""
@@ -125,6 +111,25 @@ SSL_WANT_READ = lib.SSL_ERROR_WANT_READ
 SSL_WANT_WRITE = lib.SSL_ERROR_WANT_WRITE
 SSL_ZERO_RETURN = lib.SSL_ERROR_ZERO_RETURN
 SSL_SYSCALL = lib.SSL_ERROR_SYSCALL
+
+
+def _read_records(ssl: Any, start: Any, room: int) -> int:
+    """Return how many bytes were read to ``start``, or what SSL_read returned if it read none.
+
+    As long as full records come, go on: a bulk transfer then costs one pass through Python for four of them. A function
+    of its own, which raises nothing: cffi crashes when the collector finds a ``from_buffer`` in a traceback's frame.
+    """
+    got: int = 0
+    while True:
+        read: int = lib.SSL_read(ssl, start + got, room - got)
+        if read <= 0:
+            if not got:
+                return read
+            lib.ERR_clear_error()  # whatever it was, the next read meets it again
+            return got
+        got += read
+        if read < RECORD or room - got < RECORD:
+            return got
 
 
 def security_of(connection: SSL.Connection) -> Security:

@@ -1,0 +1,45 @@
+import pytest
+
+from mmp.model import CLEAR, Offer, Security
+from mmp.policy.security import offer
+
+MECHANISMS = ("SCRAM-SHA-256", "PLAIN", "XOAUTH2", "EXTERNAL", "OAUTHBEARER", "LOGIN")
+STRONG = Security("TLSv1.3", "TLS_AES_256_GCM_SHA384", 256)
+MEDIUM = Security("TLSv1.2", "ECDHE-ECDSA-AES128-GCM-SHA256", 128)
+WEAK = Security("TLSv1", "DES-CBC3-SHA", 112)
+
+
+def plaintext(security, *, restricted=True, bits=128):
+    return offer(MECHANISMS, restricted, bits, security, starttls=False).plaintext
+
+
+def test_without_tls_no_password_and_no_token_is_taken_in_clear():
+    assert offer(MECHANISMS, True, 128, CLEAR, starttls=True) == Offer(("SCRAM-SHA-256", "EXTERNAL"), False, True)
+
+
+def test_under_tls_everything_is_offered_in_its_order_but_starttls():
+    assert offer(MECHANISMS, True, 128, MEDIUM, starttls=True) == Offer(MECHANISMS, True, False)
+
+
+def test_starttls_is_offered_only_where_it_is_on():
+    assert not offer(MECHANISMS, True, 128, CLEAR, starttls=False).starttls
+
+
+def test_unrestricted_passwords_need_no_tls():
+    assert plaintext(CLEAR, restricted=False)
+
+
+@pytest.mark.parametrize(("security", "taken"), [(WEAK, False), (MEDIUM, True), (STRONG, True)])
+@pytest.mark.parametrize("restricted", [False, True])
+def test_a_cipher_must_have_the_bits(security, taken, restricted):
+    assert plaintext(security, restricted=restricted) is taken
+
+
+def test_no_bits_take_any_cipher():
+    assert plaintext(WEAK, bits=0)
+
+
+@pytest.mark.parametrize("security", [CLEAR, WEAK, STRONG])
+@pytest.mark.parametrize("restricted", [False, True])
+def test_minus_one_takes_no_password_at_all(security, restricted):
+    assert not plaintext(security, restricted=restricted, bits=-1)

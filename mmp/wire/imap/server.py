@@ -108,10 +108,10 @@ class Server:
     def next_event(self) -> ClientEvent | None:
         """Return the next event, or None when more bytes (or an answer to the last one) are needed."""
         try:
+            self._notice_tls()
             while self._state in _LISTENING:
                 command = self._reader.next(self._received)
                 if command is None:
-                    self._notice_tls()
                     return None
                 event = self._settle(command)
                 if event is not None:

@@ -51,7 +51,7 @@ def served(chunks, offer):
     return events, said, trailing
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(chunked(client_pieces, first=b"z NOOP\r\n"), OFFERS)
 def test_chunks_make_no_difference(chunks, offer):
     assert served(chunks, offer) == served([b"".join(chunks)], offer)

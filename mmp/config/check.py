@@ -18,10 +18,13 @@ from mmp.config.schema import Listener
 from mmp.config.tables import Finding
 from mmp.config.usage import Named, Usage
 from mmp.errors import ConfigError
-from mmp.model import TLSMode
+from mmp.model import CLEAR, Security, TLSMode
+from mmp.policy.security import offer
 
 _UNPRIVILEGED: Final = 1024
 """The first port that anybody may open."""
+
+_BEST: Final = Security("TLSv1.3", "TLS_AES_256_GCM_SHA384", 256)
 
 
 @frozen
@@ -62,11 +65,11 @@ def _warnings(usage: Usage, files: Files, now: datetime) -> Iterator[Finding]:
 
 
 def _ever_lets_in(listener: Listener) -> bool:
-    """Whether a password in plain text, which every mechanism so far is, can ever be taken."""
+    """Whether there is a way to log in under the best security that a connection here can have."""
     rules = listener.login
-    if listener.tls is TLSMode.NONE:
-        return not rules.restrict_plain_passwords and rules.plaintext_min_cipher == 0
-    return rules.plaintext_min_cipher >= 0
+    best = CLEAR if listener.tls is TLSMode.NONE else _BEST
+    offered = offer(rules.mechanisms, rules.restrict_plain_passwords, rules.plaintext_min_cipher, best, starttls=False)
+    return bool(offered.plaintext or offered.mechanisms)
 
 
 def _certificate(named: Named, files: Files, now: datetime) -> Iterator[Finding]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from attrs import field, frozen, has
@@ -25,7 +24,7 @@ class Loaded:
 
     ``path`` is the configuration file's, absolute. ``files`` has the content of every file that is in use, by the name
     that stands in ``config``; it was read once, so that everybody sees the same. ``mmp.config.files.read_secret`` takes
-    a secret out of such content.
+    a secret out of such content. All of it can be pickled, and a pickle of it has the secrets in it.
     """
 
     path: str
@@ -47,7 +46,7 @@ def load(path: str) -> Loaded:
     examined = examine(path)
     if examined.mistakes:
         raise ConfigError([str(mistake) for mistake in examined.mistakes])
-    return Loaded(str(Path(path).absolute()), examined.usage.config, MappingProxyType(examined.files.contents))
+    return Loaded(str(Path(path).absolute()), examined.usage.config, examined.files.contents)
 
 
 def examine(path: str) -> Examined:

@@ -84,7 +84,7 @@ class Login:
     """Whether a password in plain text is refused without TLS."""
 
     plaintext_min_cipher: Annotated[int, Between(-1, 256)] = 128
-    """Bits that the cipher must have before a password in plain text is taken; 0 = any, -1 = never."""
+    """Bits that TLS's cipher must have before a password in plain text is taken; 0 = any, -1 = none is ever taken."""
 
     verify: Literal["backend"] = "backend"
     """Who judges the password: the store."""

@@ -73,7 +73,8 @@ def test_a_key_or_secret_open_to_everybody_is_a_warning_with_owner_and_mode(fold
     (folder.path / "tls/mail.key").chmod(mode)
     folder.write("secret", "hunter2", mode)
     toml = '[[listener]]\n[directory.ldap]\nbind_dn = "cn=mmp"\nbind_password_file = "secret"'
-    state = f"is open to every user of this machine (mode {mode:04o}, owner {pwd.getpwuid(os.getuid()).pw_name}); 0600 would do"
+    owner = pwd.getpwuid(os.getuid()).pw_name
+    state = f"is open to every user of this machine (mode {mode:04o}, owner {owner}); 0600 would do"
     assert warnings(folder, toml) == [
         f"tls.private_key: DIR/tls/mail.key {state}",
         f"directory.ldap.bind_password_file: DIR/secret {state}",
@@ -93,9 +94,9 @@ NOBODY = "listener[1]: nobody can log in here, since under these rules no passwo
     ("toml", "expected"),
     [
         ('tls = "none"', [NOBODY]),
-        ('tls = "none"\nrestrict_plain_passwords = false', [NOBODY]),
+        ('tls = "none"\nrestrict_plain_passwords = false', []),
+        ('tls = "none"\nrestrict_plain_passwords = false\nplaintext_min_cipher = -1', [NOBODY]),
         ('tls = "none"\nplaintext_min_cipher = 0', [NOBODY]),
-        ('tls = "none"\nrestrict_plain_passwords = false\nplaintext_min_cipher = 0', []),
         ('tls = "starttls"\nplaintext_min_cipher = -1', [NOBODY]),
         ('tls = "implicit"', []),
         ('tls = "starttls"\nplaintext_min_cipher = 256', []),

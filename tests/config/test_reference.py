@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from attrs import has
 from mmp.config.reference import docs, reference
 from mmp.config.schema import OVERRIDABLE, Config, KeyPair, Listener
 from mmp.config.tables import keys
+
+ROOT = Path(__file__).parents[2]
 
 
 def shapes(shape: Any) -> list[Any]:
@@ -38,4 +41,4 @@ def test_every_row_has_four_cells():
 
 def test_it_is_printed_by_running_the_module():
     command = [sys.executable, "-m", "mmp.config.reference"]
-    assert subprocess.run(command, capture_output=True, check=True, text=True).stdout == reference()
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout == reference()

@@ -258,7 +258,7 @@ class Client:
 
     def _words(self, response: Response) -> str:
         """Return a status as the store worded it, fit for a log: bounded, printable, without the password."""
-        code = b"[%b %b] " % (response.code, response.argument) if response.code else b""
+        code = b"[%b] " % b" ".join(filter(None, (response.code, response.argument))) if response.code else b""
         text = b"%b %b%b" % (response.kind, code, response.text)
         for secret in filter(None, self._unspeakable):
             text = text.replace(secret, b"***")

@@ -254,7 +254,7 @@ class Client:
         self._queue.append(tag + b" " + text)
 
     def _offered(self) -> set[bytes]:
-        return {name.upper() for name in self._capabilities}
+        return set(b" ".join(self._capabilities).upper().split())
 
     def _words(self, response: Response) -> str:
         """Return a status as the store worded it, fit for a log: bounded, printable, without the password."""

@@ -56,9 +56,9 @@ def _warnings(usage: Usage, files: Files, now: datetime) -> Iterator[Finding]:
             yield Finding(origin.path, "nobody can log in here, since under these rules no password is taken")
         if listener.tls is not TLSMode.NONE and listener.tls_settings.min_version < "1.2":
             yield Finding(origin("tls.min_version"), "TLS older than 1.2 is deprecated (RFC 8996)")
-    for certificate, private_key in usage.pairs():
-        yield from _certificate(certificate, files, now)
-        yield from _mode(private_key)
+    for pair in usage.pairs():
+        yield from _certificate(pair.certificate, files, now)
+        yield from _mode(pair.private_key)
     for secret in usage.secrets():
         yield from _mode(secret)
     yield from _unused(usage)

@@ -80,6 +80,7 @@ Separators = Annotated[str, Text("one or more characters", spellings.separators)
 ReplayName = Annotated[str, Text("text with %s, %o, %U, %V and %A[attribute]", spellings.replay_name)]
 LDAPURL = Annotated[str, Text('"ldap://HOST:PORT" or "ldaps://HOST:PORT"', spellings.ldap_url)]
 LDAPFilter = Annotated[str, Text("an LDAP filter", spellings.ldap_filter)]
+SearchBase = Annotated[str, Text("a distinguished name", spellings.search_base)]
 Attribute = Annotated[str, Text("an attribute's name", spellings.attribute)]
 Ciphers = Annotated[str, _or_empty(Text("a cipher list of OpenSSL's", spellings.ciphers))]
 CipherSuites = Annotated[str, _or_empty(Text("suites of TLS 1.3, with colons between them", spellings.ciphersuites))]

@@ -10,13 +10,15 @@ from typing import Final, TypeVar
 
 from mmp.config.certificates import match, read_chain, read_key
 from mmp.config.files import Files, read_secret
-from mmp.config.schema import LDAP, Listener
+from mmp.config.schema import LDAP, TLS, Listener
 from mmp.config.tables import Finding
 from mmp.config.units import render_duration
 from mmp.config.usage import Named, Origin, Usage
 from mmp.directory.file import FileDirectory
 from mmp.errors import ConfigError
 from mmp.model import Service
+from mmp.net import objections
+from mmp.net.tls import Chain, Ciphers
 
 _SHORTEST_IDLE: Final = {Service.IMAP: 1800.0}
 """Seconds for which each protocol's standard lets a client be silent (RFC 9051, 5.4)."""
@@ -32,7 +34,8 @@ def mistakes_in(usage: Usage, files: Files) -> Iterator[Finding]:
         if listener.directory.kind == "ldap":
             yield from _ldap(listener.directory.ldap, origin)
     yield from _idle_timeouts(usage)
-    yield from _contents(usage, files)
+    yield from _pairs(usage, files)
+    yield from _other_files(usage, files)
 
 
 def _endpoints(listeners: Sequence[Listener]) -> Iterator[Finding]:
@@ -79,14 +82,28 @@ def _idle_timeouts(usage: Usage) -> Iterator[Finding]:
             yield Finding(f"{path}.idle_timeout", f'"{render_duration(backend.idle_timeout)}" is too short; {needed}')
 
 
-def _contents(usage: Usage, files: Files) -> Iterator[Finding]:
-    chain_in, key_in = cache(read_chain), cache(read_key)  # a key takes 0.2 s, and most listeners share theirs
-    for certificate, private_key in usage.pairs():
+def _pairs(usage: Usage, files: Files) -> Iterator[Finding]:
+    chain_in, key_in, objection = cache(read_chain), cache(read_key), cache(_objection)  # most listeners share theirs
+    for pair in usage.pairs():
+        certificate, private_key = pair.certificate, pair.private_key
         chain = yield from _content(certificate, chain_in, files)
         key = yield from _content(private_key, key_in, files)
-        if chain and key and not match(chain[0], key):
+        if not chain or not key:
+            continue
+        if not match(chain[0], key):
             text = f"{private_key.file} does not belong to the first certificate in {certificate.file}"
             yield Finding(private_key.path, text, (certificate.path, *private_key.rests))
+        elif text := objection(Chain(files.read(certificate.file), files.read(private_key.file)), pair.shown):
+            yield Finding(certificate.path, f"{certificate.file} cannot be used: {text}", certificate.rests)
+
+
+def _objection(chain: Chain, shown: TLS | None) -> str:
+    if shown is None:
+        return objections.to_showing(chain)
+    return objections.to_serving(chain, shown.min_version, Ciphers(shown.ciphers, shown.ciphersuites))
+
+
+def _other_files(usage: Usage, files: Files) -> Iterator[Finding]:
     for authority in usage.authorities():
         yield from _content(authority, read_chain, files)
     for secret in usage.secrets():

@@ -27,6 +27,7 @@ from mmp.config.kinds import (
     Port,
     Positive,
     ReplayName,
+    SearchBase,
     Separators,
     Timeout,
 )
@@ -130,7 +131,7 @@ class LDAP:
     bind_password_file: File = ""
     """File that holds the password for bind_dn; one newline at its end is ignored."""
 
-    base: str = "dc=example,dc=com"
+    base: SearchBase = "dc=example,dc=com"
     """Where users are searched, with all that is below."""
 
     schema: Literal["flat"] = "flat"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import ssl
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 from mmp.config.units import parse_duration
 from mmp.directory.ldap.filters import FilterTemplate
 from mmp.directory.replay import ReplayName
+from mmp.net import objections
 from mmp.wire.sasl import MECHANISMS
 
 _TLS13_SUITES: Final = (
@@ -77,6 +77,7 @@ def matching(pattern: str, wrong: str) -> Callable[[str], str]:
 _LABEL: Final = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 host_name: Final = matching(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*", "is not a host name")
 attribute: Final = matching("[A-Za-z][A-Za-z0-9-]*", "is not an attribute's name")
+search_base: Final = matching(r"(?:[A-Za-z0-9.-]+\s*=.*)?", 'is not a distinguished name, such as "dc=example,dc=com"')
 separators: Final = matching(r"[^\w\s]+", "must be one or more characters other than letters, digits and blanks")
 
 
@@ -122,10 +123,8 @@ def ldap_filter(text: str) -> str:
 
 def ciphers(text: str) -> str:
     """Take a list in which OpenSSL finds a suite."""
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ciphers(text)
-    except ssl.SSLError:
-        raise ValueError("selects no cipher suite") from None
+    if objection := objections.to_ciphers(text):
+        raise ValueError(f"cannot be used: {objection}")
     return text
 
 

@@ -40,6 +40,15 @@ class Named:
 
 
 @frozen
+class Pair:
+    """A certificate chain and its private key; ``shown`` is how clients are shown them, None if stores are."""
+
+    certificate: Named
+    private_key: Named
+    shown: TLS | None
+
+
+@frozen
 class Usage:
     """A configuration and where each of its listeners was written."""
 
@@ -55,15 +64,15 @@ class Usage:
         for service in dict.fromkeys(listener.service for listener in self.config.listener):
             yield service, self.config.backend.reaching(service), f"backend.{service.value}"
 
-    def pairs(self) -> Iterator[tuple[Named, Named]]:
-        """Yield each certificate chain and its private key."""
+    def pairs(self) -> Iterator[Pair]:
+        """Yield each certificate with its key."""
         for listener, origin in self.listeners():
             if listener.tls is not TLSMode.NONE:
                 yield from _shown_to_clients(listener.tls_settings, origin)
         for _, backend, path in self.backends():
             if backend.tls is not TLSMode.NONE and (backend.client_certificate or backend.private_key):
                 certificate = Named(f"{path}.client_certificate", backend.client_certificate, (f"{path}.tls",))
-                yield certificate, Named(f"{path}.private_key", backend.private_key, (f"{path}.tls",))
+                yield Pair(certificate, Named(f"{path}.private_key", backend.private_key, (f"{path}.tls",)), None)
 
     def authorities(self) -> Iterator[Named]:
         """Yield each file of CA certificates."""
@@ -89,10 +98,10 @@ class Usage:
                 yield Named(origin("directory.file.path"), listener.directory.file.path, (origin("directory.kind"),))
 
 
-def _shown_to_clients(settings: TLS, origin: Origin) -> Iterator[tuple[Named, Named]]:
+def _shown_to_clients(settings: TLS, origin: Origin) -> Iterator[Pair]:
     more = {f"tls.sni[{number}]": pair for number, pair in enumerate(settings.sni, 1)}
     pairs: dict[str, TLS | KeyPair] = {"tls": settings, **more}
     rests = (f"{origin.path}.tls",)
     for table, pair in pairs.items():
         certificate = Named(origin(f"{table}.certificate"), pair.certificate, rests)
-        yield certificate, Named(origin(f"{table}.private_key"), pair.private_key, rests)
+        yield Pair(certificate, Named(origin(f"{table}.private_key"), pair.private_key, rests), settings)

@@ -64,8 +64,9 @@ def test_a_short_rsa_key_is_a_warning(folder: Folder):
     folder.write("tls/mail.key", key_pem(key))
     folder.write("tls/mail.pem", certificate_pem(key))
     weak = "CN=mail.example.com is weak: an RSA key of 1024 bits, where 2048 is the least"
-    toml = "[[listener]]\n[[listener]]\nport = 993"
-    assert warnings(folder, toml) == [f"tls.certificate: DIR/tls/mail.pem: {weak}"]
+    toml = "[[listener]]\n[[listener]]\nport = 993\n[tls]\nmin_version = '1.1'"
+    old = "tls.min_version: TLS older than 1.2 is deprecated (RFC 8996)"
+    assert warnings(folder, toml) == [old, f"tls.certificate: DIR/tls/mail.pem: {weak}"]
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o602, 0o604])

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from mmp.config import files
 from mmp.config.files import Files
@@ -27,6 +27,26 @@ def test_the_leaf_must_come_first_in_a_chain(folder: Folder):
     assert folder.mistakes('[[listener]]\ncertificate = "chain.pem"') == [
         "tls.private_key: DIR/tls/mail.key does not belong to the first certificate in DIR/chain.pem"
     ]
+
+
+TO_STORES = """
+[[listener]]
+tls = "none"
+[backend.imap]
+tls = "implicit"
+client_certificate = "tls/mail.pem"
+private_key = "tls/mail.key"
+"""
+
+
+@pytest.mark.parametrize(
+    ("toml", "path"), [("[[listener]]", "tls.certificate"), (TO_STORES, "backend.imap.client_certificate")]
+)
+def test_a_certificate_that_openssl_does_not_take_is_a_mistake_and_not_a_proxy_that_cannot_start(folder, toml, path):
+    key = rsa.generate_private_key(65537, 1024)  # noqa: S505 - that is the point
+    folder.write("tls/mail.key", key_pem(key))
+    folder.write("tls/mail.pem", certificate_pem(key))
+    assert folder.mistakes(toml) == [f"{path}: DIR/tls/mail.pem cannot be used: ee key too small"]
 
 
 def test_a_key_with_a_passphrase_is_a_mistake(folder: Folder):

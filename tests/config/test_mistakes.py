@@ -23,7 +23,7 @@ VALUES = [
     ('tls.min_version = "1.4"', 'tls.min_version: must be "1.0", "1.1", "1.2" or "1.3", not "1.4"'),
     ("tls.min_version = 1.2", 'tls.min_version: must be "1.0", "1.1", "1.2" or "1.3", not 1.2'),
     ('tls.key_period = "500ms"', 'tls.key_period: "500ms" is too short; at least "1s" is needed'),
-    ('tls.ciphers = "nonsense"', 'tls.ciphers: "nonsense" selects no cipher suite'),
+    ('tls.ciphers = "nonsense"', 'tls.ciphers: "nonsense" cannot be used: no cipher match'),
     (
         'tls.ciphersuites = "TLS_AES_128_GCM_SHA256:TLS_X"',
         (
@@ -81,6 +81,10 @@ VALUES = [
     (
         'directory.ldap = {urls = ["ldaps://h"], start_tls = true}',
         'directory.ldap.start_tls: cannot be true with "ldaps://h", which is TLS from its beginning',
+    ),
+    (
+        'directory.ldap.base = "example.com"',
+        'directory.ldap.base: "example.com" is not a distinguished name, such as "dc=example,dc=com"',
     ),
     ('directory.ldap.bind_dn = "cn=x"', "directory.ldap.bind_password_file: is needed, since bind_dn is given"),
     (

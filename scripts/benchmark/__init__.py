@@ -1,0 +1,1 @@
+"""Measures what mail proxies cost: the parts of ``scripts/bench``."""

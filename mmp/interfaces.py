@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from mmp.model import Account, Client, Credentials, Endpoint, Offer, Refusal, Replay, Security
-    from mmp.session.login import Relayed
-    from mmp.session.record import Record
     from mmp.wire.events import BackendEvent, ClientEvent, LoggedIn
 
 
@@ -193,13 +191,6 @@ class Dialer(Protocol):
         """Return the logged-in connection, or raise Refused."""
 
 
-class LogIn(Protocol):
-    """Makes one attempt to log a client in; policies wrap it."""
-
-    async def __call__(self, record: Record, credentials: Credentials) -> Relayed:
-        """Return what the relay takes over, or raise Refused; ``record`` learns on the way what becomes known."""
-
-
 class Throttle(Protocol):
     """Slows those down who fail to log in."""
 
@@ -211,17 +202,6 @@ class Throttle(Protocol):
 
     def succeeded(self, client: Client, credentials: Credentials) -> None:
         """The password was right."""
-
-
-class Relays(Protocol):
-    """Joins clients with stores."""
-
-    def take_over(self, channel: Channel, relayed: Relayed, trailing: bytes, record: Record) -> None:
-        """Own both connections, the lease and the record from now on.
-
-        The store gets ``trailing`` first, the client what the store sent behind its reply. ConnectionError, and nothing
-        is taken, if either connection is already lost.
-        """
 
 
 Level = Literal["debug", "info", "warn", "error", "critical"]

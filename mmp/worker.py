@@ -29,7 +29,7 @@ from mmp.directory.ldap.requests import Search, Simple
 from mmp.directory.locate import Locator
 from mmp.directory.names import Naming
 from mmp.directory.replay import ReplayName
-from mmp.interfaces import ClientCore, LogIn, ServerCore
+from mmp.interfaces import ClientCore, ServerCore
 from mmp.model import Offer, Refusal, Security, Service, TLSMode
 from mmp.net.connect import Connector, TLSConnector
 from mmp.net.listen import Arrivals, House, Port, Reception
@@ -43,7 +43,7 @@ from mmp.observe.accounting import Accounting
 from mmp.observe.log import EventLog, LineObserver
 from mmp.policy.admission import NoThrottle, Unlimited
 from mmp.policy.security import offer
-from mmp.session.login import Login
+from mmp.session.login import LogIn, Login
 from mmp.session.throttled import Throttled
 from mmp.shared import link as wire
 from mmp.shared.link import Kind, Link

@@ -17,13 +17,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mmp.errors import RemoteProtocolError
-from mmp.interfaces import Log, LogIn, ServerCore
+from mmp.interfaces import Log, ServerCore
 from mmp.model import CLEAR, Client, Endpoint, Offer, Refusal, Security, Service
 from mmp.net.channel import Channel
 from mmp.net.relay import Relays
 from mmp.net.stream import Loop, Stream, endpoint_of
 from mmp.net.wheel import Deadline
 from mmp.observe.accounting import Accounting
+from mmp.session.login import LogIn
 from mmp.session.record import Who
 from mmp.session.session import Session
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from typing import Protocol
 
 from attrs import define, frozen
 
@@ -24,6 +25,13 @@ class Relayed:
         stack.callback(self.lease.close)
         stack.callback(self.backend.channel.abort)
         return stack
+
+
+class LogIn(Protocol):
+    """Makes one attempt to log a client in; policies wrap it."""
+
+    async def __call__(self, record: Record, credentials: Credentials) -> Relayed:
+        """Return what the relay takes over, or raise Refused; ``record`` learns on the way what becomes known."""
 
 
 @define(eq=False)

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from attrs import define, evolve
 
 from mmp.errors import Refused, RemoteProtocolError
-from mmp.interfaces import Channel, Log, LogIn, Relays, ServerCore
+from mmp.interfaces import Channel, Log, ServerCore
 from mmp.model import Credentials, Offer, Refusal, Security
 from mmp.session.events import next_event
-from mmp.session.login import Relayed
+from mmp.session.login import LogIn, Relayed
 from mmp.session.record import Record
 from mmp.wire.events import Login, StartTLS
+
+
+class Relays(Protocol):
+    """Joins clients with stores."""
+
+    def take_over(self, channel: Channel, relayed: Relayed, trailing: bytes, record: Record) -> None:
+        """Own both connections, the lease and the record from now on.
+
+        The store gets ``trailing`` first, the client what the store sent behind its reply. ConnectionError, and nothing
+        is taken, if either connection is already lost.
+        """
 
 
 @define(eq=False)

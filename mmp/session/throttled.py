@@ -8,9 +8,9 @@ from __future__ import annotations
 from attrs import define
 
 from mmp.errors import Refused
-from mmp.interfaces import LogIn, Throttle
+from mmp.interfaces import Throttle
 from mmp.model import Credentials, Refusal
-from mmp.session.login import Relayed
+from mmp.session.login import LogIn, Relayed
 from mmp.session.record import Record
 
 

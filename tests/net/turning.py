@@ -114,6 +114,13 @@ class Peer:
         self.turning = turning
         self.sock = sock
 
+    def now(self, call, *arguments):
+        """Return what the call does, or None if it would have to wait."""
+        try:
+            return call(*arguments)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+
     def attempt(self, call, *arguments):
         """Turn the loop until the call does not ask to wait any more."""
         results = []

@@ -68,7 +68,7 @@ class Client:
 
 
 @contextmanager
-def connected(address, port, ca=None, greeting=True):  # noqa: FBT002 - read as a name at each call
+def connected(address, port, ca=None, greeting=True):
     """Connect, with TLS if there is a ``ca`` to trust, and read the greeting."""
     connection = socket.create_connection((address, port), timeout=PATIENCE)
     client = Client(connection)

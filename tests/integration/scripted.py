@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from tests.integration.client import Client
 
 PATIENCE = 30
+CAPABILITY = b"* CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR ID\r\n"
 GREETING = b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR ID] ready\r\n"
 
 
@@ -47,20 +48,25 @@ def start_tls(client, pair):
     client.connection = context.wrap_socket(client.connection, server_side=True)
 
 
-def orderly(client):
-    """Be a store that lets everybody in, answers NOOP and the like with OK, and ends at LOGOUT."""
-    client.send(GREETING)
-    converse(client)
-
-
-def converse(client):
-    """Answer commands as `orderly` does, after the greeting."""
+def log_in(client, greeting=GREETING):
+    """Be an orderly store until somebody is logged in; return their last command."""
+    client.send(greeting)
     while True:
         tag, _, command = client.line().partition(b" ")
         name = command.partition(b" ")[0].upper()
         if name == b"CAPABILITY":
-            client.send(b"* CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR ID\r\n")
-        elif name == b"LOGOUT":
+            client.send(CAPABILITY)
+        client.send(tag + b" OK done\r\n")
+        if name in (b"LOGIN", b"AUTHENTICATE"):
+            return command
+
+
+def orderly(client):
+    """Let everybody in, answer every command with OK, and end at LOGOUT."""
+    log_in(client)
+    while True:
+        tag, _, command = client.line().partition(b" ")
+        if command.upper() == b"LOGOUT":
             client.send(b"* BYE gone\r\n" + tag + b" OK done\r\n")
             return
         client.send(tag + b" OK done\r\n")

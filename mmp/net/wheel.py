@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 RESOLUTION = 0.25
 """Seconds in a tick. Nothing here needs to be more exact, and four turns a second cost an idle worker nothing."""
@@ -29,6 +30,8 @@ class Wheel:
     Putting a deadline off is an assignment to ``due`` (relays do it at every read); the object is found too early in
     its old bucket, and moved.
     """
+
+    _log = Logger()
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
@@ -70,11 +73,19 @@ class Wheel:
         before, self.now = self.now, self._read()
         for tick in range(before + 1, self.now + 1):
             for owner in self._buckets.pop(tick, ()):
+                if owner.tick != tick:  # forgotten, or added anew, by one that expired just now
+                    continue
                 if owner.due > self.now:
                     self._put(owner)
                 else:
                     owner.tick = 0
-                    owner.expired()
+                    self._expire(owner)
+
+    def _expire(self, owner: Timed) -> None:
+        try:
+            owner.expired()
+        except Exception:  # noqa: BLE001 - one owner's fault must not cost the others their deadlines
+            self._log.failure("unexpected error at a deadline of {what}", what=type(owner).__name__)
 
     def stop(self) -> None:
         """Turn no more."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -10,7 +9,6 @@ from twisted.internet.defer import Deferred, succeed
 
 from mmp.model import Security
 from mmp.net.stream import Stream
-from mmp.net.tls_socket import TLSSocket
 
 BUFFER = 131072
 """Bytes that a core may hold unconsumed; reading stops above it. As much as the largest command with its literals."""
@@ -110,7 +108,3 @@ class Channel:
         """Close at once."""
         if self.stream is not None:
             self.stream.abortConnection()
-
-    def detach(self) -> tuple[socket.socket | TLSSocket, bytes]:
-        """Give the socket, and what is still unsent on it, to the relay; ConnectionError if it is already lost."""
-        return self._open.detach()

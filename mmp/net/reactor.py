@@ -53,4 +53,14 @@ class LeanReactor(EPollReactor):
             if why:
                 self._disconnectSelectable(selectable, why, False)  # type: ignore[no-untyped-call]  # noqa: FBT003 - Twisted's
 
+    def replace(self, old: Any, new: Any) -> None:
+        """Watch for data through ``new`` the descriptor that ``old`` was watching, without a system call."""
+        fd = new.fileno()
+        if fd in self._writes:
+            self.removeWriter(old)  # type: ignore[no-untyped-call]
+        if fd in self._reads:
+            self._selectables[fd] = new
+        else:
+            self.addReader(new)  # type: ignore[no-untyped-call]
+
     doIteration = doPoll  # noqa: N815 - Twisted's name

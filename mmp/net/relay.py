@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import socket
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from mmp import interfaces
 from mmp.interfaces import Lease
@@ -39,20 +40,19 @@ class End:
 
     other: End
 
-    def __init__(self, relay: Relay, sock: socket.socket | TLSSocket, unsent: bytes) -> None:
+    def __init__(self, relay: Relay, sock: socket.socket | TLSSocket, unsent: bytearray) -> None:
         self._relay = relay
         self.socket = sock
-        self._queue = bytearray(unsent)
+        self._queue = unsent
         self._ended = False
         self._sink = Sink.OPEN
         self.received = 0
 
     def start(self) -> None:
-        """Write what is left over from the login, and let the other end read once that is done."""
+        """Write what is left over from the login; the other end reads on once that is done."""
         if self._queue:
             self._relay.loop.reactor.addWriter(self)
-        else:
-            self._relay.loop.reactor.addReader(self.other)
+            self._relay.loop.reactor.removeReader(self.other)
 
     def doRead(self) -> None:  # noqa: N802 - Twisted's name
         """Pass on what there is to read."""
@@ -105,8 +105,7 @@ class End:
                 if self._queue:
                     return None
             if self._sink is Sink.FINISHING:
-                self.socket.shutdown(socket.SHUT_WR)
-                self._sink = Sink.FINISHED
+                self._say_end()
         except WantRead:
             reactor.removeWriter(self)
             return reactor.addReader(self)
@@ -118,6 +117,11 @@ class End:
         if self._sink is not Sink.OPEN:
             return self._close_if_done()
         return reactor.addReader(self.other)
+
+    def _say_end(self) -> None:
+        if not self._ended or type(self.socket) is TLSSocket:  # else closing says it as well
+            self.socket.shutdown(socket.SHUT_WR)
+        self._sink = Sink.FINISHED
 
     def _end(self) -> None:
         """The socket has no more for us."""
@@ -131,7 +135,10 @@ class End:
         """Say, behind what is kept, that no more will come: close alert, then FIN."""
         if self._sink is Sink.OPEN and not self.closed:
             self._sink = Sink.FINISHING
-            self._relay.loop.reactor.addWriter(self)
+            if self._queue:
+                self._relay.loop.reactor.addWriter(self)
+            else:
+                self.doWrite()
 
     def drop_input(self) -> None:
         """Read on, only to see the end."""
@@ -275,15 +282,13 @@ class Relays:
         assert isinstance(store, Channel)  # noqa: S101 - likewise
         store.write(trailing)
         channel.write(relayed.backend.logged_in.trailing)
-        backend = store.detach()
-        try:
-            client = channel.detach()
-        except ConnectionError:
-            backend[0].close()
-            raise
+        client, backend = channel.stream, store.stream
+        if client is None or backend is None or not (client.open and backend.open):
+            raise ConnectionError("connection lost")
         relay = Relay(self._loop, self._finished)
         self._running[relay] = relayed.lease, record
-        relay.start(End(relay, *client), End(relay, *backend), self._idle[record.client.service])
+        ends = client.hand_over(partial(End, relay)), backend.hand_over(partial(End, relay))
+        relay.start(*ends, self._idle[record.client.service])
 
     def _finished(self, relay: Relay) -> None:
         lease, record = self._running.pop(relay)

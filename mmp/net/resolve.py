@@ -31,14 +31,15 @@ class Resolver:
 
     async def addresses(self, host: str) -> Addresses:
         """Return the addresses of a host, in the system's order of preference; OSError if there are none."""
-        try:
-            return (str(ip_address(host)),)
-        except ValueError:
-            pass
         until, addresses = self._known.get(host, (0, ()))
         if until > self._wheel.now:
             return addresses
-        return await self._look_up(host)
+        try:
+            addresses = (str(ip_address(host)),)
+        except ValueError:
+            return await self._look_up(host)
+        self._keep(host, addresses)
+        return addresses
 
     def _look_up(self, host: str) -> Deferred[Addresses]:
         asking = host in self._asked
@@ -52,12 +53,15 @@ class Resolver:
 
     def _answer(self, result: Addresses | Failure, host: str) -> None:
         if not isinstance(result, Failure):
-            while len(self._known) >= MOST:
-                del self._known[next(iter(self._known))]
-            self._known[host] = (self._wheel.now + self._wheel.ticks(REMEMBER), result)
+            self._keep(host, result)
         waiters = self._asked.pop(host)
         while waiters:  # one that is called may cancel another, which then leaves the list
             waiters.pop(0).callback(result)
+
+    def _keep(self, host: str, addresses: Addresses) -> None:
+        while len(self._known) >= MOST:
+            del self._known[next(iter(self._known))]
+        self._known[host] = (self._wheel.now + self._wheel.ticks(REMEMBER), addresses)
 
 
 def _system_addresses(host: str) -> Addresses:

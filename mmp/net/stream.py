@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import socket
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from attrs import field, frozen
 from OpenSSL import SSL
@@ -40,8 +40,14 @@ class Reactor(Protocol):
     def removeWriter(self, writer: Any) -> None:  # noqa: N802
         """Watch no more; harmless if it was not watched."""
 
+    def replace(self, old: Any, new: Any) -> None:
+        """Watch for data through ``new`` the descriptor that ``old`` was watching."""
+
     def callLater(self, delay: float, callable: Callable[..., object], *args: object) -> Any:  # noqa: A002, N802
         """Call after so many seconds."""
+
+
+Successor = TypeVar("Successor")
 
 
 @frozen
@@ -277,18 +283,21 @@ class Stream:
         if receiver is not None:
             receiver.connectionLost(error)
 
-    def detach(self) -> tuple[socket.socket | TLSSocket, bytes]:
-        """Give the socket and the unsent bytes to somebody else; this stream is dead then and reports nothing.
+    @property
+    def open(self) -> bool:
+        """Whether it can be written to and handed over."""
+        return self._phase is Phase.OPEN
 
-        ConnectionError if it is not open any more.
+    def hand_over(self, make: Callable[[socket.socket | TLSSocket, bytearray], Successor]) -> Successor:
+        """Give the socket and the unsent bytes to what ``make`` makes of them; this stream is dead then, and silent.
+
+        The successor is watched for data to read from now on. The stream must be open.
         """
-        if self._phase is not Phase.OPEN:
-            raise ConnectionError("connection lost")
-        self._loop.reactor.removeReader(self)
-        self._loop.reactor.removeWriter(self)
+        successor = make(self.socket, self._queue)
+        self._loop.reactor.replace(self, successor)
         self._phase = Phase.CLOSED
         self.receiver = None
-        return self.socket, bytes(self._queue)
+        return successor
 
     # What Twisted's reactor asks for
 

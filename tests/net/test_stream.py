@@ -113,18 +113,30 @@ class TestInClear:
         stream.resumeProducing()
         turning.until(lambda: told.octets == b"wait")
 
-    def test_a_detached_socket_is_no_longer_watched(self, turning, ends):
+    def test_a_successor_gets_the_socket_the_unsent_bytes_and_what_is_to_be_read(self, turning, ends):
         stream, told, peer = ends
         stream.write(b"w" * 5_000_000)
-        sock, unsent = stream.detach()
-        assert len(unsent) > 0
+        successor = stream.hand_over(Successor)
+        assert 0 < len(successor.unsent) < 5_000_000
         assert stream not in turning.reactor.getReaders() + turning.reactor.getWriters()
+        assert not stream.open
         peer.close()
-        turning.turn()
+        turning.until(lambda: successor.reads)
         assert told.lost == []
-        sock.close()
-        with pytest.raises(ConnectionError):
-            stream.detach()
+
+
+class Successor:
+    def __init__(self, sock, unsent):
+        self.socket, self.unsent, self.reads = sock, unsent, 0
+
+    def fileno(self):
+        return self.socket.fileno()
+
+    def doRead(self):  # noqa: N802
+        self.reads += 1
+
+    def close(self):
+        self.socket.close()
 
 
 class TestUnderTLS:

@@ -14,18 +14,21 @@ from typing import BinaryIO
 from attrs import define, field
 from twisted.internet import defer
 from twisted.mail import imap4
-from twisted.mail.interfaces import IMailboxIMAP, IMailboxIMAPListener, IMessageIMAP, IMessageIMAPFile, IMessageIMAPPart
+from twisted.mail.interfaces import IMailboxIMAP, IMailboxIMAPListener, IMessageIMAP, IMessageIMAPFile
 from zope.interface import implementer
 
 FLAGS = ["\\Seen", "\\Answered", "\\Flagged", "\\Deleted", "\\Draft"]
 
 
-@define
-@implementer(IMessageIMAPPart)
-class Part:
-    """A message or one of its MIME parts, as octets."""
+@define(kw_only=True)
+@implementer(IMessageIMAP, IMessageIMAPFile)
+class StoredMessage:
+    """A message, with what the mailbox knows of it, or one of its MIME parts, of which it knows nothing."""
 
     octets: bytes
+    uid: int = 0
+    date: bytes = b""
+    flags: set[str] = field(factory=set)
 
     def getHeaders(self, negate: bool, *names: bytes | str) -> dict[str, str]:
         """Return the header fields that are named, or those that are not."""
@@ -48,24 +51,15 @@ class Part:
         """Return whether there are parts."""
         return self._parsed().is_multipart()
 
-    def getSubPart(self, part: int) -> Part:
+    def getSubPart(self, part: int) -> StoredMessage:
         """Return a part, counted from 0."""
         if not self.isMultipart():
             raise TypeError("not a multipart message")
-        return Part(self._parsed().get_payload(part).as_bytes())  # type: ignore[union-attr]  # a Message, as it is multipart
+        payload = self._parsed().get_payload(part)
+        return StoredMessage(octets=payload.as_bytes())  # type: ignore[union-attr]  # a Message, as it is multipart
 
     def _parsed(self) -> Message:
         return message_from_bytes(self.octets)
-
-
-@define(kw_only=True)
-@implementer(IMessageIMAP, IMessageIMAPFile)
-class StoredMessage(Part):
-    """A message with what the mailbox knows of it."""
-
-    uid: int
-    date: bytes
-    flags: set[str]
 
     def getUID(self) -> int:
         """Return the unique identifier."""
@@ -152,7 +146,7 @@ class Mailbox:
         """Append a message and tell those who listen."""
         self.last_uid += 1
         arrived = date or formatdate().encode()
-        self.messages.append(StoredMessage(message.read(), uid=self.last_uid, date=arrived, flags=set(flags)))
+        self.messages.append(StoredMessage(octets=message.read(), uid=self.last_uid, date=arrived, flags=set(flags)))
         for listener in self.listeners:
             listener.newMessages(len(self.messages), None)
         return defer.succeed(self.last_uid)

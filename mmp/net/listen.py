@@ -125,13 +125,22 @@ class House:
 class Arrivals:
     """The connections of a worker that no relay owns yet."""
 
+    _log = Logger()
+
     def __init__(self, house: House) -> None:
         self.house = house
         self._present: set[Arrival] = set()
 
     def receive(self, reception: Reception, accepted: socket.socket, address: Endpoint) -> None:
-        """Begin a session on an accepted connection."""
-        self._present.add(Arrival(self, reception, accepted, address))
+        """Begin a session on an accepted connection; what goes wrong with one is nobody else's fault."""
+        try:
+            arrival = Arrival(self, reception, accepted, address)
+        except Exception:  # noqa: BLE001 - the port must go on
+            self._log.failure("unexpected error at a new connection")
+            accepted.close()
+            return
+        self._present.add(arrival)
+        arrival.run(reception)
 
     def gone(self, arrival: Arrival) -> None:
         """Forget one that ended or was handed over."""
@@ -162,6 +171,10 @@ class Arrival:
         self._channel.on_loss(self._lost)
         self._cause: tuple[Who, str] | None = None
         self.due = self.tick = 0
+
+    def run(self, reception: Reception) -> None:
+        """Begin the session."""
+        house = self._arrivals.house
         house.loop.wheel.add(self, reception.deadline)
         house.log.event("connected", "debug", **self._record.facts())
         self._running = Deferred.fromCoroutine(self._session(reception).run())

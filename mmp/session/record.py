@@ -6,7 +6,7 @@ from typing import Literal
 
 from attrs import define
 
-from mmp.model import Client
+from mmp.model import Client, Credentials
 
 Who = Literal["client", "backend", "proxy"]
 
@@ -29,6 +29,11 @@ class Record:
     bytes_in: int = 0
     bytes_out: int = 0
     finished: bool = False
+
+    def attempt(self, credentials: Credentials) -> None:
+        """A login begins: nothing is known yet of who that is, whatever an attempt before it has told."""
+        self.typed, self.mechanism = credentials.user, credentials.mechanism
+        self.user = self.backend = ""
 
     def facts(self) -> dict[str, object]:
         """Return what every line about this session says."""

@@ -51,7 +51,7 @@ class Session:
             await self._start_tls()
         self.core.greet()
         while (credentials := await self._next_credentials()) is not None:
-            self.record.typed, self.record.mechanism = credentials.user, credentials.mechanism
+            self.record.attempt(credentials)
             try:
                 relayed = await self.log_in(self.record, credentials)
             except Refused as refused:

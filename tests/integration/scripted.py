@@ -56,9 +56,10 @@ def log_in(client, greeting=GREETING):
         name = command.partition(b" ")[0].upper()
         if name == b"CAPABILITY":
             client.send(CAPABILITY)
-        client.send(tag + b" OK done\r\n")
         if name in (b"LOGIN", b"AUTHENTICATE"):
+            client.send(tag + b" OK [CAPABILITY IMAP4rev1] done\r\n")
             return command
+        client.send(tag + b" OK done\r\n")
 
 
 def orderly(client):

@@ -32,8 +32,8 @@ def element(tag: int, content: bytes) -> bytes:
 
 
 def integer(value: int, tag: int = INTEGER) -> bytes:
-    """Return an integer, or an enumerated value."""
-    return element(tag, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+    """Return an integer or an enumerated value; none that we send is negative."""
+    return element(tag, value.to_bytes(value.bit_length() // 8 + 1, "big"))
 
 
 def content(octets: bytes, position: int, end: int, tag: int) -> tuple[int, int]:

@@ -43,7 +43,7 @@ class Replicas:
                 if answer.result.code not in {BUSY, UNAVAILABLE}:
                     return answer
                 why = f"{replica.url}: {answer.result}"
-            order = sorted(order, key=lambda each: each is replica)
+            order = sorted(order, key=lambda each: (each is replica, each.link is None))
         raise Refused(Refusal.DIRECTORY_UNAVAILABLE, why)
 
     def close(self) -> None:
@@ -52,18 +52,17 @@ class Replicas:
             replica.close()
 
     def _order(self) -> Sequence[Replica]:
-        if not self._balance:
-            return self._replicas
-        self._replicas.append(self._replicas.pop(0))
-        return list(self._replicas)
+        """Return the replicas in the order to try them: one that is connected first; better ones connect meanwhile."""
+        if self._balance:
+            self._replicas.append(self._replicas.pop(0))
+        preferred = list(self._replicas)
+        place = next((place for place, replica in enumerate(preferred) if replica.link is not None), 0)
+        better = preferred[:place]
+        for replica in better:
+            replica.prepare()
+        return [preferred[place], *better, *preferred[place + 1 :]]
 
     async def _reach(self, order: Sequence[Replica]) -> tuple[Replica, Link]:
-        """Return the first replica that is connected, else the first that can be; better ones connect meanwhile."""
-        for place, replica in enumerate(order):
-            if (link := replica.link) is not None:
-                for better in order[:place]:
-                    better.prepare()
-                return replica, link
         failures = []
         for replica in order:
             try:

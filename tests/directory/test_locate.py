@@ -1,0 +1,68 @@
+import pytest
+
+from mmp.directory.locate import Locator
+from mmp.directory.names import Naming
+from mmp.errors import Refused
+from mmp.model import Account, Refusal
+from tests.directory.outcomes import refusal, run, started
+from tests.directory.people import ALICE, CLIENT, credentials
+
+
+class Answering:
+    """A directory that always gives the same answer."""
+
+    def __init__(self, *entries, failure=None):
+        self.entries = entries
+        self.failure = failure
+        self.asked = []
+
+    def key(self, names):
+        return names
+
+    async def find(self, names):
+        self.asked.append(names)
+        if self.failure:
+            raise self.failure
+        return self.entries
+
+
+def test_one_entry_is_the_account():
+    located = run(Locator(Answering(ALICE)).locate(CLIENT, credentials()))
+    assert located == Account("alice@example.com", "alice", "store1.example.com")
+
+
+def test_the_directory_is_asked_by_the_name_taken_apart():
+    directory = Answering(ALICE)
+    run(Locator(directory, Naming("+", "example.com")).locate(CLIENT, credentials("alice")))
+    assert directory.asked[0].full == "alice@example.com"
+
+
+def test_an_unknown_user_and_an_ambiguous_one_are_refused_alike_but_for_the_log():
+    unknown = refusal(started(Locator(Answering()).locate(CLIENT, credentials())))
+    several = refusal(started(Locator(Answering(ALICE, ALICE)).locate(CLIENT, credentials())))
+    assert unknown.refusal is several.refusal is Refusal.BAD_CREDENTIALS
+    assert (unknown.reason, several.reason) == ("unknown user", "several entries match")
+
+
+def test_a_directory_that_is_down_is_told_as_it_is():
+    down = Refused(Refusal.DIRECTORY_UNAVAILABLE, "down")
+    assert refusal(started(Locator(Answering(failure=down)).locate(CLIENT, credentials()))) is down
+
+
+def test_acting_as_another_user_is_refused_without_asking():
+    directory = Answering(ALICE)
+    refused = refusal(started(Locator(directory).locate(CLIENT, credentials("alice", "bob"))))
+    assert refused.refusal is Refusal.NOT_AUTHORIZED
+    assert not directory.asked
+
+
+def test_acting_as_oneself_is_nothing_special():
+    assert run(Locator(Answering(ALICE)).locate(CLIENT, credentials("alice", "alice"))).host == "store1.example.com"
+
+
+@pytest.mark.parametrize("user", ["", "ali\0ce", "alice\r\n"])
+def test_a_name_that_can_be_nobodys_is_not_asked_for(user):
+    directory = Answering(ALICE)
+    refused = refusal(started(Locator(directory).locate(CLIENT, credentials(user))))
+    assert refused.refusal is Refusal.BAD_CREDENTIALS
+    assert not directory.asked

@@ -1,0 +1,164 @@
+"""A real OpenLDAP server in a temporary directory, with the schema of mail directories."""
+
+import shutil
+import signal
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+from attrs import define
+
+from tests.integration.processes import listening_inodes
+from tests.integration.waiting import until
+
+ADDRESS = "127.0.0.1"
+BASE = "dc=example,dc=com"
+PROXY = f"cn=proxy,{BASE}"
+"""The name that may always read, if its entry is there and has a password."""
+
+CONFIGURATION = """\
+dn: cn=config
+objectClass: olcGlobal
+cn: config
+{tls}
+dn: cn=module,cn=config
+objectClass: olcModuleList
+cn: module
+olcModulePath: /usr/lib/ldap
+olcModuleLoad: back_mdb
+
+dn: cn=schema,cn=config
+objectClass: olcSchemaConfig
+cn: schema
+
+include: file:///etc/ldap/schema/core.ldif
+include: file:///etc/ldap/schema/cosine.ldif
+include: file:///etc/ldap/schema/inetorgperson.ldif
+include: file://{schema}
+
+dn: olcDatabase=mdb,cn=config
+objectClass: olcDatabaseConfig
+objectClass: olcMdbConfig
+olcDatabase: mdb
+olcSuffix: {base}
+olcDbDirectory: {directory}/database
+olcDbMaxSize: 67108864
+olcDbNoSync: TRUE
+olcDbIndex: objectClass,uid,mail,mailAlternateAddress eq
+olcAccess: to attrs=userPassword by anonymous auth by dn.exact="{proxy}" read
+olcAccess: to * by dn.exact="{proxy}" read by * {others}
+"""
+
+TLS = """\
+olcTLSCertificateFile: {certificate}
+olcTLSCertificateKeyFile: {key}
+olcTLSCACertificateFile: {ca}
+"""
+
+ROOT = f"""\
+dn: {BASE}
+objectClass: domain
+dc: example
+
+"""
+
+
+@define
+class Slapd:
+    """A server that can be stopped and started again on its ports; ``tls_port`` is 0 if it has no certificate."""
+
+    directory: Path
+    port: int
+    tls_port: int
+    process: subprocess.Popen | None = None
+
+    @property
+    def url(self):
+        """Where it takes connections in clear, and StartTLS on them."""
+        return f"ldap://{ADDRESS}:{self.port}"
+
+    @property
+    def tls_url(self):
+        """Where it takes connections with TLS from the beginning."""
+        return f"ldaps://{ADDRESS}:{self.tls_port}"
+
+    def start(self):
+        """Run it until it listens."""
+        urls = f"{self.url}/ {self.tls_url}/" if self.tls_port else f"{self.url}/"
+        self.process = subprocess.Popen([_path("slapd"), "-h", urls, "-F", self.directory / "configuration", "-d", "0"])
+        until(lambda: self.process.poll() is not None or self._listens(), f"slapd listens at {urls}")
+        assert self.process.poll() is None, "slapd ended at once"
+
+    def stop(self):
+        """End it."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.terminate()
+            self.process.wait(timeout=30)
+            self.process = None
+
+    def freeze(self):
+        """Have it do nothing more; the system still takes connections for it."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self):
+        """Have it go on."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def _listens(self):
+        return all(listening_inodes(port) for port in (self.port, self.tls_port) if port)
+
+
+@contextmanager
+def slapd(ports, entries, certificates=None, names=("localhost", ADDRESS), others="read"):
+    """Run a server that has these entries below its root.
+
+    ``entries`` are LDIF; with ``certificates`` it has TLS, and a certificate for ``names``; ``others`` is what everyone
+    but PROXY may do: read, or search, or none.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="mmp-slapd-"))
+    server = Slapd(directory, ports.free(), ports.free() if certificates else 0)
+    try:
+        _configure(directory, _tls(certificates, names), others)
+        _load(directory, 1, ROOT + entries)
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(directory)
+
+
+def _configure(directory, tls, others):
+    for name in ("configuration", "database"):
+        (directory / name).mkdir()
+    text = CONFIGURATION.format(
+        tls=tls,
+        schema=Path(__file__).with_name("mail-schema.ldif"),
+        base=BASE,
+        proxy=PROXY,
+        directory=directory,
+        others=others,
+    )
+    _load(directory, 0, text)
+
+
+def _tls(certificates, names):
+    if certificates is None:
+        return ""
+    pair = certificates.issue(*names)
+    return TLS.format(certificate=pair.certificate, key=pair.key, ca=certificates.ca)
+
+
+def _load(directory, database, ldif):
+    """Load a database, of which the configuration is the first."""
+    path = directory / f"{database}.ldif"
+    path.write_text(ldif)
+    command = [_path("slapadd"), "-n", str(database), "-F", directory / "configuration", "-l", path]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert loaded.returncode == 0, loaded.stderr
+
+
+def _path(program):
+    """Return where a program is; Debian's are not on every user's path."""
+    return shutil.which(program) or f"/usr/sbin/{program}"

@@ -213,14 +213,21 @@ class Generation:
 
     # Ending
 
-    def drain(self, seconds: float) -> None:
+    def retire(self, seconds: float) -> None:
         """Let workers end once their last session does, or after so many seconds (0: never); nobody is forked again."""
+        self._wind_down(Kind.RETIRE, seconds)
+
+    def drain(self, seconds: float) -> None:
+        """Likewise, but send those away who are not logged in yet."""
+        self._wind_down(Kind.DRAIN, seconds)
+
+    def _wind_down(self, kind: Kind, seconds: float) -> None:
         if not self.retired:
             self.retired = True
             self._zygote.close()
         for worker in self.workers.values():
             worker.state = State.DRAINING
-            worker.link.send(Kind.DRAIN, wire.SECONDS.pack(seconds))
+            worker.link.send(kind, wire.SECONDS.pack(seconds))
         if not self.workers:
             self.reactor.callLater(0, self.empty, self)
 

@@ -100,7 +100,8 @@ class Supervisor(Service):
         """The new workers serve: the old ones may go."""
         config = self._loaded.config
         if self._serving is not None:
-            self._retire(self._serving, config.drain_timeout or 0.0)
+            self._draining.add(self._serving)
+            self._serving.retire(config.drain_timeout or 0.0)
         self._serving, self._coming = generation, None
         self._log.event("serving", workers=generation.size, listeners=", ".join(map(str, self._sockets)))
         lasts = RING * min(listener.tls_settings.key_period for listener in config.listener)
@@ -110,10 +111,6 @@ class Supervisor(Service):
         """The ring of ticket keys is at its end."""
         if generation is self._serving and self._coming is None:
             self._start_generation()
-
-    def _retire(self, generation: Generation, seconds: float) -> None:
-        self._draining.add(generation)
-        generation.drain(seconds)
 
     def _zygote_lost(self, generation: Generation) -> None:
         """Nobody can be forked from it any more: make another, and then let its workers go."""
@@ -158,10 +155,9 @@ class Supervisor(Service):
 
     def drain(self) -> None:
         """Stop accepting and let sessions end for the grace; asked a second time, end at once."""
-        generations = [g for g in (self._serving, self._coming) if g is not None]
         if self._stopping:
             self._log.event("drain", "warn", result="cut short")
-            for generation in (*generations, *self._draining):
+            for generation in self._draining:
                 generation.kill_all()
             self._stop_reactor()
             return
@@ -170,9 +166,10 @@ class Supervisor(Service):
         self._log.event("drain", result="begun", seconds=grace)
         for listening in self._sockets.values():
             listening.close()
-        for generation in generations:
-            self._retire(generation, grace)
-        if not generations and not self._draining:
+        self._draining.update(each for each in (self._serving, self._coming) if each is not None)
+        for generation in self._draining:
+            generation.drain(grace)
+        if not self._draining:
             self._stop_reactor()
         self._reactor.callLater(grace + KILL_AFTER, self.drain)
 

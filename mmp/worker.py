@@ -244,13 +244,16 @@ class Worker:
             self._link.send(Kind.SERVING)
         elif kind is Kind.PING:
             self._link.send(Kind.PONG, wire.TWO_NUMBERS.pack(len(self._parts.arrivals), len(self._parts.relays)))
-        elif kind is Kind.DRAIN:
+        elif kind in (Kind.RETIRE, Kind.DRAIN):
+            if kind is Kind.DRAIN:
+                self._parts.arrivals.turn_out(Refusal.SHUTTING_DOWN, "shutting down")
             self._drain(wire.SECONDS.unpack(payload)[0])
 
     def _orphaned(self) -> None:
         """The supervisor is gone, or has let go of us."""
         if not self._draining:
             self._log.event("drain", "warn", result="begun", reason="the supervisor is gone")
+            self._parts.arrivals.turn_out(Refusal.SHUTTING_DOWN, "shutting down")
             self._drain(self._inheritance.loaded.config.shutdown_grace)
 
     def _drain(self, seconds: float) -> None:
@@ -258,7 +261,6 @@ class Worker:
         for port in self._ports:
             port.close()
         self._ports.clear()
-        self._parts.arrivals.turn_out(Refusal.SHUTTING_DOWN, "shutting down")
         if seconds:
             self._parts.after(seconds, lambda: self._parts.relays.close_all("shutting down"))
         if not self._draining:

@@ -47,9 +47,11 @@ class Kind(enum.IntEnum):
     """To a worker: that was all of them."""
     SERVING = 13
     """From a worker: it accepts on all that it was given."""
+    RETIRE = 18
+    """To a worker that others have replaced: close what listens, end when the last session does; or end those after so
+    many seconds (f64; 0: do not)."""
     DRAIN = 14
-    """To a worker: close what listens, end when the last session does; or end those after so many seconds (f64; 0: do
-    not)."""
+    """Likewise when the service ends: who is not logged in yet is sent away."""
     PING = 15
     """To a worker: answer."""
     PONG = 16

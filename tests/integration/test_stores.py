@@ -52,12 +52,21 @@ def test_a_certificate_for_another_name_is_an_outage_with_the_reason_in_the_log(
     assert passwords == []
 
 
-def test_verification_can_be_turned_off(run_proxy, stores):
+def test_verification_can_be_turned_off(run_proxy, ports, certificates):
+    pair = certificates.issue("other.example", days=-1)
+
+    def store(client):
+        start_tls(client, pair)
+        log_in(client)
+        client.rest()
+
+    port = ports.free()
     with (
-        run_proxy(stores.tls_port, **reaching(tls="implicit", verify=False, port=stores.tls_port)) as proxy,
-        connected("127.0.0.1", proxy.port("starttls")) as client,
+        scripted(FIRST, port, store),
+        run_proxy(port, **reaching(tls="implicit", verify=False, port=port)) as proxy,
+        connected("127.0.0.1", proxy.port("implicit"), certificates.ca) as client,
     ):
-        assert client.command(b"a CAPABILITY")[-1].startswith(b"a OK")
+        assert client.command(LOG_IN)[-1].startswith(b"a OK")
 
 
 def test_a_store_without_starttls_is_not_spoken_to_in_clear(run_proxy, ports, certificates):

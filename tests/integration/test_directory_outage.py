@@ -1,0 +1,58 @@
+"""The proxy before a real slapd: users are found there, and an outage of it is never a wrong password."""
+
+from tests.integration.client import connected
+from tests.integration.people import ALICE, BOB
+from tests.integration.slapd import ADDRESS, BASE, slapd
+
+
+def entry(person):
+    """Return a person's entry in LDIF."""
+    return (
+        f"dn: uid={person.name},{BASE}\nobjectClass: account\nobjectClass: inetMailUser\n"
+        f"uid: {person.name}\nmail: {person.user}\nmailHost: {person.store}\n\n"
+    )
+
+
+def log_in(proxy, certificates, person, password=None):
+    """Return the tagged answer to a login."""
+    with connected("127.0.0.1", proxy.port("implicit"), certificates.ca) as client:
+        return client.command(b"a LOGIN %b %b" % (person.user.encode(), password or person.password))[-1]
+
+
+def test_logins_by_ldap_before_during_and_after_an_outage(run_proxy, stores, ports, certificates):
+    with slapd(ports, entry(ALICE) + entry(BOB)) as server:
+        directory = {
+            "kind": "ldap",
+            "ldap": {"urls": [f"ldap://{ADDRESS}:{server.port}"], "base": BASE, "timeout": "2s"},
+            "cache_ttl": "1s",
+        }
+        with run_proxy(stores.port, directory=directory) as proxy:
+            assert log_in(proxy, certificates, ALICE).startswith(b"a OK")
+            server.stop()
+            assert log_in(proxy, certificates, BOB).startswith(b"a NO [UNAVAILABLE]")
+            proxy.logged("login", "result=directory-unavailable")
+            assert log_in(proxy, certificates, ALICE).startswith(b"a OK")  # what is remembered still serves
+            assert log_in(proxy, certificates, ALICE, b"wrong").startswith(b"a NO [AUTHENTICATIONFAILED]")
+            server.start()
+            proxy.logged("directory", "result=down")
+            while not (answer := log_in(proxy, certificates, BOB)).startswith(b"a OK"):
+                assert answer.startswith(b"a NO [UNAVAILABLE]")
+            proxy.logged("directory", "result=up")
+
+
+def test_a_frozen_directory_holds_up_nobody_who_is_remembered(run_proxy, stores, ports, certificates):
+    with slapd(ports, entry(ALICE) + entry(BOB)) as server:
+        directory = {
+            "kind": "ldap",
+            "ldap": {"urls": [f"ldap://{ADDRESS}:{server.port}"], "base": BASE, "timeout": "2s"},
+        }
+        with run_proxy(stores.port, directory=directory) as proxy:
+            assert log_in(proxy, certificates, ALICE).startswith(b"a OK")
+            server.freeze()
+            try:
+                with connected("127.0.0.1", proxy.port("implicit"), certificates.ca) as waiting:
+                    waiting.send(b"a LOGIN %b %b\r\n" % (BOB.user.encode(), BOB.password))
+                    assert log_in(proxy, certificates, ALICE).startswith(b"a OK")
+                    assert waiting.line().startswith(b"a NO [UNAVAILABLE]")
+            finally:
+                server.thaw()

@@ -1,0 +1,175 @@
+"""Reaching a store and logging in there, over loopback, and giving up in the middle of it."""
+
+import socket
+
+import pytest
+from twisted.internet.defer import CancelledError, Deferred
+
+from mmp.errors import Refused
+from mmp.model import Account, Client, Credentials, Endpoint, Refusal, Service, TLSMode
+from mmp.net.connect import Connector
+from mmp.net.resolve import Resolver
+from mmp.net.tls import ClientTLS
+from mmp.stores.dial import Dial, Route
+from mmp.wire.imap.client import Client as IMAPClient
+from tests import fakes
+from tests.net.turning import Turning
+
+CLIENT = Client("s1", Service.IMAP, Endpoint("192.0.2.7", 51234), Endpoint("192.0.2.1", 993))
+ACCOUNT = Account("alice@example.com", "alice", "127.0.0.1")
+CREDENTIALS = Credentials("PLAIN", "alice@example.com", b"s3cret")
+GREETING = b"* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] ready\r\n"
+
+
+class Scene:
+    """A dialer, and a store of which the test plays every word."""
+
+    def __init__(self, **changes):
+        self.turning = Turning()
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.log = fakes.Log()
+        usual = {
+            "port": self.listening.getsockname()[1],
+            "tls": TLSMode.NONE,
+            "client_tls": ClientTLS(),
+            "connect_timeout": 60.0,
+            "login_timeout": 60.0,
+            "max_connecting": 2,
+            "tell_address": False,
+            "make_core": lambda: IMAPClient(starttls=False),
+        }
+        loop = self.turning.loop
+        connector = Connector(loop, Resolver(self.turning.reactor, loop.wheel))
+        self.dial = Dial(connector, loop.wheel, Route(**usual | changes), self.log)
+        self.results = []
+
+    def connect(self):
+        running = Deferred.fromCoroutine(self.dial.connect(CLIENT, ACCOUNT, CREDENTIALS))
+        running.addBoth(self.results.append)
+        return running
+
+    def store(self):
+        """Return the store's end of the next connection."""
+        accepted, _ = self.listening.accept()
+        accepted.setblocking(False)
+        return accepted
+
+    def heard(self, store, words):
+        """Turn until the store has heard these words; return all it heard."""
+        got = bytearray()
+
+        def enough():
+            try:
+                got.extend(store.recv(65536))
+            except BlockingIOError:
+                return False
+            return words in got
+
+        self.turning.until(enough)
+        return bytes(got)
+
+    def at_its_end(self, store):
+        """Turn until the store sees the end of its connection."""
+
+        def ended():
+            try:
+                return store.recv(65536) == b""
+            except BlockingIOError:
+                return False
+
+        self.turning.until(ended)
+
+    def failure(self):
+        self.turning.until(lambda: self.results)
+        return self.results[0].value
+
+    def close(self):
+        self.listening.close()
+        self.turning.close()
+
+
+@pytest.fixture
+def scene():
+    made = []
+
+    def make(**changes):
+        made.append(Scene(**changes))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def test_a_login_is_replayed_and_what_the_store_sends_behind_it_is_kept(scene):
+    here = scene()
+    here.connect()
+    with here.store() as store:
+        store.send(GREETING)
+        assert b"AUTHENTICATE PLAIN AGFsaWNlAHMzY3JldA==" in here.heard(store, b"\r\n")
+        store.send(b"m1 OK [CAPABILITY IMAP4rev1 IDLE] in\r\n* 3 EXISTS\r\n")
+        here.turning.until(lambda: here.results)
+        connection = here.results[0]
+        assert connection.logged_in.capabilities == (b"IMAP4rev1", b"IDLE")
+        assert connection.logged_in.trailing == b"* 3 EXISTS\r\n"
+        connection.channel.abort()
+
+
+@pytest.mark.parametrize("words", [b"", GREETING], ids=["before the greeting", "before the answer to the login"])
+def test_an_attempt_that_is_cancelled_closes_its_connection(scene, words):
+    here = scene()
+    running = here.connect()
+    with here.store() as store:
+        if words:
+            store.send(words)
+            here.heard(store, b"\r\n")
+        running.cancel()
+        assert isinstance(here.failure(), CancelledError)
+        here.at_its_end(store)
+    assert here.dial._connecting == {}
+
+
+@pytest.mark.parametrize("words", [b"", GREETING], ids=["no greeting", "no answer to the login"])
+def test_a_store_that_says_nothing_is_given_up(scene, words):
+    here = scene(connect_timeout=0.5, login_timeout=0.5)
+    here.connect()
+    with here.store() as store:
+        store.send(words)
+        refused = here.failure()
+        assert isinstance(refused, Refused)
+        assert refused.refusal is Refusal.BACKEND_UNAVAILABLE
+        assert "nothing within" in refused.reason
+        here.at_its_end(store)
+
+
+def test_a_store_that_nobody_listens_for_is_an_outage(scene):
+    here = scene()
+    here.listening.close()
+    here.connect()
+    refused = here.failure()
+    assert refused.refusal is Refusal.BACKEND_UNAVAILABLE
+    assert "refused" in refused.reason
+    assert here.log.named("backend")[0]["result"] == "failed"
+
+
+def test_more_attempts_than_allowed_at_a_time_are_refused_at_once(scene):
+    here = scene()
+    waiting = [here.connect() for _ in range(2)]
+    here.connect()
+    assert here.failure().refusal is Refusal.BACKEND_UNAVAILABLE
+    for running in waiting:
+        running.cancel()
+    assert here.dial._connecting == {}
+
+
+def test_a_refusal_of_the_store_is_told_with_its_words_for_the_log_and_without_the_password(scene):
+    here = scene()
+    here.connect()
+    with here.store() as store:
+        store.send(GREETING)
+        here.heard(store, b"\r\n")
+        store.send(b"m1 NO [AUTHENTICATIONFAILED] bad s3cret\r\n")
+        refused = here.failure()
+        assert refused.refusal is Refusal.BAD_CREDENTIALS
+        assert "s3cret" not in str(here.log.events) + refused.reason
+        here.at_its_end(store)

@@ -188,7 +188,11 @@ class Parts:
     def _dial(self, service: Service) -> Dial:
         backend, how = self._config.backend, self._config.backend.reaching(service)
         connector = Connector(
-            self._loop, self._resolver, source_address=backend.source_address, networks=backend.networks
+            self._loop,
+            self._resolver,
+            source_address=backend.source_address,
+            networks=backend.networks,
+            retry_after=backend.retry_after,
         )
         route = Route(
             port=how.port,

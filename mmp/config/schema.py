@@ -229,7 +229,7 @@ class Backend:
     """Where stores may be; empty means anywhere."""
 
     retry_after: Duration = 30.0
-    """How long a host that failed is avoided while there is another."""
+    """How long an address of a store that failed is tried only after its others."""
 
     login_timeout: Timeout = 30.0
     """For the store's answer to the login."""

@@ -25,27 +25,47 @@ class Connector:
     """Connects, from the configured source address, to where it is allowed to."""
 
     def __init__(
-        self, loop: Loop, resolver: Resolver, *, source_address: str = "", networks: tuple[Network, ...] = ()
+        self,
+        loop: Loop,
+        resolver: Resolver,
+        *,
+        source_address: str = "",
+        networks: tuple[Network, ...] = (),
+        retry_after: float = 30.0,
     ) -> None:
-        """``networks``: the only places to connect to; empty means anywhere."""
+        """``networks``: the only places to connect to; empty means anywhere.
+
+        For ``retry_after`` seconds an address that failed is tried only after the host's others.
+        """
         self._loop = loop
         self._resolver = resolver
         self._source = source_address
         self._networks = networks
+        self._retry_after = retry_after
+        self._avoided: dict[tuple[str, int], int] = {}
 
     async def connect(self, endpoint: Endpoint, receiver: Receiver) -> Stream:
         """Return an open stream that feeds ``receiver``; OSError if no address of the host takes us."""
         addresses = await self._resolver.addresses(endpoint.host)
-        allowed = [address for address in addresses if self._allows(address)]
+        allowed = [(address, endpoint.port) for address in addresses if self._allows(address)]
         if not allowed:
             raise PermissionError(f"{', '.join(addresses)} is not in backend.networks")
         failure: OSError | None = None
-        for address in allowed:
+        for where in sorted(allowed, key=self._is_avoided) if len(allowed) > 1 else allowed:
             try:
-                return Stream(self._loop, await self._dial(address, endpoint.port), receiver)
+                return Stream(self._loop, await self._dial(*where), receiver)
             except OSError as error:
+                self._avoid(where)
                 failure = error
         raise failure or ConnectionError("no address")
+
+    def _is_avoided(self, where: tuple[str, int]) -> bool:
+        return self._avoided.get(where, 0) > self._loop.wheel.now
+
+    def _avoid(self, where: tuple[str, int]) -> None:
+        now = self._loop.wheel.now
+        self._avoided = {each: until for each, until in self._avoided.items() if until > now}
+        self._avoided[where] = now + self._loop.wheel.ticks(self._retry_after)
 
     async def open(self, endpoint: Endpoint, channel: Channel) -> None:
         """Connect a channel."""

@@ -133,7 +133,7 @@ class Generation:
     # Workers
 
     def _fork(self) -> None:
-        if self.retired:
+        if self.retired or self._zygote.closed:  # then another generation is on its way
             return
         self._serial += 1
         ours, theirs = wire.pair()

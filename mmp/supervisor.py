@@ -58,10 +58,17 @@ class Supervisor(Service):
         self._reactor.callLater(0, self._install_signals)
 
     def _bind(self, loaded: Loaded) -> None:
-        """Have a socket for each listener and close those that no listener names any more."""
+        """Have a socket for each listener and close those that no listener names any more; OSError changes nothing."""
         wanted = {listener.endpoint for listener in loaded.config.listener}
-        for endpoint in wanted - self._sockets.keys():
-            self._sockets[endpoint] = listening_socket(endpoint)
+        made: dict[Endpoint, socket.socket] = {}
+        try:
+            for endpoint in wanted - self._sockets.keys():
+                made[endpoint] = listening_socket(endpoint)
+        except OSError:
+            for listening in made.values():
+                listening.close()
+            raise
+        self._sockets |= made
         for endpoint in self._sockets.keys() - wanted:
             self._sockets.pop(endpoint).close()
 

@@ -119,7 +119,9 @@ class Link:
         reactor.addReader(self)
 
     def send(self, kind: Kind, payload: bytes = b"", descriptors: Sequence[int] = ()) -> None:
-        """Queue a frame. The descriptors are duplicated: the caller keeps its own."""
+        """Queue a frame. The descriptors are duplicated: the caller keeps its own. Dropped once the link is closed."""
+        if self.closed:
+            return
         octets = frame(kind, payload)
         copies = tuple(map(os.dup, descriptors))
         if self._packets and not copies:
@@ -168,6 +170,11 @@ class Link:
             _close_all(descriptors)
         self._packets.clear()
         self._link.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether either end has closed it."""
+        return self._link.fileno() == -1
 
     def fileno(self) -> int:
         """Return the descriptor, -1 once closed."""

@@ -35,11 +35,6 @@ class Record:
         self.typed, self.mechanism = credentials.user, credentials.mechanism
         self.user = self.backend = ""
 
-    def attempt(self, typed: str, mechanism: str) -> None:
-        """A login begins: what was learned of an earlier one says nothing about it."""
-        self.typed, self.mechanism = typed, mechanism
-        self.user = self.backend = ""
-
     def facts(self) -> dict[str, object]:
         """Return what every line about this session says."""
         client = self.client

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from mmp.shared.link import Kind, Link
 
 PING_EVERY = 5.0
 """Seconds between two questions whether a worker is alive."""
-SILENCE = 15.0
-"""Seconds without an answer after which a worker is killed."""
+UNANSWERED = 3
+"""Questions in a row without an answer after which a worker is killed. Not a time: a supervisor that was itself
+stopped, or on a machine that was, finds the answers waiting and kills nobody."""
 SHORT_LIFE = 10.0
 """A worker or zygote that lived for fewer seconds makes the next one wait."""
 
@@ -37,30 +39,41 @@ class State(enum.Enum):
 
 @define(eq=False)
 class Worker:
-    """A worker process, as its supervisor knows it; ``answered`` and ``began`` are monotonic seconds."""
+    """A worker process, as its supervisor knows it.
+
+    ``process`` is a descriptor of the process, -1 until the zygote has told of it; ``unanswered`` counts pings.
+    """
 
     serial: int
     link: Link
     began: float
-    answered: float
     state: State = State.STARTING
     pid: int = 0
     process: int = -1
+    unanswered: int = 0
     sessions: int = 0
 
 
 def back_off(failures: int) -> float:
     """Return the seconds to wait after so many failures in a row: none after the first, then doubling up to 10."""
-    return 0.0 if failures < 2 else min(0.1 * 2**failures, 10.0)  # noqa: PLR2004 - as the sentence says
+    return 0.0 if failures < 2 else min(0.1 * 2 ** min(failures, 10), 10.0)  # noqa: PLR2004 - as the sentence says
+
+
+def how_it_ended(code: int) -> str:
+    """Return an exit code, negative for a signal, in words."""
+    if code >= 0:
+        return f"exit code {code}"
+    named = {number.value: number.name for number in signal.Signals}
+    return f"killed by {named.get(-code, f'signal {-code}')}"
 
 
 @define(eq=False)
 class Generation:
     """Workers that share ticket keys and code; two generations share neither.
 
-    ``settings`` is the pickled configuration; ``sockets`` gives the listening sockets now in use, by the listener's
-    index; ``ready`` is called when all workers serve, ``lost`` when the zygote has died, ``empty`` when the last
-    worker of a retired generation is gone.
+    ``settings`` is the pickled configuration and ``sockets`` has the socket of each of its listeners, by their index;
+    ``ready`` is called when all workers serve, ``lost`` when the zygote has died, ``empty`` when the last process of a
+    retired generation is gone.
     """
 
     reactor: Any
@@ -68,7 +81,7 @@ class Generation:
     settings: bytes = field(repr=False)
     size: int
     log_descriptor: Callable[[], int]
-    sockets: Callable[[], Mapping[int, socket.socket]]
+    sockets: Mapping[int, socket.socket]
     ready: Callable[[Generation], None]
     lost: Callable[[Generation], None]
     empty: Callable[[Generation], None]
@@ -82,19 +95,22 @@ class Generation:
     _announced: bool = field(default=False, init=False)
 
     def start(self) -> None:
-        """Start a fresh interpreter as the zygote and have it prepare; workers follow once it has."""
+        """Start a fresh interpreter as the zygote and have it prepare; workers follow once it has.
+
+        OSError if the system has no room for another process.
+        """
         ours, theirs = wire.pair()
-        package = str(Path(mmp.__file__).parent.parent)
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join([package, *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
-        }
         with theirs:
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [sys.executable, "-m", "mmp.zygote", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                env=environment,
-            )
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                    [sys.executable, "-P", "-m", "mmp.zygote", str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    env=_environment(),
+                )
+            except OSError:
+                ours.close()
+                raise
         self.began = self.reactor.seconds()
         self._zygote = Link(self.reactor, ours, self._from_zygote, self._zygote_lost)
         memory = os.memfd_create("mmp-settings")
@@ -103,11 +119,6 @@ class Generation:
             file.flush()
             self._zygote.send(Kind.PREPARE, descriptors=[memory])
         self._watch()
-
-    @property
-    def zygote_pid(self) -> int:
-        """The zygote's process id."""
-        return self._process.pid
 
     # The zygote
 
@@ -120,14 +131,14 @@ class Generation:
             self._forked(serial, pid, descriptors.pop())
         elif kind is Kind.DIED:
             pid, code = wire.EXIT.unpack(payload)
-            how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-            self.log.event("worker", "error" if code else "info", result="ended", pid=pid, reason=how)
+            self.log.event("worker", "error" if code else "info", result="ended", pid=pid, reason=how_it_ended(code))
 
     def _zygote_lost(self) -> None:
         code = self._process.wait()
-        if not self.retired:
-            how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-            self.log.event("zygote", "error", result="ended", pid=self._process.pid, reason=how)
+        if self.retired:
+            self._end_if_empty()
+        else:
+            self.log.event("zygote", "error", result="ended", pid=self._process.pid, reason=how_it_ended(code))
             self.lost(self)
 
     # Workers
@@ -144,7 +155,7 @@ class Generation:
             lambda kind, payload, descriptors: self._from_worker(serial, kind, payload, descriptors),
             lambda: self._worker_lost(serial),
         )
-        self.workers[serial] = Worker(serial, link, now, now)
+        self.workers[serial] = Worker(serial, link, now)
         with theirs:
             self._zygote.send(Kind.FORK, wire.NUMBER.pack(serial), [theirs.fileno()])
 
@@ -158,16 +169,18 @@ class Generation:
 
     def _from_worker(self, serial: int, kind: Kind, payload: bytes, _descriptors: list[int]) -> None:
         worker = self.workers[serial]
-        if kind is Kind.HELLO:
+        if kind is Kind.PONG:
+            worker.unanswered = 0
+            worker.sessions = sum(wire.TWO_NUMBERS.unpack(payload))
+        elif self.retired:
+            pass  # it has been told to end, and need not begin
+        elif kind is Kind.HELLO:
             self._greet(worker, wire.NUMBER.unpack(payload)[0])
         elif kind is Kind.SERVING:
             worker.state = State.SERVING
             if not self._announced and self._all_serve():
                 self._announced = True
                 self.ready(self)
-        elif kind is Kind.PONG:
-            worker.answered = self.reactor.seconds()
-            worker.sessions = sum(wire.TWO_NUMBERS.unpack(payload))
 
     def _greet(self, worker: Worker, version: int) -> None:
         if version != wire.VERSION:
@@ -177,7 +190,7 @@ class Generation:
             self.kill(worker)
             return
         worker.link.send(Kind.LOG, descriptors=[self.log_descriptor()])
-        for index, listening in self.sockets().items():
+        for index, listening in self.sockets.items():
             worker.link.send(Kind.LISTEN, wire.NUMBER.pack(index), [listening.fileno()])
         worker.link.send(Kind.SERVE)
 
@@ -189,12 +202,12 @@ class Generation:
         if worker.process != -1:
             os.close(worker.process)
         if self.retired:
-            if not self.workers:
-                self.empty(self)
+            self._end_if_empty()
             return
         lived = self.reactor.seconds() - worker.began
         self._failures = self._failures + 1 if lived < SHORT_LIFE else 1
-        self.log.event("worker", "error", result="lost", pid=worker.pid, reason="another one is forked")
+        reason = "its zygote is gone, too" if self._zygote.closed else "another one is forked"
+        self.log.event("worker", "error", result="lost", pid=worker.pid, reason=reason)
         self.reactor.callLater(back_off(self._failures), self._fork)
 
     def _watch(self) -> None:
@@ -203,18 +216,18 @@ class Generation:
             return
         self.reactor.callLater(PING_EVERY, self._watch)
         for worker in tuple(self.workers.values()):
-            if self.reactor.seconds() - worker.answered > SILENCE:
-                self.log.event(
-                    "worker", "error", result="killed", pid=worker.pid, reason=f"no answer for {SILENCE:g} s"
-                )
+            if worker.unanswered >= UNANSWERED:
+                reason = f"no answer for {UNANSWERED * PING_EVERY:g} s"
+                self.log.event("worker", "error", result="killed", pid=worker.pid, reason=reason)
                 self.kill(worker)
             else:
+                worker.unanswered += 1
                 worker.link.send(Kind.PING)
 
     # Ending
 
     def retire(self, seconds: float) -> None:
-        """Let workers end once their last session does, or after so many seconds (0: never); nobody is forked again."""
+        """Let workers end once their last session does, or after so many seconds; nobody is forked again."""
         self._wind_down(Kind.RETIRE, seconds)
 
     def drain(self, seconds: float) -> None:
@@ -222,23 +235,44 @@ class Generation:
         self._wind_down(Kind.DRAIN, seconds)
 
     def _wind_down(self, kind: Kind, seconds: float) -> None:
-        if not self.retired:
-            self.retired = True
-            self._zygote.close()
+        self.retired = True
         for worker in self.workers.values():
             worker.state = State.DRAINING
             worker.link.send(kind, wire.SECONDS.pack(seconds))
+        self.reactor.callLater(0, self._end_if_empty)
+
+    def _end_if_empty(self) -> None:
+        """Once no worker is left, let the zygote end, which until then tells how each ended; then all is over."""
         if not self.workers:
-            self.reactor.callLater(0, self.empty, self)
+            if self._zygote.closed:
+                self.empty(self)
+            else:
+                self._zygote.finish()
 
     def kill(self, worker: Worker) -> None:
         """Kill one worker; its descriptor cannot mean another process."""
-        if worker.process != -1:
-            signal.pidfd_send_signal(worker.process, signal.SIGKILL)
+        if worker.process == -1:  # not known yet: it ends by itself when its link does
+            worker.link.close()
+            self._worker_lost(worker.serial)
+        else:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(worker.process, signal.SIGKILL)
 
     def kill_all(self) -> None:
         """End it at once."""
         self.retired = True
-        self._zygote.close()
-        for worker in self.workers.values():
+        for worker in tuple(self.workers.values()):
             self.kill(worker)
+        self._process.kill()
+
+    def reopen_log(self) -> None:
+        """Have all workers write to the log's present descriptor."""
+        for worker in self.workers.values():
+            worker.link.send(Kind.LOG, descriptors=[self.log_descriptor()])
+
+
+def _environment() -> dict[str, str]:
+    """Return our environment, with this very package where the zygote looks first."""
+    here = str(Path(mmp.__file__).parent.parent)
+    others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return os.environ | {"PYTHONPATH": os.pathsep.join([here, *filter(None, others)])}

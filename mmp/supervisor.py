@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
 from twisted.application.service import Service
+from twisted.internet.error import ReactorNotRunning
+from twisted.internet.interfaces import IDelayedCall
 
 from mmp.config.load import Loaded
 from mmp.errors import ConfigError
@@ -41,6 +45,8 @@ class Supervisor(Service):
         self._serving: Generation | None = None
         self._coming: Generation | None = None
         self._draining: set[Generation] = set()
+        self._next: IDelayedCall | None = None
+        """When another generation is due."""
         self._failures = 0
         self._stopping = False
 
@@ -58,19 +64,25 @@ class Supervisor(Service):
         self._reactor.callLater(0, self._install_signals)
 
     def _bind(self, loaded: Loaded) -> None:
-        """Have a socket for each listener and close those that no listener names any more; OSError changes nothing."""
-        wanted = {listener.endpoint for listener in loaded.config.listener}
+        """Have a socket for each listener; OSError changes nothing."""
         made: dict[Endpoint, socket.socket] = {}
         try:
-            for endpoint in wanted - self._sockets.keys():
-                made[endpoint] = listening_socket(endpoint)
+            for listener in loaded.config.listener:
+                if listener.endpoint not in self._sockets | made:
+                    made[listener.endpoint] = listening_socket(listener.endpoint)
         except OSError:
             for listening in made.values():
                 listening.close()
             raise
         self._sockets |= made
-        for endpoint in self._sockets.keys() - wanted:
-            self._sockets.pop(endpoint).close()
+
+    def _close_unused(self) -> None:
+        """Close the sockets that neither the configuration names nor the workers that serve."""
+        wanted = {listener.endpoint for listener in self._loaded.config.listener}
+        serving = [] if self._serving is None else list(self._serving.sockets.values())
+        for endpoint in [each for each in self._sockets if each not in wanted]:
+            if self._sockets[endpoint] not in serving:
+                self._sockets.pop(endpoint).close()
 
     def _install_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -83,51 +95,55 @@ class Supervisor(Service):
     # Generations
 
     def _start_generation(self) -> None:
-        if self._stopping:
-            return
+        self._due(None)
         config = self._loaded.config
-        self._coming = Generation(
+        generation = Generation(
             reactor=self._reactor,
             log=self._log,
             settings=pickle.dumps(self._loaded),
             size=config.workers or os.cpu_count() or 1,
             log_descriptor=lambda: self._log_descriptor,
-            sockets=self._sockets_in_order,
+            sockets={index: self._sockets[listener.endpoint] for index, listener in enumerate(config.listener)},
             ready=self._ready,
             lost=self._zygote_lost,
             empty=self._drained,
         )
-        self._coming.start()
+        try:
+            generation.start()
+        except OSError as error:
+            self._log.event("zygote", "error", result="failed", reason=str(error))
+            self._try_again(lived=0.0)
+        else:
+            self._coming = generation
 
-    def _sockets_in_order(self) -> Mapping[int, socket.socket]:
-        listeners = self._loaded.config.listener
-        return {index: self._sockets[listener.endpoint] for index, listener in enumerate(listeners)}
+    def _due(self, seconds: float | None) -> None:
+        """Start another generation in so many seconds, and not when it was due before; None: not at all."""
+        if self._next is not None and self._next.active():
+            self._next.cancel()
+        self._next = None if seconds is None else self._reactor.callLater(seconds, self._start_generation)
+
+    def _try_again(self, lived: float) -> None:
+        self._failures = self._failures + 1 if lived < SHORT_LIFE else 1
+        self._due(back_off(self._failures))
 
     def _ready(self, generation: Generation) -> None:
         """The new workers serve: the old ones may go."""
         config = self._loaded.config
         if self._serving is not None:
             self._draining.add(self._serving)
-            self._serving.retire(config.drain_timeout or 0.0)
+            self._serving.retire(math.inf if config.drain_timeout is None else config.drain_timeout)
         self._serving, self._coming = generation, None
+        self._close_unused()
         self._log.event("serving", workers=generation.size, listeners=", ".join(map(str, self._sockets)))
-        lasts = RING * min(listener.tls_settings.key_period for listener in config.listener)
-        self._reactor.callLater(lasts, self._renew, generation)
-
-    def _renew(self, generation: Generation) -> None:
-        """The ring of ticket keys is at its end."""
-        if generation is self._serving and self._coming is None:
-            self._start_generation()
+        self._due(RING * min(listener.tls_settings.key_period for listener in config.listener))  # the ring's end
 
     def _zygote_lost(self, generation: Generation) -> None:
         """Nobody can be forked from it any more: make another, and then let its workers go."""
-        lived = self._reactor.seconds() - generation.began
-        self._failures = self._failures + 1 if lived < SHORT_LIFE else 1
         if generation is self._coming:
             generation.kill_all()
             self._coming = None
         if self._coming is None:
-            self._reactor.callLater(back_off(self._failures), self._start_generation)
+            self._try_again(self._reactor.seconds() - generation.began)
 
     def _drained(self, generation: Generation) -> None:
         self._draining.discard(generation)
@@ -140,6 +156,8 @@ class Supervisor(Service):
     def reload(self) -> None:
         """Check the configuration whole; if it is right, new workers take over with it, else nothing changes."""
         self._reopen_log()
+        if self._stopping:
+            return
         try:
             loaded = self._load(self._loaded.path)
             self._bind(loaded)
@@ -153,18 +171,30 @@ class Supervisor(Service):
         self._log.event("reload", result="ok")
         if self._coming is not None:
             self._coming.kill_all()
+            self._coming = None
+        self._close_unused()
         self._start_generation()
 
     def _reopen_log(self) -> None:
+        try:
+            descriptor = self._open_log()
+        except OSError as error:
+            self._log.event("reload", "error", result="log not reopened", reason=str(error))
+            return
         os.close(self._log_descriptor)
-        self._log_descriptor = self._open_log()
-        self._log.reopen(os.dup(self._log_descriptor))
+        self._log_descriptor = descriptor
+        self._log.reopen(os.dup(descriptor))
+        for generation in self._generations():
+            generation.reopen_log()
+
+    def _generations(self) -> set[Generation]:
+        return self._draining | {each for each in (self._serving, self._coming) if each is not None}
 
     def drain(self) -> None:
         """Stop accepting and let sessions end for the grace; asked a second time, end at once."""
         if self._stopping:
             self._log.event("drain", "warn", result="cut short")
-            for generation in self._draining:
+            for generation in self._generations():
                 generation.kill_all()
             self._stop_reactor()
             return
@@ -173,7 +203,8 @@ class Supervisor(Service):
         self._log.event("drain", result="begun", seconds=grace)
         for listening in self._sockets.values():
             listening.close()
-        self._draining.update(each for each in (self._serving, self._coming) if each is not None)
+        self._due(None)
+        self._draining = self._generations()
         for generation in self._draining:
             generation.drain(grace)
         if not self._draining:
@@ -181,5 +212,5 @@ class Supervisor(Service):
         self._reactor.callLater(grace + KILL_AFTER, self.drain)
 
     def _stop_reactor(self) -> None:
-        if self._reactor.running:
+        with suppress(ReactorNotRunning):  # it has been stopped already
             self._reactor.stop()

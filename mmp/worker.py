@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import math
 import os
 import secrets
 import socket
@@ -230,7 +231,7 @@ class Worker:
         self._inheritance = inheritance
         self._reactor = reactor
         self._ports: list[Port] = []
-        self._draining = False
+        self._ending = False
         log = inheritance.loaded.config.log
         self._log = EventLog(os.dup(2), log.format, log.level)
         globalLogBeginner.beginLoggingTo([LineObserver(self._log)], redirectStandardIO=False, discardBuffer=True)
@@ -248,28 +249,35 @@ class Worker:
             self._link.send(Kind.SERVING)
         elif kind is Kind.PING:
             self._link.send(Kind.PONG, wire.TWO_NUMBERS.pack(len(self._parts.arrivals), len(self._parts.relays)))
-        elif kind in (Kind.RETIRE, Kind.DRAIN):
-            if kind is Kind.DRAIN:
-                self._parts.arrivals.turn_out(Refusal.SHUTTING_DOWN, "shutting down")
+        elif kind is Kind.RETIRE:
+            self._retire(wire.SECONDS.unpack(payload)[0])
+        elif kind is Kind.DRAIN:
             self._drain(wire.SECONDS.unpack(payload)[0])
 
     def _orphaned(self) -> None:
-        """The supervisor is gone, or has let go of us."""
-        if not self._draining:
-            self._log.event("drain", "warn", result="begun", reason="the supervisor is gone")
-            self._parts.arrivals.turn_out(Refusal.SHUTTING_DOWN, "shutting down")
-            self._drain(self._inheritance.loaded.config.shutdown_grace)
+        """The supervisor is gone, or has let go of us: then even one that was only replaced must end."""
+        self._log.event("drain", "warn", result="begun", reason="the supervisor is gone")
+        self._drain(self._inheritance.loaded.config.shutdown_grace)
 
     def _drain(self, seconds: float) -> None:
-        """Accept no more; end when the last session does, or end those after so many seconds (0: never)."""
+        """Send away who is not logged in, accept no more, end when the last session does or after so many seconds."""
+        self._parts.arrivals.turn_out(Refusal.SHUTTING_DOWN, "shutting down")
+        self._retire(seconds)
+
+    def _retire(self, seconds: float) -> None:
+        """Accept no more; end when the last session does, or end those after so many seconds."""
         for port in self._ports:
             port.close()
         self._ports.clear()
-        if seconds:
-            self._parts.after(seconds, lambda: self._parts.relays.close_all("shutting down"))
-        if not self._draining:
-            self._draining = True
+        if seconds < math.inf:
+            self._parts.after(seconds, self._close_rest)
+        if not self._ending:
+            self._ending = True
             self._end_when_empty()
+
+    def _close_rest(self) -> None:
+        self._parts.arrivals.turn_out(Refusal.SHUTTING_DOWN, "shutting down")
+        self._parts.relays.close_all("shutting down")
 
     def _end_when_empty(self) -> None:
         if self._parts.relays or self._parts.arrivals or any(stream.closing for stream in self._streams()):

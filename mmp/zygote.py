@@ -28,21 +28,24 @@ IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 class Zygote:
     """Answers the supervisor's frames, one after the other."""
 
-    def __init__(self, link: socket.socket) -> None:
+    def __init__(self, link: socket.socket, wakeup: int) -> None:
+        """``wakeup`` is readable after a SIGCHLD."""
         self._link = link
+        self._wakeup = wakeup
         self._inheritance: Inheritance | None = None
 
-    def serve(self, wakeup: int) -> None:
-        """Go on until the supervisor closes the link; ``wakeup`` is readable after a SIGCHLD."""
+    def serve(self) -> None:
+        """Go on until the supervisor says no more."""
         poll = select.poll()
         poll.register(self._link, select.POLLIN)
-        poll.register(wakeup, select.POLLIN)
+        poll.register(self._wakeup, select.POLLIN)
         while True:
             for descriptor, _ in poll.poll():
-                if descriptor == wakeup:
-                    os.read(wakeup, 512)
+                if descriptor == self._wakeup:
+                    os.read(self._wakeup, 512)
                     self._reap()
                 elif not self._answer():
+                    self._reap()
                     return
 
     def _answer(self) -> bool:
@@ -69,7 +72,12 @@ class Zygote:
     def _fork(self, serial: int, descriptor: int) -> None:
         assert "twisted.internet.reactor" not in sys.modules, "a reactor must not be forked"  # noqa: S101
         assert self._inheritance is not None  # noqa: S101 - the supervisor prepares first
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:  # no process or memory to be had: the supervisor sees its link end, and tries again
+            sys.excepthook(*sys.exc_info())
+            os.close(descriptor)
+            return
         if pid == 0:
             self._become_worker(descriptor, self._inheritance)
         os.close(descriptor)
@@ -80,7 +88,8 @@ class Zygote:
     def _become_worker(self, descriptor: int, inheritance: Inheritance) -> None:
         """Run a worker in this child and never return into the zygote's code."""
         try:
-            signal.set_wakeup_fd(-1)
+            os.close(signal.set_wakeup_fd(-1))
+            os.close(self._wakeup)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self._link.close()
             run(inheritance, socket.socket(fileno=descriptor))
@@ -105,7 +114,8 @@ def main() -> None:
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        Zygote(socket.socket(fileno=int(sys.argv[1]))).serve(reading)
+        Zygote(socket.socket(fileno=int(sys.argv[1])), reading).serve()
+    os._exit(0)  # at once: the supervisor, which has seen our link end, is waiting
 
 
 if __name__ == "__main__":

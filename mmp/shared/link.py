@@ -12,6 +12,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.interfaces import IReadWriteDescriptor
@@ -49,7 +50,7 @@ class Kind(enum.IntEnum):
     """From a worker: it accepts on all that it was given."""
     RETIRE = 18
     """To a worker that others have replaced: close what listens, end when the last session does; or end those after so
-    many seconds (f64; 0: do not)."""
+    many seconds (f64, which may be infinite)."""
     DRAIN = 14
     """Likewise when the service ends: who is not logged in yet is sent away."""
     PING = 15
@@ -109,7 +110,10 @@ class Link:
         received: Callable[[Kind, bytes, list[int]], None],
         lost: Callable[[], None],
     ) -> None:
-        """``received`` gets kind, payload and descriptors, which it then owns; ``lost`` is told once of the end."""
+        """``received`` gets kind, payload and descriptors, of which it takes those that it wants out of the list.
+
+        ``lost`` is told once of the end.
+        """
         link.setblocking(False)  # noqa: FBT003 - the standard library's signature
         self._reactor = reactor
         self._link = link
@@ -158,9 +162,17 @@ class Link:
             self.close()
             self._lost()
             return
-        for kind, payload in frames(packet):
-            self._received(kind, payload, descriptors)
-            descriptors = []
+        try:
+            for kind, payload in frames(packet):
+                if not self.closed:
+                    self._received(kind, payload, descriptors)
+        finally:
+            _close_all(descriptors)
+
+    def finish(self) -> None:
+        """Say no more, and let the other end see so; what it still says is heard until its own end."""
+        with suppress(OSError):  # it is gone already
+            self._link.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         """Close our end; ``lost`` is not told."""

@@ -84,7 +84,7 @@ def chosen_scenarios(chosen: argparse.Namespace) -> list[Scenario]:
 def chosen_effort(chosen: argparse.Namespace) -> Effort:
     """Return how much is to be done."""
     effort = FULL if chosen.full else SHORT
-    changes = {"repetitions": chosen.repeat, "concurrency": chosen.concurrency}
+    changes = {"repetitions": chosen.repeat, "long_repetitions": chosen.repeat, "concurrency": chosen.concurrency}
     return dataclasses.replace(effort, **{name: value for name, value in changes.items() if value})
 
 

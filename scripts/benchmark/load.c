@@ -95,6 +95,13 @@ static void finish(struct session *s)
     over++;
 }
 
+/* To be called when nobody up the stack holds the session any more. */
+static void finish_if_closing(struct session *s)
+{
+    if (s->closing)
+        finish(s);
+}
+
 static void transmit(struct session *s, const char *text, size_t size)
 {
     ssize_t sent = s->tls != NULL ? SSL_write(s->tls, text, (int)size) : send(s->socket, text, size, MSG_NOSIGNAL);
@@ -153,7 +160,7 @@ static void begin_step(struct session *s)
         say(s, step->text);
         break;
     case CLOSE:
-        s->closing = true; /* once nobody up the stack holds it */
+        s->closing = true;
         break;
     case WORK:
     case REST:
@@ -212,7 +219,7 @@ static void take(struct session *s, const char *from, size_t size)
             memcpy(s->line + s->line_size, from, used);
             s->line_size += used;
             if (end != NULL) {
-                size_t line_size = s->line_size;
+                size_t line_size = s->line_size - (s->line_size > 1 && s->line[s->line_size - 2] == '\r' ? 2 : 1);
                 s->line_size = 0;
                 on_line(s, s->line, line_size);
             }
@@ -281,8 +288,7 @@ static void on_session_event(struct session *s)
         read_tls(s);
     else
         read_plain(s);
-    if (s->closing)
-        finish(s);
+    finish_if_closing(s);
 }
 
 /* ---- sessions ---- */
@@ -370,7 +376,7 @@ static void churn(uint64_t sessions)
     begin_counting();
     while (over < sessions) {
         while (begun < sessions && begun - over < options.concurrency)
-            begin_session(now_ns());
+            finish_if_closing(begin_session(now_ns()));
         turn_at_work();
     }
 }
@@ -383,7 +389,7 @@ static void churn_paced(uint64_t sessions)
     while (over < sessions) {
         int64_t due;
         while (begun < sessions && (due = first_begun_ns + (int64_t)begun * interval) <= now_ns())
-            begin_session(due);
+            finish_if_closing(begin_session(due));
         if (begun < sessions)
             fire_at(timer, due);
         turn_at_work();

@@ -158,6 +158,7 @@ protocols = {service}
 base_dir = {folder}/run
 state_dir = {folder}/state
 log_path = /dev/stderr
+default_vsz_limit = 2 G
 ssl = yes
 ssl_cert = <{task.certificates}/cert.pem
 ssl_key = <{task.certificates}/key.pem

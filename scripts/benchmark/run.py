@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 
 from benchmark.laboratory import Laboratory, Trouble
 from benchmark.mail import MailProtocol, Transport
-from benchmark.mmp import USERS
 from benchmark.results import Results
-from benchmark.scenarios import Bench, Effort, Scenario, churn
-from benchmark.subjects import Instance, Setup, Subject, set_up
+from benchmark.scenarios import Bench, Effort, Scenario, warm_up
+from benchmark.subjects import Direct, Instance, Setup, Subject, set_up
 
 
 @dataclass
@@ -30,7 +29,7 @@ class Run:
         self.results.order = [each.name for each in subjects]
         for scenario in scenarios:
             able = [each for each in subjects if takes_part(each, scenario)]
-            for repetition in range(min(self.effort.repetitions, scenario.most_repetitions)):
+            for repetition in range(self.effort.long_repetitions if scenario.long else self.effort.repetitions):
                 for subject in able:
                     self.once(scenario, subject, repetition)
 
@@ -40,6 +39,8 @@ class Run:
         if cell.trouble:
             return
         print(f"bench: {scenario.name} {repetition + 1}: {subject.name}", file=sys.stderr)
+        if scenario.fresh:
+            self.discard(subject, scenario.setups)
         try:
             instances = [self.instance(subject, setup) for setup in scenario.setups]
             cell.measurements.append(scenario.measure(Bench(self.laboratory, self.effort, instances, repetition)))
@@ -59,7 +60,7 @@ class Run:
             except Trouble as trouble:
                 self.unusable[key] = str(trouble)
                 raise
-            churn(Bench(self.laboratory, self.effort, [self.instances[key]], 0), Transport.CLEAR, USERS)
+            warm_up(Bench(self.laboratory, self.effort, [self.instances[key]], 0), Transport.CLEAR)
         return self.instances[key]
 
     def words_of(self, subject: Subject, setups: Sequence[Setup]) -> str:
@@ -78,4 +79,6 @@ class Run:
 
 def takes_part(subject: Subject, scenario: Scenario) -> bool:
     """Say whether a scenario can be run on a subject, and says something about it."""
+    if scenario.fresh and isinstance(subject, Direct):
+        return False  # a store's own memory tells nothing
     return scenario.transport in subject.transports and all(map(subject.can, scenario.setups))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmark.laboratory import Laboratory, accepts
 
-USERS = 40000
+USERS = 20000
 BASE = "dc=example,dc=com"
 SCHEMAS = Path("/etc/ldap/schema")
 MODULES = Path("/usr/lib/ldap")

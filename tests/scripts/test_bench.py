@@ -162,6 +162,17 @@ def test_a_proxy_that_costs_more_than_the_budget_is_marked():
     assert "| *at most* | 2 |" in table
 
 
+def test_a_peer_is_not_held_to_the_budget():
+    assert "| dovecot | 2.50 |" in report.ratios(found(nginx=[0.1], dovecot=[0.25]))
+
+
+def test_too_little_is_marked_where_the_budget_asks_for_more():
+    column = report.Column("times", "two-workers", "times", 2, at_least=1.9)
+    assert report.missed(column, 1.8)
+    assert not report.missed(column, 2.0)
+    assert report.limit(column) == "at least 1.9"
+
+
 def test_a_proxy_within_the_budget_is_not_marked():
     assert "| mmp | 1.50 |" in report.ratios(found(nginx=[0.1], mmp=[0.15]))
 
@@ -171,7 +182,7 @@ def test_without_nginx_there_are_no_ratios():
 
 
 def test_subjects_are_reported_in_the_order_that_was_asked_for():
-    text = report.table(report.COSTS, found(nginx=[1.0], mmp=[2.0]), report.best)
+    text = report.costs(report.COSTS, found(nginx=[1.0], mmp=[2.0]), report.best)
     assert text.splitlines() == ["|  | login ms |", "| --- | --- |", "| nginx | 1.000 |", "| mmp | 2.000 |"]
 
 

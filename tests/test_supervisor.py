@@ -1,0 +1,383 @@
+"""The supervisor: reloads, lost zygotes, drains, its sockets and its log; the test plays zygotes and workers."""
+
+import os
+import socket
+
+import pytest
+
+from mmp.config.load import Loaded
+from mmp.config.schema import TLS, Config, Listener
+from mmp.errors import ConfigError
+from mmp.generation import back_off
+from mmp.model import TLSMode
+from mmp.net.tls import RING
+from mmp.shared.link import Kind
+from mmp.supervisor import KILL_AFTER, Supervisor
+from tests import fakes
+from tests.generations import Scene
+
+
+class Log(fakes.Log):
+    def reopen(self, descriptor):
+        os.close(descriptor)
+
+
+class Governed(Scene):
+    """A supervisor with one worker, whose configuration the test changes."""
+
+    def __init__(self, monkeypatch):
+        super().__init__(monkeypatch)
+        self.log = Log()
+        self.stopped = []
+        self.turning.reactor.stop = lambda: self.stopped.append(1)
+        self.opened = []
+        self.loaded = self.configuration(self.free())
+        self.supervisor = Supervisor(self.turning.reactor, self.loaded, self.load, self.log, self.open_log)
+        monkeypatch.setattr(self.supervisor, "_install_signals", lambda: None)
+
+    @staticmethod
+    def free():
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            return probe.getsockname()[1]
+
+    @staticmethod
+    def configuration(*ports, key_period=3600.0, **settings):
+        listeners = (
+            Listener(address="127.0.0.1", port=port, tls=TLSMode.NONE, tls_settings=TLS(key_period=key_period))
+            for port in ports
+        )
+        return Loaded("/mmp.toml", Config(listener=tuple(listeners), **settings), {})
+
+    def load(self, path):
+        assert path == "/mmp.toml"
+        if isinstance(self.loaded, Exception):
+            raise self.loaded
+        return self.loaded
+
+    def open_log(self):
+        self.opened.append(os.open(os.devnull, os.O_WRONLY))
+        return self.opened[-1]
+
+    def start(self):
+        """Start the service; return its first worker, serving."""
+        self.supervisor.privilegedStartService()
+        self.supervisor.startService()
+        return self.serve()
+
+    def serve(self):
+        """Let the newest generation's worker serve; return it."""
+        before = len(self.log.named("serving"))
+        self.until_forked(self.zygotes[-1], 1)
+        worker = self.zygotes[-1].workers[0].serve()
+        self.turning.until(lambda: len(self.log.named("serving")) > before)
+        self.turn()
+        return worker
+
+    def reload(self, loaded):
+        self.loaded = loaded
+        self.supervisor.reload()
+        self.turn()
+
+    def ports(self):
+        """Return where the supervisor listens."""
+        return {endpoint.port for endpoint in self.supervisor._sockets}
+
+    def end(self, zygote):
+        """Let a retired zygote and its workers end."""
+        for worker in zygote.workers:
+            worker.die()
+        self.turning.until(lambda: not zygote.listen())
+        zygote.die(0)
+        self.turn()
+
+    def close(self):
+        super().close()
+        for listening in self.supervisor._sockets.values():
+            listening.close()
+        os.close(self.supervisor._log_descriptor)
+
+
+@pytest.fixture
+def scene(monkeypatch):
+    made = Governed(monkeypatch)
+    yield made
+    made.close()
+
+
+def refuses(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+# Reloading
+
+
+def test_a_reload_brings_new_workers_and_then_retires_the_old(scene):
+    old = scene.start()
+    scene.reload(scene.configuration(*scene.ports()))
+    assert Kind.RETIRE not in old.listen()
+    scene.serve()
+    assert old.listen()[-1] is Kind.RETIRE
+    scene.end(scene.zygotes[0])
+    assert scene.supervisor._draining == set()
+    assert scene.stopped == []
+
+
+@pytest.mark.parametrize("fault", [ConfigError(["listener[1].port: wrong", "workres: unknown"]), OSError("no file")])
+def test_a_reload_with_a_mistake_changes_nothing_and_says_why(scene, fault):
+    old = scene.start()
+    before = scene.supervisor._sockets.copy()
+    scene.reload(fault)
+    assert scene.log.named("reload") == [{"result": "refused", "reason": str(fault).replace("\n", "; ")}]
+    assert len(scene.zygotes) == 1
+    assert scene.supervisor._sockets == before
+    assert old.listen()[3:] == [Kind.LOG]
+
+
+def test_a_reload_to_a_port_that_is_taken_changes_nothing_and_says_which(scene):
+    scene.start()
+    before = scene.supervisor._sockets.copy()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port, spare = taken.getsockname()[1], scene.free()
+        scene.reload(scene.configuration(spare, port))
+    assert f"cannot listen at 127.0.0.1:{port}" in scene.log.named("reload")[0]["reason"]
+    assert scene.supervisor._sockets == before
+    assert refuses(spare)
+    assert len(scene.zygotes) == 1
+
+
+def test_a_listener_that_is_added_listens_and_one_that_is_removed_is_closed_when_the_new_workers_serve(scene):
+    scene.start()
+    (old,) = scene.ports()
+    new = scene.free()
+    scene.reload(scene.configuration(new))
+    assert scene.ports() == {old, new}  # the old workers may die yet, and be forked again
+    scene.serve()
+    assert scene.ports() == {new}
+    scene.end(scene.zygotes[0])
+    assert refuses(old)
+    assert not refuses(new)
+
+
+def test_a_worker_forked_anew_during_a_reload_gets_the_sockets_of_its_own_configuration(scene):
+    """The index that it is told means a listener of the configuration that its zygote was given."""
+    old = scene.start()
+    (port,) = scene.ports()
+    scene.reload(scene.configuration(scene.free(), port))
+    old.die()
+    scene.until_forked(scene.zygotes[0], 2)
+    again = scene.zygotes[0].workers[1].serve()
+    scene.turn()
+    assert again.listen() == [Kind.LOG, Kind.LISTEN, Kind.SERVE]
+
+
+def test_a_second_reload_before_the_first_is_done_takes_its_place(scene):
+    old = scene.start()
+    (port,) = scene.ports()
+    passing = scene.free()
+    scene.reload(scene.configuration(port, passing))
+    scene.until_forked(scene.zygotes[1], 1)
+    scene.zygotes[1].workers[0].serve()
+    scene.reload(scene.configuration(port))
+    assert scene.zygotes[1].killed == 1
+    assert refuses(passing)
+    scene.turn()
+    assert old.listen()[-1] is not Kind.RETIRE
+    scene.serve()
+    assert old.listen()[-1] is Kind.RETIRE
+    assert len(scene.zygotes) == 3
+
+
+def test_replaced_workers_keep_their_sessions_as_long_as_is_configured(scene, monkeypatch):
+    given = []
+    monkeypatch.setattr("mmp.supervisor.Generation.retire", lambda _, seconds: given.append(seconds))
+    scene.start()
+    for drain_timeout in (None, 0.0, 60.0):
+        scene.reload(scene.configuration(*scene.ports(), drain_timeout=drain_timeout))
+        scene.serve()
+    assert given == [float("inf"), 0.0, 60.0]
+
+
+# The log
+
+
+def test_the_log_is_reopened_in_every_process_whatever_the_configuration_says(scene):
+    old = scene.start()
+    scene.reload(scene.configuration(*scene.ports()))
+    new = scene.serve()
+    scene.reload(ConfigError(["wrong"]))
+    assert old.listen()[-1] is Kind.LOG  # a worker that drains may do so for days
+    assert new.listen()[-1] is Kind.LOG
+    assert len(scene.opened) == 3
+
+
+def test_a_log_that_cannot_be_reopened_is_written_to_as_before(scene):
+    scene.start()
+    before = scene.supervisor._log_descriptor
+    monkeypatched = OSError(13, "Permission denied", "/var/log/mmp.log")
+
+    def fails():
+        raise monkeypatched
+
+    scene.supervisor._open_log = fails
+    scene.reload(scene.configuration(*scene.ports()))
+    assert scene.supervisor._log_descriptor == before
+    os.fstat(before)
+    first, second = scene.log.named("reload")
+    assert first == {"result": "log not reopened", "reason": str(monkeypatched)}
+    assert second["result"] == "ok"
+
+
+# Zygotes
+
+
+def test_a_lost_zygote_is_replaced_and_its_workers_serve_until_others_do(scene):
+    old = scene.start()
+    scene.zygotes[0].die()
+    scene.turning.until(lambda: len(scene.zygotes) == 2)
+    assert old.listen()[-1] is Kind.SERVE
+    scene.serve()
+    assert old.listen()[-1] is Kind.RETIRE
+
+
+def test_zygotes_that_die_young_are_replaced_ever_later(scene):
+    scene.supervisor.startService()
+    for count in range(1, 5):
+        assert len(scene.zygotes) == count
+        scene.zygotes[-1].die(1)
+        scene.turning.until(lambda count=count: len(scene.log.named("zygote")) == count)
+        scene.turn()
+        assert len(scene.zygotes) == (2 if count == 1 else count)
+        scene.pass_time(back_off(count))
+    assert scene.reasons("zygote", "ended") == ["exit code 1"] * 4
+
+
+def test_a_process_that_cannot_be_started_is_tried_again(scene, monkeypatch):
+    with monkeypatch.context() as without_room:
+        without_room.setattr("mmp.generation.subprocess.Popen", fails_to_start)
+        scene.supervisor.startService()
+        scene.turn()
+        assert scene.reasons("zygote", "failed")[0] == "[Errno 11] Resource temporarily unavailable"
+    scene.pass_time(10)
+    scene.serve()
+
+
+def fails_to_start(*_arguments, **_options):
+    raise BlockingIOError(11, "Resource temporarily unavailable")
+
+
+def test_a_reload_while_a_zygote_is_due_brings_only_one(scene):
+    scene.start()
+    for _ in range(2):
+        scene.zygotes[-1].die()
+        scene.turning.until(lambda: scene.zygotes[-1].waited)
+        scene.turn()
+    count = len(scene.zygotes)
+    scene.reload(scene.configuration(*scene.ports()))
+    scene.pass_time(60)
+    assert len(scene.zygotes) == count + 1
+
+
+def test_a_new_generation_comes_when_the_ring_of_keys_is_at_its_end(scene):
+    scene.loaded = scene.supervisor._loaded = scene.configuration(*scene.ports(), scene.free(), key_period=60.0)
+    scene.start()
+    scene.pass_time(RING * 60.0 - 1)
+    assert len(scene.zygotes) == 1
+    scene.pass_time(1)
+    assert len(scene.zygotes) == 2
+    scene.serve()
+
+
+def test_reloads_put_the_end_of_the_ring_off_and_keep_nothing_of_what_was_before(scene):
+    scene.start()
+    before = len(scene.turning.reactor.getDelayedCalls())
+    for _ in range(3):
+        scene.reload(scene.configuration(*scene.ports()))
+        scene.serve()
+        scene.end(scene.zygotes[-2])
+        scene.pass_time(10)
+    assert len(scene.turning.reactor.getDelayedCalls()) == before
+
+
+# Ending
+
+
+def test_a_drain_closes_all_sockets_and_stops_when_the_last_worker_is_gone(scene):
+    worker = scene.start()
+    ports = scene.ports()
+    scene.supervisor.drain()
+    scene.turn()
+    assert worker.listen()[-1] is Kind.DRAIN
+    assert scene.stopped == []
+    scene.end(scene.zygotes[0])
+    assert all(map(refuses, ports))
+    assert len(scene.stopped) == 1
+    assert [facts["result"] for facts in scene.log.named("drain")] == ["begun", "done"]
+
+
+def test_a_drain_reaches_those_who_come_and_those_who_have_been_replaced(scene):
+    old = scene.start()
+    scene.reload(scene.configuration(*scene.ports()))
+    serving = scene.serve()
+    scene.reload(scene.configuration(*scene.ports()))
+    scene.until_forked(scene.zygotes[2], 1)
+    coming = scene.zygotes[2].workers[0]
+    scene.supervisor.drain()
+    scene.turn()
+    assert [worker.listen()[-1] for worker in (old, serving, coming)] == [Kind.DRAIN] * 3
+    for zygote in scene.zygotes:
+        assert scene.stopped == []
+        scene.end(zygote)
+    assert len(scene.stopped) == 1
+
+
+def test_a_second_signal_kills_and_stops_at_once_and_a_third_does_no_harm(scene):
+    old = scene.start()
+    scene.reload(scene.configuration(*scene.ports()))
+    serving = scene.serve()
+    for _ in range(3):
+        scene.supervisor.drain()
+    for worker in (old, serving):
+        scene.killed(worker)
+    assert scene.stopped
+    assert [zygote.killed > 0 for zygote in scene.zygotes] == [True, True]
+
+
+def test_workers_that_outlive_the_grace_by_far_are_killed(scene):
+    scene.loaded = scene.supervisor._loaded = scene.configuration(*scene.ports(), scene.free(), shutdown_grace=30.0)
+    worker = scene.start()
+    scene.supervisor.drain()
+    scene.pass_time(30.0 + KILL_AFTER)
+    scene.killed(worker)
+    assert [facts["result"] for facts in scene.log.named("drain")] == ["begun", "cut short"]
+
+
+def test_a_drain_before_anything_runs_stops_at_once(scene, monkeypatch):
+    monkeypatch.setattr("mmp.generation.subprocess.Popen", fails_to_start)
+    scene.supervisor.startService()
+    scene.supervisor.drain()
+    assert len(scene.stopped) == 1
+    scene.pass_time(100)
+    assert len(scene.log.named("zygote")) == 1
+
+
+def test_a_reload_during_a_drain_only_reopens_the_log(scene):
+    worker = scene.start()
+    scene.supervisor.drain()
+    scene.reload(scene.configuration(*scene.ports(), scene.free()))
+    assert worker.listen()[-2:] == [Kind.DRAIN, Kind.LOG]
+    assert len(scene.zygotes) == 1
+    assert len(scene.ports()) == 1
+
+
+def test_reloads_leave_no_descriptor_behind(scene):
+    scene.start()
+
+    def reload():
+        scene.reload(scene.configuration(*scene.ports()))
+        scene.serve().listen()
+        scene.end(scene.zygotes[-2])
+        scene.pass_time(10)
+        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - the count alone
+
+    assert reload() == reload() == reload()

@@ -52,14 +52,13 @@ class Supervisor(Service):
 
     # Starting
 
-    def privilegedStartService(self) -> None:  # noqa: N802 - Twisted's name
-        """Bind all sockets, while we may still be root."""
+    def bind(self) -> None:
+        """Have a socket for each listener; OSError if that cannot be."""
         self._bind(self._loaded)
 
     def startService(self) -> None:  # noqa: N802 - Twisted's name
         """Start the first generation; take the signals over once Twisted has installed its own."""
         super().startService()  # type: ignore[no-untyped-call]
-        self._bind(self._loaded)
         self._start_generation()
         self._reactor.callLater(0, self._install_signals)
 

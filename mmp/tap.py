@@ -7,12 +7,13 @@ import sys
 from typing import Any
 
 from twisted.application.service import MultiService, Service
-from twisted.internet import reactor
+from twisted.internet.main import installReactor
 from twisted.logger import ILogObserver
 from twisted.python import usage
 
 from mmp.config.load import Loaded, load
 from mmp.errors import ConfigError
+from mmp.net.reactor import LeanReactor
 from mmp.observe.log import EventLog, LineObserver, open_log
 from mmp.supervisor import Supervisor
 
@@ -24,22 +25,38 @@ class Options(usage.Options):
 
 
 def makeService(options: Any) -> Service:  # noqa: N802 - Twisted's name
-    """Return the supervisor; end the program, with every mistake, if the configuration is unusable."""
+    """Return the supervisor, its sockets bound while we may still be root.
+
+    End the program, saying why, if the configuration is unusable or a socket or the log is not to be had.
+    """
     try:
-        loaded = load(options["config"])
+        return _service(load(options["config"]), (options.parent or {}).get("logfile") or "-")
     except ConfigError as error:
-        for mistake in error.mistakes:
-            print(mistake, file=sys.stderr)  # noqa: T201 - there is no log yet
-        raise SystemExit(1) from None
-    return _service(loaded, (options.parent or {}).get("logfile") or "-")
+        mistakes = error.mistakes
+    except OSError as error:
+        mistakes = (str(error),)
+    for mistake in mistakes:
+        print(mistake, file=sys.stderr)  # noqa: T201 - there is no log yet
+    raise SystemExit(1)
 
 
 def _service(loaded: Loaded, logfile: str) -> Service:
     path = "" if logfile == "-" else os.path.abspath(logfile)  # noqa: PTH100 - twistd changes directory later
     log = EventLog(open_log(path), loaded.config.log.format, loaded.config.log.level)
     proxy = Proxy(LineObserver(log))
-    Supervisor(reactor, loaded, load, log, lambda: open_log(path)).setServiceParent(proxy)  # type: ignore[no-untyped-call]
+    supervisor = Supervisor(_reactor(), loaded, load, log, lambda: open_log(path))
+    supervisor.bind()
+    supervisor.setServiceParent(proxy)  # type: ignore[no-untyped-call]
     return proxy
+
+
+def _reactor() -> Any:
+    """Return the reactor: ours, unless twistd was told to use another."""
+    if "twisted.internet.reactor" not in sys.modules:
+        installReactor(LeanReactor())  # type: ignore[no-untyped-call]
+    from twisted.internet import reactor  # noqa: PLC0415 - importing it would have installed Twisted's
+
+    return reactor
 
 
 class Proxy(MultiService):

@@ -283,6 +283,7 @@ class Worker:
         if self._parts.relays or self._parts.arrivals or any(stream.closing for stream in self._streams()):
             self._parts.after(0, self._end_when_empty)
         else:
+            self._reactor.removeReader(self._link)  # type: ignore[no-untyped-call]  # stopping ends it: that is no loss
             self._reactor.stop()
 
     def _streams(self) -> Iterator[Stream]:

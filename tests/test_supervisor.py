@@ -60,7 +60,7 @@ class Governed(Scene):
 
     def start(self):
         """Start the service; return its first worker, serving."""
-        self.supervisor.privilegedStartService()
+        self.supervisor.bind()
         self.supervisor.startService()
         return self.serve()
 
@@ -241,6 +241,7 @@ def test_a_lost_zygote_is_replaced_and_its_workers_serve_until_others_do(scene):
 
 
 def test_zygotes_that_die_young_are_replaced_ever_later(scene):
+    scene.supervisor.bind()
     scene.supervisor.startService()
     for count in range(1, 5):
         assert len(scene.zygotes) == count
@@ -255,6 +256,7 @@ def test_zygotes_that_die_young_are_replaced_ever_later(scene):
 def test_a_process_that_cannot_be_started_is_tried_again(scene, monkeypatch):
     with monkeypatch.context() as without_room:
         without_room.setattr("mmp.generation.subprocess.Popen", fails_to_start)
+        scene.supervisor.bind()
         scene.supervisor.startService()
         scene.turn()
         assert scene.reasons("zygote", "failed")[0] == "[Errno 11] Resource temporarily unavailable"
@@ -354,6 +356,7 @@ def test_workers_that_outlive_the_grace_by_far_are_killed(scene):
 
 def test_a_drain_before_anything_runs_stops_at_once(scene, monkeypatch):
     monkeypatch.setattr("mmp.generation.subprocess.Popen", fails_to_start)
+    scene.supervisor.bind()
     scene.supervisor.startService()
     scene.supervisor.drain()
     assert len(scene.stopped) == 1

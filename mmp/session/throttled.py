@@ -30,5 +30,7 @@ class Throttled:
             if refused.refusal is Refusal.BAD_CREDENTIALS:
                 self.throttle.failed(record.client, credentials)
             raise
-        self.throttle.succeeded(record.client, credentials)
+        with relayed.closing() as held:
+            self.throttle.succeeded(record.client, credentials)
+            held.pop_all()
         return relayed

@@ -1,9 +1,18 @@
 """The client goes away while something is awaited: whatever had been taken is given back."""
 
+import types
+
 import pytest
 from twisted.internet.defer import CancelledError
 
-from tests.session.scene import LOGIN, STEPS, Scene
+from mmp.model import Account
+from mmp.session.login import Login
+from mmp.session.record import Record
+from mmp.session.session import Session
+from mmp.session.throttled import Throttled
+from mmp.wire.imap.server import Server
+from tests import fakes
+from tests.session.scene import LOGIN, STEPS, Scene, client, offer
 
 
 @pytest.mark.parametrize("reached", range(len(STEPS)), ids=STEPS)
@@ -24,18 +33,67 @@ def test_a_client_that_goes_leaves_nothing_taken(reached):
     assert b"OK" not in scene.channel.said()
 
 
-def test_a_client_that_goes_before_its_login_leaves_nothing_waiting():
-    scene = Scene()
+@pytest.mark.parametrize("words", [b"", b"s STARTTLS\r\n"], ids=["before a command", "in the handshake"])
+def test_a_client_that_goes_before_its_login_leaves_nothing_waiting(words):
+    scene = Scene(clear=True)
+    if words:
+        scene.channel.say(words)
+    assert set(scene.gates.waiting) == {"handshake" if words else "more"}
     scene.running.cancel()
     assert isinstance(scene.outcome(), CancelledError)
     assert scene.gates.waiting == {}
 
 
+@types.coroutine
+def here():
+    """Give control to whoever drives the coroutine, as every await in the end does."""
+    yield here
+
+
+class Steps:
+    """Parts of a login of which each gives control once, and then goes on."""
+
+    def __init__(self):
+        self.lease = fakes.Slot()
+
+    async def hold(self, client, credentials):
+        await here()
+
+    async def locate(self, client, credentials):
+        await here()
+        return Account("alice", "alice", "store1")
+
+    async def admit(self, client, account):
+        await here()
+        return self.lease
+
+    async def connect(self, client, account, credentials):
+        await here()
+        return fakes.Backend()
+
+    def succeeded(self, client, credentials):
+        pass
+
+
 def test_nothing_is_awaited_between_the_stores_yes_and_the_hand_over():
-    """When the last step is let go, the relay has both connections before control returns."""
-    scene = Scene()
-    scene.channel.say(LOGIN)
-    scene.pass_steps(*STEPS)
-    assert len(scene.relays.taken) == 1
-    assert scene.gates.waiting == {}
-    assert scene.limits.granted[0].closed == 0
+    """Driven by hand: as soon as the store's yes is in, the coroutine runs to its end, whatever the parts."""
+    parts, relays, core = Steps(), fakes.Relays(), Server(offer=offer(fakes.TLS), hostname="proxy.example")
+    core.receive_data(LOGIN)
+    running = Session(
+        record=Record(client(), 0.0),
+        channel=fakes.Channel(fakes.Gates(), core),
+        core=core,
+        implicit_tls=False,
+        offer=offer,
+        log_in=Throttled(parts, Login(parts, parts, parts)),
+        relays=relays,
+        log=fakes.Log(),
+        max_failures=3,
+    ).run()
+    for _ in STEPS:
+        assert running.send(None) is here
+        assert relays.taken == []
+    with pytest.raises(StopIteration):
+        running.send(None)
+    assert len(relays.taken) == 1
+    assert parts.lease.closed == 0

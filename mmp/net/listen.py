@@ -221,6 +221,8 @@ class Arrival:
             self._channel.write(self._core.data_to_send())
             self._channel.close()
             house.accounting.close(self._record, who, why)
+        if isinstance(result, Failure):
+            result.cleanFailure()  # its traceback has the whole session in its frames, and those have the failure
 
     def _judge(self, result: str | Failure) -> tuple[Who, str]:
         """Return who ended the session and why; what nobody expected is logged with its traceback."""

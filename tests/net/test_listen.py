@@ -2,20 +2,27 @@
 
 import errno
 import gc
+import importlib.util
 import itertools
 import socket
+import time
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs
+from twisted.python.failure import Failure
 
 from mmp.errors import Refused
 from mmp.model import Offer, Refusal, Service
+from mmp.net.channel import Channel
 from mmp.net.listen import Arrivals, House, Port, Reception
 from mmp.net.relay import Relays
+from mmp.net.stream import Stream
 from mmp.observe.accounting import Accounting
+from mmp.session.login import Relayed
 from mmp.wire.imap.server import Server
 from tests import fakes
-from tests.net.turning import Peer
+from tests.net.turning import Peer, connected
 
 LOGIN = b"a LOGIN alice s3cret-of-alice\r\n"
 
@@ -27,10 +34,10 @@ class Scene:
         self.turning = turning
         self.log = fakes.Log()
         self.attempts = []
-        relays = Relays(turning.loop, {Service.IMAP: 1800.0}, lambda *_: None)
         accounting = Accounting(self.log, turning.reactor.seconds)
+        self.relays = Relays(turning.loop, {Service.IMAP: 1800.0}, accounting.close)
         ids = map(str, itertools.count())
-        self.arrivals = Arrivals(House(turning.loop, self.log, accounting, relays, ids))
+        self.arrivals = Arrivals(House(turning.loop, self.log, accounting, self.relays, ids))
         self.reception = Reception(
             service=Service.IMAP,
             implicit_tls=False,
@@ -129,33 +136,89 @@ def test_a_refusal_is_no_such_thing(scene):
     scene.closed()
 
 
-def test_when_descriptors_run_out_accepting_pauses_and_goes_on_by_itself(scene, monkeypatch):
+class Failing:
+    """A listening socket whose ``accept`` fails as long as there are errors for it."""
+
+    def __init__(self, real):
+        self.real = real
+        self.errors = []
+        self.calls = 0
+
+    def accept(self):
+        self.calls += 1
+        if self.errors:
+            raise self.errors[0] if self.errors[0].errno == errno.EMFILE else self.errors.pop(0)
+        return self.real.accept()
+
+    def __getattr__(self, name):
+        return getattr(self.real, name)
+
+
+@pytest.fixture
+def failing(scene, monkeypatch):
+    made = Failing(scene.port._socket)
+    monkeypatch.setattr(scene.port, "_socket", made)
+    return made
+
+
+def test_when_descriptors_run_out_accepting_pauses_and_goes_on_by_itself(scene, failing):
     lasting = scene.client()
-    failing = [True]
-    real = scene.port._socket
-
-    class Exhausted:
-        def accept(self):
-            if failing:
-                raise OSError(errno.EMFILE, "Too many open files")
-            return real.accept()
-
-        def __getattr__(self, name):
-            return getattr(real, name)
-
-    monkeypatch.setattr(scene.port, "_socket", Exhausted())
+    failing.errors = [OSError(errno.EMFILE, "Too many open files")]
     waiting = socket.create_connection(scene.address)
     waiting.setblocking(False)
     scene.turning.until(lambda: scene.log.named("accept"))
     lasting.send(b"b NOOP\r\n")
     while b"b OK" not in lasting.attempt(lasting.sock.recv, 4096):
         pass
-    failing.clear()
+    assert scene.port not in scene.turning.reactor.getReaders()
+    failing.errors.clear()
     peer = Peer(scene.turning, waiting)
     assert peer.receive(5) == b"* OK "
-    assert len(scene.log.named("accept")) == 1
     peer.close()
     lasting.close()
+
+
+def test_that_descriptors_have_run_out_is_said_once_a_minute(scene, failing):
+    failing.errors = [OSError(errno.EMFILE, "Too many open files")]
+    skipped = 0
+    scene.turning.reactor.seconds = lambda: time.monotonic() + skipped
+    with socket.create_connection(scene.address):
+        for count in range(1, 10):
+            scene.turning.until(lambda count=count: failing.calls == count)
+            assert len(scene.log.named("accept")) == 1
+            skipped += 5
+        skipped += 20
+        scene.turning.until(lambda: failing.calls == 10)
+        assert len(scene.log.named("accept")) == 2
+    scene.port.close()
+    scene.turning.reactor.seconds = lambda: time.monotonic() + skipped + 60
+    for _ in range(3):
+        scene.turning.turn()
+    assert scene.port not in scene.turning.reactor.getReaders()  # a pause does not outlive the port
+
+
+def test_a_connection_that_is_gone_before_it_is_accepted_is_passed_over(scene, failing):
+    failing.errors = [OSError(errno.ECONNABORTED, "Software caused connection abort")] * 3
+    peer = scene.client()
+    assert failing.errors == []
+    assert scene.log.named("accept") == []
+    peer.close()
+
+
+def test_a_bug_at_one_connection_is_told_and_closes_neither_the_port_nor_other_sessions(scene):
+    lasting = scene.client()
+    make_core = scene.reception.make_core
+    object.__setattr__(scene.reception, "make_core", lambda _: 1 / 0)
+    with capturedLogs() as logged, socket.create_connection(scene.address) as unlucky:
+        unlucky.setblocking(False)
+        assert Peer(scene.turning, unlucky).rest() == b""
+    assert [event["log_failure"].type for event in logged] == [ZeroDivisionError]
+    object.__setattr__(scene.reception, "make_core", make_core)
+    scene.client().close()
+    lasting.send(b"x LOGOUT\r\n")
+    assert b"x OK" in lasting.rest()
+    lasting.close()
+    scene.closed(2)
 
 
 def test_thousands_of_connections_at_once_are_all_greeted(scene):
@@ -168,24 +231,112 @@ def test_thousands_of_connections_at_once_are_all_greeted(scene):
     assert len(scene.arrivals) == 0
 
 
+@pytest.fixture
+def failures_cleaned(monkeypatch):
+    """Twisted drops the traceback of a failure dealt with; pytest-twisted switches that off for its reports."""
+    spec = importlib.util.find_spec(Failure.__module__)
+    original = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(original)
+    monkeypatch.setattr(Failure, "cleanFailure", original.Failure.cleanFailure)
+
+
 def parts_of_sessions():
     """Return what is alive of sessions, of this test or of those before it."""
     names = {"Arrival", "Channel", "Stream", "Session"}
     return [each for each in gc.get_objects() if type(each).__name__ in names and type(each).__module__[:4] == "mmp."]
 
 
-def test_a_session_that_has_ended_leaves_nothing_to_the_garbage_collector(scene):
+def log_out(scene, peer):
+    peer.send(b"a LOGOUT\r\n")
+
+
+def leave(scene, peer):
+    peer.close()
+
+
+def leave_during_the_login(scene, peer):
+    peer.send(LOGIN)
+    scene.turning.until(lambda: scene.attempts)
+    peer.close()
+
+
+def drain(scene, peer):
+    scene.arrivals.turn_out(Refusal.SHUTTING_DOWN, "shutting down")
+
+
+def drain_during_the_login(scene, peer):
+    peer.send(LOGIN)
+    scene.turning.until(lambda: scene.attempts)
+    drain(scene, peer)
+
+
+def talk_nonsense(scene, peer):
+    peer.send(b"GET / HTTP/1.1\r\n\r\n")
+
+
+def fail_too_often(scene, peer):
+    for number in range(3):
+        peer.send(LOGIN)
+        scene.turning.until(lambda number=number: len(scene.attempts) > number)
+        scene.attempts[number].errback(Refused(Refusal.BAD_CREDENTIALS, "no"))
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        log_out,
+        leave,
+        leave_during_the_login,
+        drain,
+        drain_during_the_login,
+        talk_nonsense,
+        fail_too_often,
+    ],
+    ids=lambda end: end.__name__,
+)
+def test_a_session_that_has_ended_leaves_one_record_and_nothing_to_the_garbage_collector(scene, end, failures_cleaned):
     gc.collect()
     before = len(parts_of_sessions())
     gc.disable()
     try:
         peer = scene.client()
         assert len(parts_of_sessions()) > before
-        peer.send(b"a LOGOUT\r\n")
-        peer.rest()
-        peer.close()
+        end(scene, peer)
+        scene.attempts.clear()
+        if peer.sock.fileno() != -1:
+            peer.rest()
+            peer.close()
         scene.closed()
         scene.turning.until(lambda: len(scene.turning.reactor.getReaders()) <= 2)
         assert len(parts_of_sessions()) == before
     finally:
         gc.enable()
+    assert scene.turning.loop.wheel._buckets == {}
+
+
+def test_a_session_that_was_handed_over_leaves_only_the_relay_and_later_one_record(scene, failures_cleaned):
+    gc.collect()
+    before = len(parts_of_sessions())
+    gc.disable()
+    try:
+        peer = scene.client()
+        peer.send(LOGIN + b"b NOOP\r\n")
+        scene.turning.until(lambda: scene.attempts)
+        ours, theirs = connected()
+        store = Channel(None, None)
+        store.stream = Stream(scene.turning.loop, ours, store)
+        slot = fakes.Slot()
+        scene.attempts.pop().callback(Relayed(fakes.Backend(store, b"* 3 EXISTS\r\n"), slot))
+        del store
+        assert len(parts_of_sessions()) == before
+    finally:
+        gc.enable()
+    assert (len(scene.arrivals), len(scene.relays)) == (0, 1)
+    assert Peer(scene.turning, theirs).receive(8) == b"b NOOP\r\n"
+    while b"* 3 EXISTS\r\n" not in peer.attempt(peer.sock.recv, 4096):
+        pass
+    assert scene.log.named("closed") == []
+    peer.close()
+    theirs.close()
+    (closed,) = scene.closed()
+    assert (closed["who"], slot.closed) == ("client", 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from twisted.internet.defer import Deferred
@@ -19,6 +20,10 @@ from mmp.net.stream import Loop, Stream
 from mmp.net.tls import ClientTLS
 
 Network = IPv4Network | IPv6Network
+
+_UNDER_WAY = frozenset({errno.EINPROGRESS, errno.EALREADY})
+_IP_BIND_ADDRESS_NO_PORT = 24
+"""From linux/in.h: a port is chosen when the connection is made, so that those to different stores may share one."""
 
 
 class Connector:
@@ -50,14 +55,18 @@ class Connector:
         allowed = [(address, endpoint.port) for address in addresses if self._allows(address)]
         if not allowed:
             raise PermissionError(f"{', '.join(addresses)} is not in backend.networks")
-        failure: OSError | None = None
-        for where in sorted(allowed, key=self._is_avoided) if len(allowed) > 1 else allowed:
-            try:
-                return Stream(self._loop, await self._dial(*where), receiver)
-            except OSError as error:
-                self._avoid(where)
-                failure = error
-        raise failure or ConnectionError("no address")
+        *others, last = sorted(allowed, key=self._is_avoided)
+        for where in others:
+            with suppress(OSError):
+                return await self._reach(where, receiver)
+        return await self._reach(last, receiver)
+
+    async def _reach(self, where: tuple[str, int], receiver: Receiver) -> Stream:
+        try:
+            return Stream(self._loop, await self._dial(*where), receiver)
+        except BaseException:  # it failed, or was given up since it took too long
+            self._avoid(where)
+            raise
 
     def _is_avoided(self, where: tuple[str, int]) -> bool:
         return self._avoided.get(where, 0) > self._loop.wheel.now
@@ -81,18 +90,19 @@ class Connector:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             if self._source and (":" in self._source) == (family == socket.AF_INET6):
+                sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
                 sock.bind((self._source, 0))
-            result = sock.connect_ex((address, port))
-            if result == errno.EINPROGRESS:
-                await _Connecting(self._loop, sock).done
-                result = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            await self._establish(sock, address, port)
         except BaseException:
             sock.close()
             raise
-        if result:
-            sock.close()
-            raise OSError(result, os.strerror(result))
         return sock
+
+    async def _establish(self, sock: socket.socket, address: str, port: int) -> None:
+        while (result := sock.connect_ex((address, port))) in _UNDER_WAY:
+            await _Connecting(self._loop, sock).done
+        if result:
+            raise OSError(result, f"{Endpoint(address, port)}: {os.strerror(result)}")
 
 
 class TLSConnector:
@@ -129,7 +139,7 @@ class _Connecting:
         loop.reactor.addWriter(self)
 
     def doWrite(self) -> None:  # noqa: N802 - Twisted's name
-        """The socket is connected, or has failed."""
+        """The socket is connected or has failed, which connecting again will tell; or the event was another's."""
         self._loop.reactor.removeWriter(self)
         self.done.callback(None)
 
@@ -137,7 +147,7 @@ class _Connecting:
         """Do nothing: it is never watched for reading."""
 
     def connectionLost(self, reason: object) -> None:  # noqa: ARG002, N802 - Twisted's name
-        """The reactor saw a hang-up; SO_ERROR tells the rest."""
+        """The reactor saw a hang-up."""
         self.doWrite()
 
     def fileno(self) -> int:

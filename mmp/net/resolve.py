@@ -65,5 +65,8 @@ class Resolver:
 
 
 def _system_addresses(host: str) -> Addresses:
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except UnicodeError as error:  # a label that is empty or too long
+        raise OSError(f"{host!r} cannot be a host name: {error}") from None
     return tuple(dict.fromkeys(str(address[0]) for *_, address in found))

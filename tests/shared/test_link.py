@@ -6,8 +6,9 @@ import socket
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.logger import capturedLogs
 
-from mmp.shared.link import PACKET, Kind, Link, frame, frames, pair
+from mmp.shared.link import PACKET, Kind, Link, frame, frames, pair, receive
 from tests.net.turning import Turning
 
 
@@ -80,3 +81,145 @@ def test_frames_are_heard_in_order(scene):
     scene.theirs.send(frame(Kind.HELLO, b"1") + frame(Kind.SERVING))
     scene.turning.until(lambda: len(scene.heard) == 2)
     assert [said[0] for said in scene.heard] == [Kind.HELLO, Kind.SERVING]
+
+
+def open_descriptors():
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - the count alone
+
+
+def test_frames_too_many_for_one_packet_go_out_in_several(scene):
+    sent = [bytes([number]) * 1000 for number in range(100)]
+    for payload in sent:
+        scene.link.send(Kind.PONG, payload)
+    scene.turning.turn()
+    got = []
+    while len(got) < len(sent):
+        packet = scene.theirs.recv(2 * PACKET)
+        assert len(packet) <= PACKET
+        got += [payload for _, payload in frames(packet)]
+    assert got == sent
+
+
+def test_a_frame_with_a_descriptor_keeps_its_place_and_its_packet(scene):
+    with open(os.devnull, "rb") as null:  # noqa: PTH123 - for its descriptor
+        scene.link.send(Kind.PING)
+        scene.link.send(Kind.LISTEN, b"0", [null.fileno()])
+        scene.link.send(Kind.LISTEN, b"1", [null.fileno()])
+        scene.link.send(Kind.SERVE)
+    scene.turning.turn()
+    packets = [receive(scene.theirs) for _ in range(4)]
+    assert [(list(frames(packet)), len(beside)) for packet, beside in packets] == [
+        ([(Kind.PING, b"")], 0),
+        ([(Kind.LISTEN, b"0")], 1),
+        ([(Kind.LISTEN, b"1")], 1),
+        ([(Kind.SERVE, b"")], 0),
+    ]
+    for _, beside in packets:
+        for descriptor in beside:
+            assert not os.get_inheritable(descriptor)
+            os.close(descriptor)
+
+
+def test_descriptors_that_the_socket_does_not_take_are_sent_later_and_none_is_lost(scene):
+    before = open_descriptors()
+    with open(os.devnull, "rb") as null:  # noqa: PTH123 - for its descriptor
+        for _ in range(500):
+            scene.link.send(Kind.LISTEN, bytes(4), [null.fileno()])
+    got = 0
+    while got < 500:
+        scene.turning.turn()
+        try:
+            _, beside = receive(scene.theirs)
+        except BlockingIOError:
+            continue
+        got += len(beside)
+        for descriptor in beside:
+            os.close(descriptor)
+    assert open_descriptors() == before
+
+
+def test_descriptors_that_were_not_sent_are_closed_with_the_link(scene):
+    before = open_descriptors()
+    with open(os.devnull, "rb") as null:  # noqa: PTH123 - for its descriptor
+        scene.link.send(Kind.LISTEN, bytes(4), [null.fileno()])
+    assert open_descriptors() == before + 1
+    scene.link.close()
+    assert open_descriptors() == before - 1
+
+
+def test_descriptors_that_nobody_takes_are_closed(scene):
+    before = open_descriptors()
+    with open(os.devnull, "rb") as null:  # noqa: PTH123 - for its descriptor
+        socket.send_fds(scene.theirs, [frame(Kind.PING)], [null.fileno()] * 3)
+    scene.turning.until(lambda: scene.heard)
+    scene.turning.turn()
+    assert open_descriptors() == before
+
+
+def test_descriptors_that_were_taken_stay_open(scene):
+    taken = []
+    scene.link._received = lambda kind, payload, descriptors: taken.append(descriptors.pop())
+    with open(os.devnull, "rb") as null:  # noqa: PTH123 - for its descriptor
+        socket.send_fds(scene.theirs, [frame(Kind.LOG)], [null.fileno()])
+    scene.turning.until(lambda: taken)
+    os.close(*taken)
+
+
+@pytest.mark.parametrize(
+    "nonsense", [b"\xfa\x00\x00", b"\x0f", b"\x0f\x00"], ids=["unknown kind", "half a header", "still half"]
+)
+def test_nonsense_costs_the_link_once_and_no_descriptor(scene, nonsense):
+    before = open_descriptors()
+    with open(os.devnull, "rb") as null:  # noqa: PTH123 - for its descriptor
+        socket.send_fds(scene.theirs, [nonsense], [null.fileno()])
+    with capturedLogs():
+        scene.turning.until(lambda: scene.lost)
+    scene.turning.turn()
+    assert scene.lost == [1]
+    assert scene.heard == []
+    assert open_descriptors() == before - 1
+
+
+def test_a_fault_of_whoever_hears_costs_the_link_once_and_no_descriptor(scene):
+    before = open_descriptors()
+    scene.link._received = lambda *_: 1 / 0
+    with open(os.devnull, "rb") as null:  # noqa: PTH123 - for its descriptor
+        socket.send_fds(scene.theirs, [frame(Kind.LOG)], [null.fileno()])
+    with capturedLogs() as logged:
+        scene.turning.until(lambda: scene.lost)
+    assert scene.lost == [1]
+    assert [event["log_failure"].type for event in logged] == [ZeroDivisionError]
+    assert open_descriptors() == before - 1
+
+
+def test_after_closing_nothing_is_told_not_even_the_rest_of_a_packet(scene):
+    heard = []
+
+    def received(kind, *_):
+        heard.append(kind)
+        scene.link.close()
+
+    scene.link._received = received
+    scene.theirs.send(frame(Kind.PING) + frame(Kind.DRAIN))
+    scene.turning.until(lambda: heard)
+    for _ in range(3):
+        scene.turning.turn()
+    assert heard == [Kind.PING]
+    assert scene.lost == []
+    assert scene.theirs.recv(1) == b""
+
+
+def test_an_end_that_says_no_more_still_hears(scene):
+    scene.link.send(Kind.PING)
+    scene.turning.turn()
+    scene.link.finish()
+    assert scene.theirs.recv(PACKET) == frame(Kind.PING)
+    assert scene.theirs.recv(PACKET) == b""
+    scene.theirs.send(frame(Kind.PONG))
+    scene.turning.until(lambda: scene.heard)
+    scene.link.send(Kind.PING)
+    scene.turning.turn()
+    assert scene.lost == []
+    scene.theirs.close()
+    scene.turning.until(lambda: scene.lost)
+    scene.link.finish()

@@ -25,6 +25,8 @@ PING_EVERY = 5.0
 UNANSWERED = 3
 """Questions in a row without an answer after which a worker is killed. Not a time: a supervisor that was itself
 stopped, or on a machine that was, finds the answers waiting and kills nobody."""
+UNANSWERED_STARTING = 60
+"""The same for one that has not begun to serve: it may have many keys and users to load."""
 SHORT_LIFE = 10.0
 """A worker or zygote that lived for fewer seconds makes the next one wait."""
 
@@ -97,8 +99,16 @@ class Generation:
     def start(self) -> None:
         """Start a fresh interpreter as the zygote and have it prepare; workers follow once it has.
 
-        OSError if the system has no room for another process.
+        OSError, and nothing is left behind, if the system has no room for another process.
         """
+        memory = os.memfd_create("mmp-settings")
+        with os.fdopen(memory, "wb") as file:
+            file.write(self.settings)
+            file.flush()
+            self._start(memory)
+        self._watch()
+
+    def _start(self, settings: int) -> None:
         ours, theirs = wire.pair()
         with theirs:
             try:
@@ -113,12 +123,12 @@ class Generation:
                 raise
         self.began = self.reactor.seconds()
         self._zygote = Link(self.reactor, ours, self._from_zygote, self._zygote_lost)
-        memory = os.memfd_create("mmp-settings")
-        with os.fdopen(memory, "wb") as file:
-            file.write(self.settings)
-            file.flush()
-            self._zygote.send(Kind.PREPARE, descriptors=[memory])
-        self._watch()
+        try:
+            self._zygote.send(Kind.PREPARE, descriptors=[settings])
+        except OSError:
+            self._zygote.close()  # which ends the zygote
+            self._process.wait()
+            raise
 
     # The zygote
 
@@ -147,17 +157,28 @@ class Generation:
         if self.retired or self._zygote.closed:  # then another generation is on its way
             return
         self._serial += 1
+        try:
+            self._ask_for_worker(self._serial)
+        except OSError as error:  # out of descriptors
+            self._failures += 1
+            self.log.event("worker", "error", result="failed", reason=str(error))
+            self.reactor.callLater(back_off(self._failures + 1), self._fork)
+
+    def _ask_for_worker(self, serial: int) -> None:
         ours, theirs = wire.pair()
-        serial, now = self._serial, self.reactor.seconds()
+        with theirs:
+            try:
+                self._zygote.send(Kind.FORK, wire.NUMBER.pack(serial), [theirs.fileno()])
+            except OSError:
+                ours.close()
+                raise
         link = Link(
             self.reactor,
             ours,
             lambda kind, payload, descriptors: self._from_worker(serial, kind, payload, descriptors),
             lambda: self._worker_lost(serial),
         )
-        self.workers[serial] = Worker(serial, link, now)
-        with theirs:
-            self._zygote.send(Kind.FORK, wire.NUMBER.pack(serial), [theirs.fileno()])
+        self.workers[serial] = Worker(serial, link, self.reactor.seconds())
 
     def _forked(self, serial: int, pid: int, process: int) -> None:
         worker = self.workers.get(serial)
@@ -216,8 +237,9 @@ class Generation:
             return
         self.reactor.callLater(PING_EVERY, self._watch)
         for worker in tuple(self.workers.values()):
-            if worker.unanswered >= UNANSWERED:
-                reason = f"no answer for {UNANSWERED * PING_EVERY:g} s"
+            patience = UNANSWERED_STARTING if worker.state is State.STARTING else UNANSWERED
+            if worker.unanswered >= patience:
+                reason = f"no answer for {patience * PING_EVERY:g} s"
                 self.log.event("worker", "error", result="killed", pid=worker.pid, reason=reason)
                 self.kill(worker)
             else:

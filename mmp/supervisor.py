@@ -129,17 +129,22 @@ class Supervisor(Service):
         """The new workers serve: the old ones may go."""
         config = self._loaded.config
         if self._serving is not None:
-            self._draining.add(self._serving)
-            self._serving.retire(math.inf if config.drain_timeout is None else config.drain_timeout)
+            self._retire(self._serving)
         self._serving, self._coming = generation, None
         self._close_unused()
         self._log.event("serving", workers=generation.size, listeners=", ".join(map(str, self._sockets)))
         self._due(RING * min(listener.tls_settings.key_period for listener in config.listener))  # the ring's end
 
+    def _retire(self, generation: Generation) -> None:
+        """Let its sessions end in their time; one that was still coming may have some as well."""
+        timeout = self._loaded.config.drain_timeout
+        self._draining.add(generation)
+        generation.retire(math.inf if timeout is None else timeout)
+
     def _zygote_lost(self, generation: Generation) -> None:
         """Nobody can be forked from it any more: make another, and then let its workers go."""
         if generation is self._coming:
-            generation.kill_all()
+            self._retire(generation)
             self._coming = None
         if self._coming is None:
             self._try_again(self._reactor.seconds() - generation.began)
@@ -169,7 +174,7 @@ class Supervisor(Service):
         self._loaded = loaded
         self._log.event("reload", result="ok")
         if self._coming is not None:
-            self._coming.kill_all()
+            self._retire(self._coming)
             self._coming = None
         self._close_unused()
         self._start_generation()

@@ -6,8 +6,10 @@ import gc
 import itertools
 import math
 import os
+import resource
 import secrets
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -51,6 +53,9 @@ from mmp.shared.link import Kind, Link
 from mmp.stores.dial import Dial, Route
 from mmp.wire.imap.client import Client as IMAPClient
 from mmp.wire.imap.server import Server as IMAPServer
+
+OTHER_DESCRIPTORS = 128
+"""Kept for listening sockets, the log, the directory, and what accepting and connecting need for a moment."""
 
 
 @frozen
@@ -101,7 +106,9 @@ class Parts:
         accounting = Accounting(log, reactor.seconds)
         idle = {service: config.backend.reaching(service).idle_timeout for service in CORES}
         self.relays = Relays(self._loop, idle, accounting.close)
-        self.arrivals = Arrivals(House(self._loop, log, accounting, self.relays, _session_ids()))
+        self.arrivals = Arrivals(House(self._loop, log, accounting, self.relays, _session_ids(), _capacity()))
+        self._tls: dict[TLS, ServerTLS] = {}
+        self._files_read: dict[str, FileDirectory] = {}
         self._dials = {service: self._dial(service) for service in CORES}
         self._receptions = [self._reception(listener) for listener in config.listener]
 
@@ -137,6 +144,12 @@ class Parts:
         raise ConnectionError("TLS is not offered here")
 
     def _server_tls(self, tls: TLS) -> ServerTLS:
+        """Return the one for these settings; loading a key takes as long as a thousand logins."""
+        if tls not in self._tls:
+            self._tls[tls] = self._make_server_tls(tls)
+        return self._tls[tls]
+
+    def _make_server_tls(self, tls: TLS) -> ServerTLS:
         pairs = [(tls.certificate, tls.private_key), *((pair.certificate, pair.private_key) for pair in tls.sni)]
         settings = _front_settings(tls)
         return ServerTLS(
@@ -164,7 +177,10 @@ class Parts:
 
     def _finder(self, directory: Directory, rules: AccountRules) -> Finder:
         if directory.kind == "file":
-            return FileDirectory.parse(self._files[directory.file.path])
+            path = directory.file.path
+            if path not in self._files_read:
+                self._files_read[path] = FileDirectory.parse(self._files[path])
+            return self._files_read[path]
         ldap = directory.ldap
         search = Search.prepare(ldap.base, FilterTemplate.parse(ldap.filter), rules.attributes, ldap.timeout)
         return LDAPDirectory(
@@ -224,6 +240,15 @@ def _session_ids() -> Iterator[str]:
     return (f"{prefix}{number:x}" for number in itertools.count())
 
 
+def _capacity() -> int:
+    """Return how many sessions there are descriptors for, two each, beside what else needs some; take all we may."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most == resource.RLIM_INFINITY:
+        return sys.maxsize
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return max(1, (most - OTHER_DESCRIPTORS) // 2)
+
+
 class Worker:
     """The worker's end of the link: listens on what it is given, drains when told or when the supervisor is gone."""
 
@@ -241,7 +266,8 @@ class Worker:
 
     def _received(self, kind: Kind, payload: bytes, descriptors: list[int]) -> None:
         if kind is Kind.LOG:
-            self._log.reopen(descriptors.pop())
+            if descriptors:  # else we have too many open to be given one, and go on with the old one
+                self._log.reopen(descriptors.pop())
         elif kind is Kind.LISTEN:
             listening = socket.socket(fileno=descriptors.pop())
             self._ports.append(self._parts.listen(wire.NUMBER.unpack(payload)[0], listening))

@@ -113,13 +113,17 @@ class Reception:
 
 @frozen
 class House:
-    """What all listeners of a worker share; ``session_ids`` are unique for the life of the service."""
+    """What all listeners of a worker share.
+
+    ``session_ids`` are unique for the life of the service; ``capacity`` is how many sessions there is room for.
+    """
 
     loop: Loop
     log: Log
     accounting: Accounting
     relays: Relays
     session_ids: Iterator[str]
+    capacity: int
 
 
 class Arrivals:
@@ -129,7 +133,7 @@ class Arrivals:
 
     def __init__(self, house: House) -> None:
         self.house = house
-        self._present: set[Arrival] = set()
+        self._present: dict[Arrival, None] = {}
 
     def receive(self, reception: Reception, accepted: socket.socket, address: Endpoint) -> None:
         """Begin a session on an accepted connection; what goes wrong with one is nobody else's fault."""
@@ -139,12 +143,15 @@ class Arrivals:
             self._log.failure("unexpected error at a new connection")
             accepted.close()
             return
-        self._present.add(arrival)
+        self._present[arrival] = None
         arrival.run(reception)
+        if len(self._present) + len(self.house.relays) > self.house.capacity and self._present:
+            oldest = next(iter(self._present))  # it has had the most time to log in
+            oldest.turn_out(Refusal.TOO_MANY_CONNECTIONS, "process full")
 
     def gone(self, arrival: Arrival) -> None:
         """Forget one that ended or was handed over."""
-        self._present.discard(arrival)
+        self._present.pop(arrival, None)
 
     def turn_out(self, refusal: Refusal, why: str) -> None:
         """End all of them, with the protocol's goodbye."""

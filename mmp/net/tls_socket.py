@@ -91,11 +91,11 @@ class TLSSocket:
             raise WantWrite
         if error == SSL_ZERO_RETURN:
             return 0
-        code = lib.ERR_peek_error()
-        reason = ffi.string(lib.ERR_reason_error_string(code)).decode() if code else ""
-        lib.ERR_clear_error()
+        text = lib.ERR_reason_error_string(lib.ERR_peek_error())
+        lib.ERR_clear_error()  # whatever is raised: another connection must not find it
+        reason = ffi.string(text).decode() if text else ""
         if error == SSL_SYSCALL and not reason:
-            raise ConnectionResetError(reason or "connection lost")
+            raise ConnectionResetError("connection lost")
         raise TLSError(reason or "TLS failed")
 
     def close(self) -> None:

@@ -30,14 +30,14 @@ LOGIN = b"a LOGIN alice s3cret-of-alice\r\n"
 class Scene:
     """A listener whose logins end as the test says."""
 
-    def __init__(self, turning, deadline=60.0):
+    def __init__(self, turning, deadline=60.0, capacity=10_000):
         self.turning = turning
         self.log = fakes.Log()
         self.attempts = []
         accounting = Accounting(self.log, turning.reactor.seconds)
         self.relays = Relays(turning.loop, {Service.IMAP: 1800.0}, accounting.close)
         ids = map(str, itertools.count())
-        self.arrivals = Arrivals(House(turning.loop, self.log, accounting, self.relays, ids))
+        self.arrivals = Arrivals(House(turning.loop, self.log, accounting, self.relays, ids, capacity))
         self.reception = Reception(
             service=Service.IMAP,
             implicit_tls=False,
@@ -100,6 +100,23 @@ def test_the_deadline_ends_a_session_with_a_goodbye(turning):
     peer.close()
     (closed,) = scene.closed()
     assert (closed["who"], closed["why"]) == ("proxy", "login deadline")
+    scene.port.close()
+
+
+def test_when_the_process_is_full_the_oldest_that_is_not_logged_in_goes(turning):
+    scene = Scene(turning, capacity=3)
+    oldest, *others = [scene.client() for _ in range(4)]
+    assert b"* BYE" in oldest.rest()
+    oldest.close()
+    turning.until(lambda: scene.log.named("closed"))
+    closed = scene.log.named("closed")[0]
+    assert (closed["who"], closed["why"]) == ("proxy", "process full")
+    for peer in others:
+        peer.send(b"b NOOP\r\n")
+        while b"b OK" not in peer.attempt(peer.sock.recv, 4096):
+            pass
+        peer.close()
+    scene.closed(4)
     scene.port.close()
 
 

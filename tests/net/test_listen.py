@@ -19,6 +19,7 @@ from mmp.net.listen import Arrivals, House, Port, Reception
 from mmp.net.relay import Relays
 from mmp.net.stream import Stream
 from mmp.observe.accounting import Accounting
+from mmp.observe.log import LineObserver
 from mmp.session.login import Relayed
 from mmp.wire.imap.server import Server
 from tests import fakes
@@ -133,13 +134,23 @@ def test_a_drain_says_goodbye_to_those_who_are_not_logged_in(scene):
 
 def test_what_nobody_expected_is_told_as_a_bug_of_ours_and_ends_the_session(scene):
     peer = scene.client()
-    peer.send(LOGIN)
-    scene.turning.until(lambda: scene.attempts)
-    scene.attempts[0].errback(ZeroDivisionError("s3cret-of-alice"))
-    assert b"a NO [SERVERBUG]" in peer.rest()
-    (closed,) = scene.closed()
+    with capturedLogs() as logged:
+        peer.send(LOGIN)
+        scene.turning.until(lambda: scene.attempts)
+        scene.attempts[0].errback(ZeroDivisionError("s3cret-of-alice"))
+        said = peer.rest()
+        (closed,) = scene.closed()
+    assert b"a NO [SERVERBUG]" in said
+    assert said.endswith(b"* BYE [SERVERBUG] Internal error\r\n")
     assert (closed["who"], closed["why"]) == ("proxy", "internal error")
+    for event in logged:
+        LineObserver(scene.log)(event)
+    (unexpected,) = scene.log.named("unexpected")  # once
+    assert unexpected["session"] == closed["session"]
+    assert unexpected["error"] == "builtins.ZeroDivisionError"
+    assert "session.py" in unexpected["traceback"]
     assert "s3cret" not in str(scene.log.events)
+    peer.close()
 
 
 def test_a_refusal_is_no_such_thing(scene):

@@ -26,6 +26,8 @@ def within(wheel: Wheel, seconds: float, work: Coroutine[Deferred[Any], Any, T])
 
     def settle(outcome: T | Failure) -> T | Failure:
         deadline.cancel()
+        if isinstance(outcome, Failure) and outcome.check(CancelledError, OSError):
+            outcome.cleanFailure()  # a traceback would keep all that it went through, secrets too, until collected
         if expired and isinstance(outcome, Failure) and outcome.check(CancelledError):
             return Failure(TimeoutError(f"nothing within {seconds:g} s"))
         return outcome

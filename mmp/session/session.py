@@ -59,6 +59,8 @@ class Session:
             else:
                 self._hand_over(relayed)
                 return None
+            finally:
+                del credentials  # the client may take its time until the next attempt
         return "logged out"
 
     async def _next_credentials(self) -> Credentials | None:

@@ -2,7 +2,6 @@
 
 import errno
 import gc
-import importlib.util
 import itertools
 import socket
 import time
@@ -10,7 +9,6 @@ import time
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
-from twisted.python.failure import Failure
 
 from mmp.errors import Refused
 from mmp.model import Offer, Refusal, Service
@@ -257,15 +255,6 @@ def test_thousands_of_connections_at_once_are_all_greeted(scene):
         client.close()
     scene.turning.until(lambda: len(scene.log.named("closed")) == 2000, seconds=60)
     assert len(scene.arrivals) == 0
-
-
-@pytest.fixture
-def failures_cleaned(monkeypatch):
-    """Twisted drops the traceback of a failure dealt with; pytest-twisted switches that off for its reports."""
-    spec = importlib.util.find_spec(Failure.__module__)
-    original = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(original)
-    monkeypatch.setattr(Failure, "cleanFailure", original.Failure.cleanFailure)
 
 
 def parts_of_sessions():

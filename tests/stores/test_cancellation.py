@@ -44,7 +44,8 @@ class WholeLogin(Scene):
     """A session that logs in through a real dialer."""
 
     def __init__(self):
-        self.wheel = Wheel(Clock())
+        self.clock = Clock()
+        self.wheel = Wheel(self.clock)
         super().__init__(dialer=self.dial)
         self.channel.said()
         self.channel.say(LOGIN)

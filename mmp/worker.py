@@ -9,10 +9,10 @@ import os
 import resource
 import secrets
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 
 from attrs import frozen
 from twisted.internet.main import installReactor
@@ -243,8 +243,8 @@ def _session_ids() -> Iterator[str]:
 def _capacity() -> int:
     """Return how many sessions there are descriptors for, two each, beside what else needs some; take all we may."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most == resource.RLIM_INFINITY:
-        return sys.maxsize
+    if most == resource.RLIM_INFINITY:  # no process may have more than this all the same
+        most = int(Path("/proc/sys/fs/nr_open").read_text())
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     return max(1, (most - OTHER_DESCRIPTORS) // 2)
 

@@ -261,7 +261,8 @@ class Stream:
 
     def connectionLost(self, reason: Failure) -> None:  # noqa: N802 - Twisted's name
         """The reactor found the descriptor broken."""
-        self._lose(reason.value or ConnectionError())
+        known = isinstance(reason.value, OSError)  # the words of anything else may quote what was received
+        self._lose(reason.value if known and reason.value else ConnectionError("unexpected error"))
 
     def _lose(self, error: BaseException) -> None:
         if self._phase is not Phase.CLOSED:

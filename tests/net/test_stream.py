@@ -124,6 +124,17 @@ class TestInClear:
         turning.until(lambda: successor.reads)
         assert told.lost == []
 
+    def test_the_words_of_an_unexpected_error_are_not_passed_on(self, turning, ends):
+        stream, told, peer = ends
+
+        def choke(octets):
+            raise ZeroDivisionError(octets)
+
+        told.dataReceived = choke
+        peer.send(b"s3cret")
+        turning.until(lambda: told.lost)
+        assert str(told.lost[0]) == "unexpected error"
+
 
 class Successor:
     def __init__(self, sock, unsent):

@@ -58,7 +58,7 @@ class Supervisor(Service):
 
     def startService(self) -> None:  # noqa: N802 - Twisted's name
         """Start the first generation; take the signals over once Twisted has installed its own."""
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's
         self._start_generation()
         self._reactor.callLater(0, self._install_signals)
 

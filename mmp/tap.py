@@ -46,14 +46,14 @@ def _service(loaded: Loaded, logfile: str) -> Service:
     proxy = Proxy(LineObserver(log))
     supervisor = Supervisor(_reactor(), loaded, load, log, lambda: open_log(path))
     supervisor.bind()
-    supervisor.setServiceParent(proxy)  # type: ignore[no-untyped-call]
+    supervisor.setServiceParent(proxy)  # type: ignore[no-untyped-call]  # Twisted's
     return proxy
 
 
 def _reactor() -> Any:
     """Return the reactor: ours, unless twistd was told to use another."""
     if "twisted.internet.reactor" not in sys.modules:
-        installReactor(LeanReactor())  # type: ignore[no-untyped-call]
+        installReactor(LeanReactor())  # type: ignore[no-untyped-call]  # Twisted's
     from twisted.internet import reactor  # noqa: PLC0415 - importing it would have installed Twisted's
 
     return reactor
@@ -63,10 +63,10 @@ class Proxy(MultiService):
     """The supervisor, and our log in place of twistd's own, which rotates and so cannot be shared."""
 
     def __init__(self, observer: LineObserver) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's
         self._observer = observer
 
     def setServiceParent(self, parent: Any) -> None:  # noqa: N802 - Twisted's name
         """Join the application, and tell it where to log."""
         parent.setComponent(ILogObserver, self._observer)
-        super().setServiceParent(parent)  # type: ignore[no-untyped-call]
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]  # Twisted's

@@ -313,13 +313,13 @@ class Worker:
             self._reactor.stop()
 
     def _streams(self) -> Iterator[Stream]:
-        watched = self._reactor.getReaders() + self._reactor.getWriters()  # type: ignore[no-untyped-call]
+        watched = self._reactor.getReaders() + self._reactor.getWriters()  # type: ignore[no-untyped-call]  # Twisted's
         return (each for each in watched if isinstance(each, Stream))
 
 
 def run(inheritance: Inheritance, link: socket.socket) -> None:
     """Be a worker until drained; never returns before."""
-    reactor = LeanReactor()  # type: ignore[no-untyped-call]
+    reactor = LeanReactor()  # type: ignore[no-untyped-call]  # Twisted's
     installReactor(reactor)
     gc.set_threshold(50_000, 20, 100)  # sessions leave no cycles; what little garbage there is can wait
     Worker(inheritance, reactor, link)

@@ -70,7 +70,7 @@ class Zygote:
         self._link.send(frame(Kind.PREPARED))
 
     def _fork(self, serial: int, descriptor: int) -> None:
-        assert "twisted.internet.reactor" not in sys.modules, "a reactor must not be forked"  # noqa: S101
+        assert "twisted.internet.reactor" not in sys.modules, "a reactor must not be forked"  # noqa: S101 - a bug of ours
         assert self._inheritance is not None  # noqa: S101 - the supervisor prepares first
         try:
             pid = os.fork()

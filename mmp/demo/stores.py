@@ -60,7 +60,7 @@ class Account(imap4.MemoryAccount):
 
     def listMailboxes(self, ref: str, wildcard: str) -> list[tuple[str, Listed]]:
         """Return the mailboxes whose names match."""
-        return [(name, Listed()) for name, _ in super().listMailboxes(ref, wildcard)]  # type: ignore[no-untyped-call]
+        return [(name, Listed()) for name, _ in super().listMailboxes(ref, wildcard)]  # type: ignore[no-untyped-call]  # Twisted's
 
     def _emptyMailbox(self, name: str, id: int) -> Mailbox:  # noqa: A002, ARG002 - Twisted's signature
         return Mailbox()

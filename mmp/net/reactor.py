@@ -57,10 +57,10 @@ class LeanReactor(EPollReactor):
         """Watch for data through ``new`` the descriptor that ``old`` was watching, without a system call."""
         fd = new.fileno()
         if fd in self._writes:
-            self.removeWriter(old)  # type: ignore[no-untyped-call]
+            self.removeWriter(old)  # type: ignore[no-untyped-call]  # Twisted's
         if fd in self._reads:
             self._selectables[fd] = new
         else:
-            self.addReader(new)  # type: ignore[no-untyped-call]
+            self.addReader(new)  # type: ignore[no-untyped-call]  # Twisted's
 
     doIteration = doPoll  # noqa: N815 - Twisted's name

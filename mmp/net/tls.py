@@ -120,7 +120,7 @@ class ServerTLS:
     def start(self, stream: Stream) -> Deferred[Security]:
         """Take the stream through the handshake; the Deferred fails with ConnectionError."""
         front = self._ring[min(self._period(), len(self._ring) - 1)]
-        connection = SSL.Connection(front, stream.socket)  # type: ignore[arg-type]
+        connection = SSL.Connection(front, stream.socket)  # type: ignore[arg-type]  # it is a plain one still
         connection.set_app_data(self._context_for)
         connection.set_accept_state()
         return stream.start_tls(connection, speak_first=False)
@@ -144,7 +144,7 @@ def _use(context: SSL.Context, chain: Chain) -> None:
     context.use_certificate(leaf)
     for other in others:
         context.add_extra_chain_cert(other)
-    context.use_privatekey(load_pem_private_key(chain.private_key, None))  # type: ignore[arg-type]
+    context.use_privatekey(load_pem_private_key(chain.private_key, None))  # type: ignore[arg-type]  # else an error
     context.check_privatekey()
 
 
@@ -182,7 +182,7 @@ class ClientTLS:
 
     async def start(self, stream: Stream, host: str) -> Security:
         """Do the handshake and check the name (RFC 6125) before any byte is exchanged; ConnectionError if not well."""
-        connection = SSL.Connection(self._context, stream.socket)  # type: ignore[arg-type]
+        connection = SSL.Connection(self._context, stream.socket)  # type: ignore[arg-type]  # it is a plain one still
         literal = _is_address(host)
         if not literal:
             connection.set_tlsext_host_name(host.encode("idna"))

@@ -49,7 +49,7 @@ class TLSSocket:
     def do_handshake(self) -> SSL.Connection:
         """Go on with the handshake; return the connection, for a last look at it, once it is complete."""
         connection = self._connection
-        assert connection is not None, "the handshake is over"  # noqa: S101
+        assert connection is not None, "the handshake is over"  # noqa: S101 - a bug of ours
         try:
             connection.do_handshake()
         except SSL.WantReadError:

@@ -11,7 +11,8 @@ from mmp import interfaces
 from mmp.interfaces import Lease
 from mmp.model import Service
 from mmp.net.channel import Channel
-from mmp.net.stream import Loop
+from mmp.net.splice import Pipe
+from mmp.net.stream import READ_SIZE, Loop
 from mmp.net.tls_socket import TLSSocket, WantRead, WantWrite
 from mmp.session.login import Relayed
 from mmp.session.record import Record, Who
@@ -36,7 +37,7 @@ class End:
     Bytes are kept only while the other end is full, and then nothing more is read here.
     """
 
-    __slots__ = ("_ended", "_queue", "_relay", "_sink", "other", "received", "socket")
+    __slots__ = ("_bulk", "_ended", "_pipe", "_queue", "_relay", "_sink", "other", "received", "socket")
 
     other: End
 
@@ -44,6 +45,10 @@ class End:
         self._relay = relay
         self.socket = sock
         self._queue = unsent
+        self._pipe: Pipe | None = None
+        """With bytes that this end could not send yet; then the queue is empty."""
+        self._bulk = False
+        """Whether what is received here comes so fast that the kernel had better move it."""
         self._ended = False
         self._sink = Sink.OPEN
         self.received = 0
@@ -56,6 +61,8 @@ class End:
 
     def doRead(self) -> None:  # noqa: N802 - Twisted's name
         """Pass on what there is to read."""
+        if self._bulk:
+            return self._move()
         relay = self._relay
         loop = relay.loop
         try:
@@ -74,7 +81,47 @@ class End:
             return None
         self.received += got
         relay.due = loop.wheel.now + relay.patience
+        if got == READ_SIZE and type(self.socket) is socket.socket and type(self.other.socket) is socket.socket:
+            self._bulk = True
         return self.other.take(loop.buffer[:got])
+
+    def _move(self) -> None:
+        """Pass on by splice: a third of the CPU of copying, once a read fills the buffer, until one does not."""
+        relay = self._relay
+        pipe = relay.loop.pipes.lend()
+        if pipe is None:
+            self._bulk = False
+            return self.doRead()
+        try:
+            got = pipe.fill(self.socket.fileno())
+        except BlockingIOError:
+            return relay.loop.pipes.take_back(pipe)
+        except OSError as error:
+            relay.loop.pipes.take_back(pipe)
+            return relay.broken(self, str(error))
+        self._bulk = got >= READ_SIZE
+        if not got:
+            relay.loop.pipes.take_back(pipe)
+            return self._end()
+        self.received += got
+        relay.due = relay.loop.wheel.now + relay.patience
+        return self.other.take_pipe(pipe)
+
+    def take_pipe(self, pipe: Pipe) -> None:
+        """Send what the socket accepts now of what is in the pipe; keep it with the rest and stop the source."""
+        loop = self._relay.loop
+        try:
+            pipe.drain(self.socket.fileno())
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            loop.pipes.take_back(pipe)
+            return self._relay.broken(self, str(error))
+        if not pipe.held:
+            return loop.pipes.take_back(pipe)
+        self._pipe = pipe
+        loop.reactor.addWriter(self)
+        return loop.reactor.removeReader(self.other)
 
     def take(self, octets: memoryview) -> None:
         """Send what the socket accepts now; keep the rest and stop the source."""
@@ -104,6 +151,12 @@ class End:
                 relay.due = relay.loop.wheel.now + relay.patience
                 if self._queue:
                     return None
+            if self._pipe is not None:
+                self._pipe.drain(self.socket.fileno())
+                relay.due = relay.loop.wheel.now + relay.patience
+                if self._pipe.held:
+                    return None
+                self._give_back_pipe()
             if self._sink is Sink.FINISHING:
                 self._say_end()
         except WantRead:
@@ -117,6 +170,11 @@ class End:
         if self._sink is not Sink.OPEN:
             return self._close_if_done()
         return reactor.addReader(self.other)
+
+    def _give_back_pipe(self) -> None:
+        pipe, self._pipe = self._pipe, None
+        if pipe is not None:
+            self._relay.loop.pipes.take_back(pipe)
 
     def _say_end(self) -> None:
         if not self._ended or type(self.socket) is TLSSocket:  # else closing says it as well
@@ -135,13 +193,14 @@ class End:
         """Say, behind what is kept, that no more will come: close alert, then FIN."""
         if self._sink is Sink.OPEN and not self.closed:
             self._sink = Sink.FINISHING
-            if self._queue:
+            if self._queue or self._pipe is not None:
                 self._relay.loop.reactor.addWriter(self)
             else:
                 self.doWrite()
 
     def drop_input(self) -> None:
         """Read on, only to see the end."""
+        self._bulk = False
         if not self._ended and not self.closed:
             self._relay.loop.reactor.addReader(self)
 
@@ -155,6 +214,7 @@ class End:
         self._relay.loop.reactor.removeReader(self)
         self._relay.loop.reactor.removeWriter(self)
         self._queue = bytearray()
+        self._give_back_pipe()
         self.socket.close()
 
     @property

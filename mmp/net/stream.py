@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from mmp.interfaces import Receiver
 from mmp.model import Endpoint, Security
+from mmp.net.splice import Pipes
 from mmp.net.tls_socket import TLSSocket, WantRead, WantWrite, security_of
 from mmp.net.wheel import Wheel
 
@@ -52,7 +53,7 @@ Successor = TypeVar("Successor")
 
 @frozen
 class Loop:
-    """What everything on one event loop shares: the reactor, the deadlines, and one buffer to read into.
+    """What everything on one event loop shares: the reactor, the deadlines, a buffer to read into, pipes to splice by.
 
     The buffer's content is only valid until control returns to the reactor or another read is made.
     """
@@ -60,6 +61,7 @@ class Loop:
     reactor: Reactor
     wheel: Wheel
     buffer: memoryview = field(factory=lambda: memoryview(bytearray(READ_SIZE)), repr=False)
+    pipes: Pipes = field(factory=Pipes)
 
 
 class Phase(enum.Enum):

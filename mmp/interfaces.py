@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ class ServerCore(Protocol):
 
     def tls_started(self, offer: Offer) -> None:
         """TLS is in force: forget everything learned before it (RFC 3501, 6.2.1) and offer this instead."""
+
+    def challenge(self, octets: bytes) -> None:
+        """Ask more of the client whose Login is pending; a Response follows."""
 
     def accept(self, logged_in: LoggedIn) -> None:
         """Answer the pending Login with success and the store's capabilities."""
@@ -80,6 +83,9 @@ class ClientCore(Protocol):
         Refused(BACKEND_UNAVAILABLE) if the store offers no usable way, Refused(BAD_CREDENTIALS) if the secret cannot
         be said in the protocol.
         """
+
+    def respond(self, octets: bytes) -> None:
+        """Queue the answer to the Challenge just reported."""
 
 
 class Channel(Protocol):
@@ -154,10 +160,17 @@ class Entry(Protocol):
         """Return the values of an attribute, case-insensitively; empty if absent."""
 
 
+Ask = Callable[[bytes], Awaitable[bytes]]
+"""Puts a challenge to the client whose login is pending and returns its response.
+
+Refused(CANCELLED) if the client gives the exchange up. Whoever it is lent to may ask until the login is answered.
+"""
+
+
 class Authenticator(Protocol):
     """Finds the user, and judges the secret where we are the ones to do so."""
 
-    async def locate(self, client: Client, credentials: Credentials) -> Account:
+    async def locate(self, client: Client, credentials: Credentials, ask: Ask) -> Account:
         """Return the account, or raise Refused."""
 
 
@@ -187,7 +200,7 @@ class Backend(Protocol):
 class Dialer(Protocol):
     """Reaches the store and logs in there as the user."""
 
-    async def connect(self, client: Client, account: Account, credentials: Credentials) -> Backend:
+    async def connect(self, client: Client, account: Account, credentials: Credentials, ask: Ask) -> Backend:
         """Return the logged-in connection, or raise Refused."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable
 
 from attrs import field, frozen
 
@@ -42,6 +42,7 @@ class Refusal(enum.Enum):
     DIRECTORY_UNAVAILABLE = "directory-unavailable"
     BACKEND_UNAVAILABLE = "backend-unavailable"
     SHUTTING_DOWN = "shutting-down"
+    CANCELLED = "cancelled"
     INTERNAL = "internal"
 
 
@@ -90,13 +91,17 @@ class Offer:
 
 @frozen
 class Client:
-    """The facts about one accepted connection; ``session`` is unique for the life of the service."""
+    """The facts about one accepted connection; ``session`` is unique for the life of the service.
+
+    ``greeting`` is the name that the client gave itself in EHLO or HELO (RFC 5321, 4.1.1.1), if it did.
+    """
 
     session: str
     service: Service
     address: Endpoint
     local: Endpoint
     security: Security = CLEAR
+    greeting: str = ""
 
 
 @frozen
@@ -104,13 +109,17 @@ class Credentials:
     """What a client gave to log in: the mechanism, a name, perhaps another to act as, and the secret.
 
     ``user`` is the authentication identity as typed; ``authzid`` is empty when absent or equal (RFC 4616).
-    The secret is any octets but NUL. Never stored beyond the login attempt, never shown.
+    The secret is what the mechanism gives of it: a password, an access token, or, of one whose exchange goes on with
+    whoever judges it (SCRAM), the client's first message. Mechanisms that show no password but prove that the client
+    knows it (CRAM-MD5, APOP) leave it empty and set ``proves``, which says whether this is that password.
+    Never stored beyond the login attempt, never shown.
     """
 
     mechanism: str
     user: str
     secret: bytes = field(repr=False)
     authzid: str = ""
+    proves: Callable[[bytes], bool] | None = field(default=None, repr=False, eq=False)
 
 
 @frozen
@@ -127,11 +136,30 @@ class Account:
 
 
 @frozen
+class Origin:
+    """Who is behind us, as told to the store: whence the client came and where it arrived, how often we may be passed.
+
+    ``ttl`` is how many more proxies the connection may go through; ``greeting`` the client's own name, if it gave one.
+    """
+
+    session: str
+    address: Endpoint
+    local: Endpoint
+    ttl: int
+    greeting: str = ""
+    user: str = ""
+
+
+@frozen
 class Replay:
-    """What is said to the store to log in as the user."""
+    """What is said to the store to log in as the user.
+
+    ``mechanism`` PLAIN stands for any way to say a password; any other is the SASL mechanism that has to be used.
+    ``origin`` is None where the store is not told.
+    """
 
     user: str
     secret: bytes = field(repr=False)
     authzid: str = ""
-    identity: Mapping[str, str] = field(factory=dict)
-    """Fields for IMAP's ID (RFC 2971), sent ahead of the login where the store offers it."""
+    mechanism: str = "PLAIN"
+    origin: Origin | None = None

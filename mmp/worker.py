@@ -133,7 +133,9 @@ class Parts:
             offer=partial(
                 _offer, login.mechanisms, login.restrict_plain_passwords, login.plaintext_min_cipher, starttls
             ),
-            make_core=lambda offered: cores.server(offer=offered, hostname=self._config.hostname),
+            make_core=lambda offered: cores.server(
+                offer=offered, hostname=self._config.hostname, timestamp=_timestamp(self._config.hostname)
+            ),
             log_in=self._log_in(listener),
             deadline=login.deadline,
             max_failures=login.max_failures,
@@ -218,7 +220,7 @@ class Parts:
             connect_timeout=how.connect_timeout,
             login_timeout=backend.login_timeout,
             max_connecting=how.max_connecting,
-            tell_address=how.client_address == "id",
+            tell_origin=how.client_address == "id",
             make_core=lambda: CORES[service].client(starttls=how.tls is TLSMode.STARTTLS),
         )
         return Dial(connector, self._wheel, route, self._log)
@@ -238,6 +240,11 @@ def _session_ids() -> Iterator[str]:
     """Yield ids that no other worker of this service gives, before or after: a random word and a number."""
     prefix = secrets.token_hex(4)
     return (f"{prefix}{number:x}" for number in itertools.count())
+
+
+def _timestamp(hostname: str) -> bytes:
+    """Return what no other connection gets (RFC 1939, 7; RFC 2195, 2)."""
+    return f"<{secrets.token_hex(8)}.{int(time.time())}@{hostname}>".encode()
 
 
 def _capacity() -> int:

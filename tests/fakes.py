@@ -8,6 +8,11 @@ from mmp.wire.events import LoggedIn
 TLS = Security("TLSv1.3", "TLS_AES_256_GCM_SHA384", 256)
 
 
+async def never_asked(challenge):
+    """Be the client of a mechanism that is over with its first message."""
+    raise AssertionError(challenge)
+
+
 class Gates:
     """Named places at which somebody waits until the test opens them."""
 
@@ -107,7 +112,7 @@ class Authenticator:
     def __init__(self, gates):
         self.gates = gates
 
-    async def locate(self, client, credentials):
+    async def locate(self, client, credentials, ask):
         await self.gates.at("locate")
         return Account(credentials.user.lower(), credentials.user, "store1")
 
@@ -159,7 +164,7 @@ class Dialer:
         self.gates = gates
         self.backends = []
 
-    async def connect(self, client, account, credentials):
+    async def connect(self, client, account, credentials, ask):
         await self.gates.at("connect")
         self.backends.append(Backend())
         return self.backends[-1]

@@ -8,6 +8,7 @@ from mmp.directory.entry import AccountRules
 from mmp.directory.interface import Directory
 from mmp.directory.names import Naming
 from mmp.errors import Refused
+from mmp.interfaces import Ask
 from mmp.model import Account, Client, Credentials, Refusal
 
 
@@ -19,7 +20,7 @@ class Locator:
     naming: Naming = field(factory=Naming)
     rules: AccountRules = field(factory=AccountRules)
 
-    async def locate(self, client: Client, credentials: Credentials) -> Account:
+    async def locate(self, client: Client, credentials: Credentials, ask: Ask) -> Account:  # noqa: ARG002 - the seam's
         """Return the account, or raise Refused."""
         if credentials.authzid not in {"", credentials.user}:
             raise Refused(Refusal.NOT_AUTHORIZED, "nobody may act as another user")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from mmp.errors import Refused
 from mmp.interfaces import Channel, ClientCore
-from mmp.model import Replay
 from mmp.session.events import next_event
-from mmp.wire.events import LoggedIn, LoginRefused, Ready, StartTLS
+from mmp.wire.events import Challenge, LoggedIn, LoginRefused, Ready, StartTLS
 
 
 async def make_ready(channel: Channel, core: ClientCore) -> None:
@@ -23,12 +22,14 @@ async def make_ready(channel: Channel, core: ClientCore) -> None:
             core.tls_started()
 
 
-async def log_in(channel: Channel, core: ClientCore, replay: Replay) -> LoggedIn:
-    """Log in as the user; Refused if the store says no."""
-    core.log_in(replay)
+async def answer(channel: Channel, core: ClientCore) -> LoggedIn | Challenge:
+    """Return what the store answers to the login that was queued, or to a response; Refused if it says no.
+
+    RemoteProtocolError if the store is no use, ConnectionError if it goes.
+    """
     while True:
         event = await next_event(channel, core)
-        if isinstance(event, LoggedIn):
+        if isinstance(event, LoggedIn | Challenge):
             return event
         if isinstance(event, LoginRefused):
             raise Refused(event.refusal, f"store: {event.text}")

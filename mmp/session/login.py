@@ -7,7 +7,7 @@ from typing import Protocol
 
 from attrs import define, frozen
 
-from mmp.interfaces import Authenticator, Backend, Dialer, Lease, Limits
+from mmp.interfaces import Ask, Authenticator, Backend, Dialer, Lease, Limits
 from mmp.model import Credentials
 from mmp.session.record import Record
 
@@ -30,7 +30,7 @@ class Relayed:
 class LogIn(Protocol):
     """Makes one attempt to log a client in; policies wrap it."""
 
-    async def __call__(self, record: Record, credentials: Credentials) -> Relayed:
+    async def __call__(self, record: Record, credentials: Credentials, ask: Ask) -> Relayed:
         """Return what the relay takes over, or raise Refused; ``record`` learns on the way what becomes known."""
 
 
@@ -42,13 +42,13 @@ class Login:
     limits: Limits
     dialer: Dialer
 
-    async def __call__(self, record: Record, credentials: Credentials) -> Relayed:
+    async def __call__(self, record: Record, credentials: Credentials, ask: Ask) -> Relayed:
         """Return what the relay takes over, or raise Refused; a cancelled attempt gives back what it held."""
-        account = await self.authenticator.locate(record.client, credentials)
+        account = await self.authenticator.locate(record.client, credentials, ask)
         record.user, record.backend = account.user, account.host
         with ExitStack() as held:
             lease = await self.limits.admit(record.client, account)
             held.callback(lease.close)
-            backend = await self.dialer.connect(record.client, account, credentials)
+            backend = await self.dialer.connect(record.client, account, credentials, ask)
             held.pop_all()
         return Relayed(backend, lease)

@@ -13,7 +13,7 @@ from mmp.model import Credentials, Offer, Refusal, Security
 from mmp.session.events import next_event
 from mmp.session.login import LogIn, Relayed
 from mmp.session.record import Record
-from mmp.wire.events import Login, StartTLS
+from mmp.wire.events import Login, Response, StartTLS
 
 
 class Relays(Protocol):
@@ -53,7 +53,7 @@ class Session:
         while (credentials := await self._next_credentials()) is not None:
             self.record.attempt(credentials)
             try:
-                relayed = await self.log_in(self.record, credentials)
+                relayed = await self.log_in(self.record, credentials, self._ask)
             except Refused as refused:
                 self._refuse(refused)
             else:
@@ -67,10 +67,18 @@ class Session:
         while True:
             event = await next_event(self.channel, self.core)
             if isinstance(event, Login):
+                self.record.client = evolve(self.record.client, greeting=event.greeting)
                 return event.credentials
             if not isinstance(event, StartTLS):
                 return None
             await self._start_tls()
+
+    async def _ask(self, challenge: bytes) -> bytes:
+        self.core.challenge(challenge)
+        event = await next_event(self.channel, self.core)
+        if not isinstance(event, Response) or event.octets is None:
+            raise Refused(Refusal.CANCELLED, "the client gave the exchange up")
+        return event.octets
 
     async def _start_tls(self) -> None:
         security = await self.channel.start_tls()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from attrs import define
 
 from mmp.errors import Refused
-from mmp.interfaces import Throttle
+from mmp.interfaces import Ask, Throttle
 from mmp.model import Credentials, Refusal
 from mmp.session.login import LogIn, Relayed
 from mmp.session.record import Record
@@ -21,11 +21,11 @@ class Throttled:
     throttle: Throttle
     log_in: LogIn
 
-    async def __call__(self, record: Record, credentials: Credentials) -> Relayed:
+    async def __call__(self, record: Record, credentials: Credentials, ask: Ask) -> Relayed:
         """Return what ``log_in`` returns; a directory or a store that is away is nobody's fault."""
         await self.throttle.hold(record.client, credentials)
         try:
-            relayed = await self.log_in(record, credentials)
+            relayed = await self.log_in(record, credentials, ask)
         except Refused as refused:
             if refused.refusal is Refusal.BAD_CREDENTIALS:
                 self.throttle.failed(record.client, credentials)

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 from attrs import define, field, frozen
 
 from mmp.errors import Refused, RemoteProtocolError
-from mmp.interfaces import ClientCore, Level, Log
-from mmp.model import Account, Client, Credentials, Endpoint, Refusal, Replay, Security, TLSMode
+from mmp.interfaces import Ask, ClientCore, Level, Log
+from mmp.model import Account, Client, Credentials, Endpoint, Origin, Refusal, Replay, Security, TLSMode
 from mmp.net.channel import Channel
 from mmp.net.connect import Connector
 from mmp.net.deadline import within
 from mmp.net.stream import Stream
 from mmp.net.tls import ClientTLS
 from mmp.net.wheel import Wheel
-from mmp.session.backend_login import log_in, make_ready
-from mmp.wire.events import LoggedIn
+from mmp.session.backend_login import answer, make_ready
+from mmp.wire.events import Challenge, LoggedIn
+
+TTL = 5
+"""How many proxies a connection may go through, ours included; Dovecot's number."""
 
 
 @frozen
 class Route:
     """How stores are reached for one service; times in seconds.
 
-    ``tell_address``: whether IMAP's ID tells the store who the client is.
+    ``tell_origin``: whether the store is told who the client is; ``login_timeout`` is for each of its answers.
     """
 
     port: int
@@ -32,7 +36,7 @@ class Route:
     connect_timeout: float
     login_timeout: float
     max_connecting: int
-    tell_address: bool
+    tell_origin: bool
     make_core: Callable[[], ClientCore]
 
 
@@ -45,6 +49,18 @@ class StoreConnection:
     name: str
 
 
+class _StoreError(Exception):
+    """The store is away, or no use; the client has no part in it."""
+
+
+@contextmanager
+def _store_at_fault() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RemoteProtocolError) as error:
+        raise _StoreError(str(error)) from None
+
+
 @define(eq=False)
 class Dial:
     """Connects and logs in, once; who else might be asked is decided around it."""
@@ -55,15 +71,16 @@ class Dial:
     log: Log
     _connecting: dict[str, int] = field(factory=dict, init=False)
 
-    async def connect(self, client: Client, account: Account, credentials: Credentials) -> StoreConnection:
+    async def connect(self, client: Client, account: Account, credentials: Credentials, ask: Ask) -> StoreConnection:
         """Return the logged-in connection; Refused if the store is away or says no."""
         core = self.route.make_core()
         channel = Channel(core, self._handshake(account.host))
         try:
             await self._make_ready(account.host, channel, core)
-            replay = self._replay(client, account, credentials)
-            logged_in = await within(self.wheel, self.route.login_timeout, log_in(channel, core, replay))
-        except (OSError, RemoteProtocolError) as error:
+            core.log_in(self._replay(client, account, credentials))
+            while isinstance(answered := await self._answer(channel, core), Challenge):
+                core.respond(await ask(answered.octets))
+        except _StoreError as error:
             channel.abort()
             reason = f"{core.phase}: {error}"
             self._tell("failed", "warn", client, account, reason)
@@ -72,19 +89,25 @@ class Dial:
             channel.close()
             self._tell("refused", "info", client, account, refused.reason)
             raise
-        except BaseException:  # cancelled
+        except BaseException:  # cancelled, or the client broke its protocol when it was asked
             channel.abort()
             raise
         self._tell("connected", "debug", client, account, "")
-        return StoreConnection(channel, logged_in, account.host)
+        return StoreConnection(channel, answered, account.host)
+
+    async def _answer(self, channel: Channel, core: ClientCore) -> LoggedIn | Challenge:
+        """Return what the store says next; only the store's own time is measured, not the client's between."""
+        with _store_at_fault():
+            return await within(self.wheel, self.route.login_timeout, answer(channel, core))
 
     async def _make_ready(self, host: str, channel: Channel, core: ClientCore) -> None:
         """Connect and go on until a login may be sent; no more than a few at a time toward one store."""
         if self._connecting.get(host, 0) >= self.route.max_connecting:
-            raise ConnectionError("too many connections under way to it")
+            raise _StoreError("too many connections under way to it")
         self._connecting[host] = self._connecting.get(host, 0) + 1
         try:
-            await within(self.wheel, self.route.connect_timeout, self._reach(host, channel, core))
+            with _store_at_fault():
+                await within(self.wheel, self.route.connect_timeout, self._reach(host, channel, core))
         finally:
             self._connecting[host] -= 1
             if not self._connecting[host]:
@@ -100,16 +123,8 @@ class Dial:
         return lambda stream: self.route.client_tls.start(stream, host)
 
     def _replay(self, client: Client, account: Account, credentials: Credentials) -> Replay:
-        identity = {"name": "mmp"}
-        if self.route.tell_address:
-            identity |= {
-                "x-originating-ip": client.address.host,
-                "x-originating-port": str(client.address.port),
-                "x-connected-ip": client.local.host,
-                "x-connected-port": str(client.local.port),
-                "x-session-id": client.session,
-            }
-        return Replay(account.replay_user, credentials.secret, identity=identity)
+        origin = Origin(client.session, client.address, client.local, TTL, client.greeting, account.replay_user)
+        return Replay(account.replay_user, credentials.secret, origin=origin if self.route.tell_origin else None)
 
     def _tell(self, result: str, level: Level, client: Client, account: Account, reason: str) -> None:
         self.log.event(

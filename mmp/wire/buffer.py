@@ -29,6 +29,10 @@ class Buffer:
         """Tell whether these are the next bytes."""
         return self._octets.startswith(prefix)
 
+    def front(self, count: int) -> bytes:
+        """Return the next bytes, at most so many, and leave them there."""
+        return bytes(self._octets[:count])
+
     def line(self, limit: int) -> bytes | None:
         """Take the next line with its terminator, or return None until it is whole.
 

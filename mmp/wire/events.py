@@ -14,9 +14,20 @@ class StartTLS:
 
 @frozen
 class Login:
-    """The client asks to be logged in; answer with ``accept`` or ``refuse``."""
+    """The client asks to be logged in; answer with ``accept``, ``refuse``, or ``challenge`` if the mechanism goes on.
+
+    ``greeting`` is the name that the client gave itself in EHLO or HELO.
+    """
 
     credentials: Credentials
+    greeting: str = ""
+
+
+@frozen
+class Response:
+    """What the client answered to ``challenge``; None if it gave the exchange up, and then ``refuse`` is due."""
+
+    octets: bytes | None
 
 
 @frozen
@@ -27,6 +38,13 @@ class Logout:
 @frozen
 class Ready:
     """The store has greeted us, TLS is as configured, its capabilities are known: a login may be sent."""
+
+
+@frozen
+class Challenge:
+    """The store wants more of the client than we know: answer with ``respond``."""
+
+    octets: bytes
 
 
 @frozen
@@ -50,5 +68,5 @@ class LoginRefused:
     text: str
 
 
-ClientEvent = StartTLS | Login | Logout
-BackendEvent = StartTLS | Ready | LoggedIn | LoginRefused
+ClientEvent = StartTLS | Login | Response | Logout
+BackendEvent = StartTLS | Ready | Challenge | LoggedIn | LoginRefused

@@ -6,6 +6,7 @@ from mmp.directory.names import Naming
 from mmp.errors import ConfigError
 from tests.directory.outcomes import run
 from tests.directory.people import CLIENT, credentials, names
+from tests.fakes import never_asked
 
 USERS = b"""
 [users."alice@example.com"]
@@ -71,7 +72,7 @@ def test_no_password_is_shown():
 
 def test_a_login_gets_from_the_file_to_an_account():
     locator = Locator(FileDirectory.parse(USERS), Naming(default_domain="example.com"))
-    account = run(locator.locate(CLIENT, credentials("Alice")))
+    account = run(locator.locate(CLIENT, credentials("Alice"), never_asked))
     assert (account.user, account.replay_user, account.host) == ("alice@example.com", "Alice", "store1")
 
 

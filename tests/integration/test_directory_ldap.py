@@ -16,6 +16,7 @@ from mmp.errors import Refused
 from mmp.model import Account, Client, Credentials, Endpoint, Refusal, Service
 from mmp.net.connect import Connector, TLSConnector
 from mmp.net.tls import ClientTLS
+from tests import fakes
 from tests.integration.certificates import Certificates
 from tests.integration.slapd import BASE, PROXY, slapd
 from tests.net.turning import Turning
@@ -90,7 +91,7 @@ class Asking:
 
     def begin(self, locator, user):
         """Begin a look-up."""
-        return Deferred.fromCoroutine(locator.locate(CLIENT, Credentials("PLAIN", user, b"any")))
+        return Deferred.fromCoroutine(locator.locate(CLIENT, Credentials("PLAIN", user, b"any"), fakes.never_asked))
 
     def locate(self, locator, user):
         """Look a user up and return the account."""

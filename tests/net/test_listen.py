@@ -42,7 +42,9 @@ class Scene:
             implicit_tls=False,
             start_tls=None,
             offer=lambda _: Offer((), plaintext=True, starttls=False),
-            make_core=lambda offered: Server(offer=offered, hostname="proxy.example"),
+            make_core=lambda offered: Server(
+                offer=offered, hostname="proxy.example", timestamp=b"<1.2@mail.example.com>"
+            ),
             log_in=self.log_in,
             deadline=deadline,
             max_failures=3,
@@ -55,7 +57,7 @@ class Scene:
     def receive(self, accepted, address):
         self.arrivals.receive(self.reception, accepted, address)
 
-    async def log_in(self, record, credentials):
+    async def log_in(self, record, credentials, ask):
         attempt = Deferred(lambda _: self.attempts.append("cancelled"))
         self.attempts.append(attempt)
         return await attempt

@@ -31,7 +31,7 @@ class Scene:
 
     def __init__(self, *, clear=False, dialer=None, max_failures=3):
         self.gates = fakes.Gates()
-        self.core = Server(offer=offer(fakes.Security()), hostname="proxy.example")
+        self.core = Server(offer=offer(fakes.Security()), hostname="proxy.example", timestamp=b"<1.2@mail.example.com>")
         self.channel = fakes.Channel(self.gates, self.core)
         self.limits = fakes.Limits(self.gates)
         self.throttle = fakes.Throttle(self.gates)

@@ -6,7 +6,7 @@ from twisted.python.failure import Failure
 
 from mmp.errors import Refused, RemoteProtocolError
 from mmp.model import Refusal, Replay
-from mmp.session.backend_login import log_in, make_ready
+from mmp.session.backend_login import answer, make_ready
 from mmp.wire.imap.client import Client
 from tests import fakes
 
@@ -23,6 +23,10 @@ class Scene:
     def run(self, coroutine):
         Deferred.fromCoroutine(coroutine).addBoth(self.ended.append)
         return self
+
+    def log_in(self):
+        self.core.log_in(Replay("alice", b"secret"))
+        return self.run(answer(self.channel, self.core))
 
     def outcome(self):
         result = self.ended.pop()
@@ -77,7 +81,7 @@ def test_a_store_that_is_no_use_is_the_end():
 
 
 def test_a_login_that_the_store_accepts_gives_what_it_said(ready):
-    ready.run(log_in(ready.channel, ready.core, Replay("alice", b"secret")))
+    ready.log_in()
     assert ready.channel.said().startswith(b"m1 AUTHENTICATE PLAIN ")
     ready.channel.say(b"m1 OK [CAPABILITY IMAP4rev1 IDLE] hello\r\n* 3 EXISTS\r\n")
     logged_in = ready.outcome()
@@ -86,7 +90,7 @@ def test_a_login_that_the_store_accepts_gives_what_it_said(ready):
 
 
 def test_a_login_that_the_store_refuses_is_refused_with_its_words_for_the_log(ready):
-    ready.run(log_in(ready.channel, ready.core, Replay("alice", b"secret")))
+    ready.log_in()
     ready.channel.say(b"m1 NO [AUTHENTICATIONFAILED] not you\r\n")
     refused = ready.outcome()
     assert isinstance(refused, Refused)
@@ -96,6 +100,6 @@ def test_a_login_that_the_store_refuses_is_refused_with_its_words_for_the_log(re
 
 
 def test_a_store_that_goes_while_it_is_waited_for_is_the_end(ready):
-    ready.run(log_in(ready.channel, ready.core, Replay("alice", b"secret")))
+    ready.log_in()
     ready.gates.fail("more", ConnectionError("closed"))
     assert isinstance(ready.outcome(), ConnectionError)

@@ -59,7 +59,7 @@ class Steps:
     async def hold(self, client, credentials):
         await here()
 
-    async def locate(self, client, credentials):
+    async def locate(self, client, credentials, ask):
         await here()
         return Account("alice", "alice", "store1")
 
@@ -67,7 +67,7 @@ class Steps:
         await here()
         return self.lease
 
-    async def connect(self, client, account, credentials):
+    async def connect(self, client, account, credentials, ask):
         await here()
         return fakes.Backend()
 
@@ -77,7 +77,11 @@ class Steps:
 
 def test_nothing_is_awaited_between_the_stores_yes_and_the_hand_over():
     """Driven by hand: as soon as the store's yes is in, the coroutine runs to its end, whatever the parts."""
-    parts, relays, core = Steps(), fakes.Relays(), Server(offer=offer(fakes.TLS), hostname="proxy.example")
+    parts, relays, core = (
+        Steps(),
+        fakes.Relays(),
+        Server(offer=offer(fakes.TLS), hostname="proxy.example", timestamp=b"<1.2@mail.example.com>"),
+    )
     core.receive_data(LOGIN)
     running = Session(
         record=Record(client(), 0.0),

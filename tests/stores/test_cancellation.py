@@ -59,7 +59,7 @@ class WholeLogin(Scene):
             connect_timeout=10.0,
             login_timeout=30.0,
             max_connecting=4,
-            tell_address=True,
+            tell_origin=True,
             make_core=lambda: IMAPClient(starttls=False),
         )
         return Dial(self.network, self.wheel, route, fakes.Log())

@@ -28,6 +28,7 @@ class Scene:
         self.turning = Turning()
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.log = fakes.Log()
+        self.ask = fakes.never_asked
         usual = {
             "port": self.listening.getsockname()[1],
             "tls": TLSMode.NONE,
@@ -35,7 +36,7 @@ class Scene:
             "connect_timeout": 60.0,
             "login_timeout": 60.0,
             "max_connecting": 2,
-            "tell_address": False,
+            "tell_origin": False,
             "make_core": lambda: IMAPClient(starttls=False),
         }
         loop = self.turning.loop
@@ -44,7 +45,7 @@ class Scene:
         self.results = []
 
     def connect(self):
-        running = Deferred.fromCoroutine(self.dial.connect(CLIENT, ACCOUNT, CREDENTIALS))
+        running = Deferred.fromCoroutine(self.dial.connect(CLIENT, ACCOUNT, CREDENTIALS, self.ask))
         running.addBoth(self.results.append)
         return running
 

@@ -5,6 +5,7 @@ RFC 9051 and 3501, 3, 6.1 and 6.2; literals in responses: 4.3; response codes: R
 
 from __future__ import annotations
 
+import binascii
 import enum
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -15,8 +16,8 @@ from attrs import define, field
 from mmp.errors import LocalProtocolError, RemoteProtocolError
 from mmp.model import Refusal, Replay
 from mmp.wire.buffer import Buffer
-from mmp.wire.events import BackendEvent, LoggedIn, LoginRefused, Ready, StartTLS
-from mmp.wire.imap import render, replies
+from mmp.wire.events import BackendEvent, Challenge, LoggedIn, LoginRefused, Ready, StartTLS
+from mmp.wire.imap import grammar, render, replies
 from mmp.wire.imap.response import Response, ResponseReader
 
 UNTAGGED_LIMIT = 100
@@ -32,6 +33,7 @@ class State(enum.Enum):
     STARTING_TLS = "TLS negotiation"
     NOT_AUTHENTICATED = "ready"
     LOGIN = "login"
+    CHALLENGED = "the client's response"
     CAPABILITY_AFTER_LOGIN = "capabilities after login"
     AUTHENTICATED = "authenticated"
     LOGOUT = "logout"
@@ -47,13 +49,15 @@ _NEXT: Mapping[tuple[State, str], State] = MappingProxyType(
         (State.GREETING, "ready"): State.NOT_AUTHENTICATED,
         (State.CAPABILITY, "ready"): State.NOT_AUTHENTICATED,
         (State.NOT_AUTHENTICATED, "login"): State.LOGIN,
+        (State.LOGIN, "challenge"): State.CHALLENGED,
+        (State.CHALLENGED, "response"): State.LOGIN,
         (State.LOGIN, "OK"): State.AUTHENTICATED,
         (State.LOGIN, "CAPABILITY"): State.CAPABILITY_AFTER_LOGIN,
         (State.CAPABILITY_AFTER_LOGIN, "OK"): State.AUTHENTICATED,
         **{(state, "end"): State.LOGOUT for state in State},
     },
 )
-_LISTENING = frozenset(State) - {State.STARTING_TLS, State.AUTHENTICATED, State.LOGOUT}
+_LISTENING = frozenset(State) - {State.STARTING_TLS, State.CHALLENGED, State.AUTHENTICATED, State.LOGOUT}
 
 
 @define(kw_only=True, eq=False, repr=False)
@@ -75,6 +79,8 @@ class Client:
     _capabilities: tuple[bytes, ...] = field(default=(), init=False)
     _steps: list[bytes] = field(factory=list, init=False)
     """What is still to be said of the login, each when the store asks for it."""
+    _relaying: bool = field(default=False, init=False)
+    """Whether the mechanism of the pending login lets the store ask the client for more."""
     _unspeakable: tuple[bytes, ...] = field(default=(), init=False)
     """The password, plain and encoded, while the login is pending: a store may repeat it, a log must not."""
     _text: bytes = field(default=b"", init=False)
@@ -133,12 +139,20 @@ class Client:
             raise LocalProtocolError(f"log_in() while {self.phase}")
         offered = self._offered()
         first, *self._steps = steps = render.login(replay, offered)
-        if replay.identity and b"ID" in offered:
-            self._command(render.identification(replay.identity))
+        if b"ID" in offered:
+            self._command(render.identification(replay.origin))
         self._to("login")
+        self._relaying = replay.mechanism != "PLAIN"
         self._unspeakable = (replay.secret, steps[-1].rpartition(b" ")[2].rstrip())
         self._capabilities = ()
         self._command(first)
+
+    def respond(self, octets: bytes) -> None:
+        """Queue the answer to the Challenge just reported."""
+        self._to("response")
+        line = binascii.b2a_base64(octets, newline=False)
+        self._unspeakable += (octets, line)
+        self._queue.append(line + b"\r\n")
 
     # What is received
 
@@ -146,8 +160,7 @@ class Client:
         if response.tag == b"*":
             return self._untagged_response(response)
         if response.tag == b"+":
-            self._continue()
-            return None
+            return self._continue(response)
         if self._tags[:1] != [response.tag] or response.kind not in (b"OK", b"NO", b"BAD"):
             raise RemoteProtocolError("A response that answers no command")
         del self._tags[0]
@@ -206,10 +219,15 @@ class Client:
         self._to("OK")
         return StartTLS()
 
-    def _continue(self) -> None:
-        if not self._steps:
+    def _continue(self, response: Response) -> Challenge | None:
+        if self._steps:
+            self._queue.append(self._steps.pop(0))
+            return None
+        if self._state is not State.LOGIN or not self._relaying:
             raise RemoteProtocolError("The store asks for more than there is to say")
-        self._queue.append(self._steps.pop(0))
+        challenge = grammar.challenge(response.text)
+        self._to("challenge")
+        return Challenge(challenge)
 
     def _login_answered(self, response: Response) -> LoggedIn | LoginRefused | None:
         if response.kind == b"NO":

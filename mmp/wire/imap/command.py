@@ -15,10 +15,14 @@ from mmp.wire.imap.grammar import Announcement, Malformed
 
 LINE_LIMIT = 8192
 """Octets in a line, CRLF included: what RFC 7162, 4, asks a server to take."""
+SASL_LIMIT = 64 * 1024
+"""Octets in a line that holds a SASL response: access tokens that list groups and rights grow beyond 8 KiB."""
 LITERAL_LIMIT = 64 * 1024
 LITERALS_LIMIT = 16
 COMMAND_LIMIT = 2 * LITERAL_LIMIT
 """Octets in a command before its last line: LOGIN has two literals."""
+_AUTHENTICATE_LONGEST = 128
+"""Octets within which tag and name of AUTHENTICATE are seen."""
 
 _TOO_LARGE = "Literal too large, or one too many"
 
@@ -45,13 +49,14 @@ class CommandReader:
     _announcements: int = field(default=0, init=False)
     _size: int = field(default=0, init=False)
 
-    def next(self, received: Buffer) -> Command | None:
+    def next(self, received: Buffer, *, response: bool = False) -> Command | None:
         """Return a command that is whole, or one that announces a literal; None while there is neither.
 
-        To an announcement ``go_on`` or ``refuse`` is the answer. RemoteProtocolError if a line is too long.
+        To an announcement ``go_on`` or ``refuse`` is the answer. With ``response`` it is a SASL response that is due
+        instead of a command. RemoteProtocolError if a line is too long.
         """
         while self._take_literal(received):
-            line = received.line(LINE_LIMIT)
+            line = received.line(self._limit(received, response=response))
             if line is None:
                 return None
             command = self._command
@@ -87,6 +92,11 @@ class CommandReader:
         if not self._fits(announced):
             raise RemoteProtocolError(_TOO_LARGE)
         self._await(announced)
+
+    def _limit(self, received: Buffer, *, response: bool) -> int:
+        begun = self._command.text or self._refused
+        sasl = not begun and (response or grammar.AUTHENTICATE.match(received.front(_AUTHENTICATE_LONGEST)))
+        return SASL_LIMIT if sasl else LINE_LIMIT
 
     def _begin(self) -> None:
         self._command = Command()

@@ -13,6 +13,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from mmp.errors import RemoteProtocolError
+
 # RFC 9051 lets 8-bit octets into quoted strings (UTF-8); clients of RFC 3501 send them too.
 _QUOTED = rb'"([^"\\\r\n\0]*+(?:\\["\\][^"\\\r\n\0]*+)*+)"'
 _LITERAL = rb"\{[0-9]++\+?\}\r\n"
@@ -28,6 +30,9 @@ _TAG = rb'([^\x00-\x20\x7f-\xff(){%*"\\+]{1,64}+)'
 TAG = re.compile(_TAG + rb"[ \r\n]")
 COMMAND = re.compile(_TAG + rb' ([^\x00-\x20\x7f-\xff(){%*"\\\]]++)(?=[ \r\n])')
 """Tag and name of a command; what follows is for the command's own expression, CRLF included."""
+
+AUTHENTICATE = re.compile(_TAG + rb" (?i:AUTHENTICATE) ")
+"""What a command that may hold a SASL response begins with."""
 
 _LOGIN = re.compile(rb" %b %b\r\n" % (_ASTRING, _ASTRING))
 _AUTHENTICATE = re.compile(rb" ([A-Za-z0-9_-]{1,20})(?: ([^ \r\n]++))?\r\n")
@@ -101,6 +106,14 @@ def response(line: bytes) -> bytes:
     if line == b"*\r\n":
         raise Malformed("AUTHENTICATE cancelled")
     return _base64(line[:-2])
+
+
+def challenge(text: bytes) -> bytes:
+    """Decode what follows ``+`` in a SASL exchange (RFC 9051, 6.2.2); RemoteProtocolError if it is no base64."""
+    try:
+        return _base64(text)
+    except Malformed:
+        raise RemoteProtocolError("The store's challenge is no base64") from None
 
 
 def check_id(arguments: bytes) -> None:

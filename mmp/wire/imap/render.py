@@ -5,12 +5,11 @@ from __future__ import annotations
 import binascii
 import re
 import sys
-from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
 from mmp.errors import Refused
-from mmp.model import Refusal, Replay
-from mmp.wire.sasl import plain
+from mmp.model import Origin, Refusal, Replay
+from mmp.wire import sasl
 
 LINE_LIMIT = 8000
 """Octets in a line of ours, tag and CRLF aside: RFC 7162, 4, asks stores to take 8192."""
@@ -18,6 +17,8 @@ LITERAL_MINUS_LIMIT = 4096
 """The largest literal that LITERAL- lets come unasked (RFC 7888, 5)."""
 QUOTED_LIMIT = 1024
 """Longer strings go as literals: RFC 2683, 3.2.1.5, has clients keep lines to some 1000 octets."""
+VALUE_LIMIT = 1024
+"""Octets in a value of ID's (RFC 2971, 3.3)."""
 
 _QUOTABLE = re.compile(rb"[\x20-\x7e]*+")
 _UNQUOTABLE = re.compile(rb"[^\x20-\x7e]")
@@ -30,20 +31,33 @@ def login(replay: Replay, offered: AbstractSet[bytes]) -> list[bytes]:
     ``offered`` is in upper case. Refused(BACKEND_UNAVAILABLE) if nothing suits, Refused(BAD_CREDENTIALS) if the octets
     can't be said.
     """
-    user, authzid = replay.user.encode(), replay.authzid.encode()
-    if any(b"\0" in part for part in (user, authzid, replay.secret)):
-        raise Refused(Refusal.BAD_CREDENTIALS, "NUL in the user name or password to replay")
-    if b"AUTH=PLAIN" in offered:
-        return _authenticate(b"PLAIN", plain.initial_response(user, replay.secret, authzid), offered)
-    if b"LOGINDISABLED" in offered or authzid not in (b"", user):
-        raise Refused(Refusal.BACKEND_UNAVAILABLE, "The store offers no way to log in as needed")
-    return _login(user, replay.secret, offered)
+    message = sasl.initial_response(replay)
+    mechanism = replay.mechanism.encode()
+    if b"AUTH=" + mechanism in offered:
+        return _authenticate(mechanism, message, offered)
+    if mechanism != b"PLAIN" or b"LOGINDISABLED" in offered or replay.authzid not in {"", replay.user}:
+        raise Refused(Refusal.BACKEND_UNAVAILABLE, f"The store offers no way to log in by {replay.mechanism}")
+    return _login(replay.user.encode(), replay.secret, offered)
 
 
-def identification(identity: Mapping[str, str]) -> bytes:
-    """Return the ID command within its bounds (RFC 2971, 3.3); what cannot be quoted in ASCII is replaced."""
-    pairs = list(identity.items())[:30]
-    return b"ID (%b)\r\n" % b" ".join(b"%b %b" % (_text(name, 30), _text(value, 1024)) for name, value in pairs)
+def identification(origin: Origin | None) -> bytes:
+    """Return the ID command, with who is behind us in the fields that Dovecot has for it if that is to be told.
+
+    What cannot be quoted in ASCII is replaced.
+    """
+    fields = {"name": "mmp"} | (_origin(origin) if origin else {})
+    return b"ID (%b)\r\n" % b" ".join(b"%b %b" % (_text(name), _text(value)) for name, value in fields.items())
+
+
+def _origin(origin: Origin) -> dict[str, str]:
+    return {
+        "x-originating-ip": origin.address.host,
+        "x-originating-port": str(origin.address.port),
+        "x-connected-ip": origin.local.host,
+        "x-connected-port": str(origin.local.port),
+        "x-session-id": origin.session,
+        "x-proxy-ttl": str(origin.ttl),
+    }
 
 
 def _authenticate(mechanism: bytes, message: bytes, offered: AbstractSet[bytes]) -> list[bytes]:
@@ -69,8 +83,8 @@ def _login(user: bytes, secret: bytes, offered: AbstractSet[bytes]) -> list[byte
     return steps
 
 
-def _text(text: str, limit: int) -> bytes:
-    return _quoted(_UNQUOTABLE.sub(b"?", text.encode("ascii", "replace")[:limit]))
+def _text(text: str) -> bytes:
+    return _quoted(_UNQUOTABLE.sub(b"?", text.encode("ascii", "replace")[:VALUE_LIMIT]))
 
 
 def _quoted(octets: bytes) -> bytes:

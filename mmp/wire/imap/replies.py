@@ -29,6 +29,7 @@ REFUSALS: Mapping[Refusal, tuple[str, str]] = MappingProxyType(
         Refusal.DIRECTORY_UNAVAILABLE: ("UNAVAILABLE", "Logins cannot be checked right now, try again later"),
         Refusal.BACKEND_UNAVAILABLE: ("UNAVAILABLE", "The mail store cannot be reached right now, try again later"),
         Refusal.SHUTTING_DOWN: ("UNAVAILABLE", "The service is going down, connect again"),
+        Refusal.CANCELLED: ("", "Given up by the client"),
         Refusal.INTERNAL: ("SERVERBUG", "Internal error"),
     },
 )

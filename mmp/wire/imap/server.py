@@ -16,7 +16,7 @@ from attrs import define, field
 from mmp.errors import LocalProtocolError, RemoteProtocolError
 from mmp.model import Credentials, Offer, Refusal
 from mmp.wire.buffer import Buffer
-from mmp.wire.events import ClientEvent, LoggedIn, Login, Logout, StartTLS
+from mmp.wire.events import ClientEvent, LoggedIn, Login, Logout, Response, StartTLS
 from mmp.wire.imap import grammar, replies
 from mmp.wire.imap.command import Command, CommandReader
 from mmp.wire.imap.grammar import Announcement, Malformed
@@ -40,6 +40,7 @@ class State(enum.Enum):
     NOT_AUTHENTICATED = "not authenticated"
     AUTHENTICATING = "not authenticated, in a SASL exchange"
     LOGGING_IN = "not authenticated, login pending"
+    RESPONDING = "not authenticated, login pending, in a SASL exchange"
     STARTING_TLS = "not authenticated, TLS negotiation"
     AUTHENTICATED = "authenticated"
     LOGOUT = "logout"
@@ -51,30 +52,36 @@ _NEXT: Mapping[tuple[State, str], State] = MappingProxyType(
         (State.CONNECTED, "TLS"): State.CONNECTED,
         (State.NOT_AUTHENTICATED, "STARTTLS"): State.STARTING_TLS,
         (State.STARTING_TLS, "TLS"): State.NOT_AUTHENTICATED,
-        (State.NOT_AUTHENTICATED, "challenge"): State.AUTHENTICATING,
-        (State.AUTHENTICATING, "challenge"): State.AUTHENTICATING,
+        (State.NOT_AUTHENTICATED, "step"): State.AUTHENTICATING,
+        (State.AUTHENTICATING, "step"): State.AUTHENTICATING,
         (State.NOT_AUTHENTICATED, "credentials"): State.LOGGING_IN,
         (State.AUTHENTICATING, "credentials"): State.LOGGING_IN,
+        (State.LOGGING_IN, "challenge"): State.RESPONDING,
+        (State.RESPONDING, "response"): State.LOGGING_IN,
         (State.LOGGING_IN, "OK"): State.AUTHENTICATED,
         (State.LOGGING_IN, "NO"): State.NOT_AUTHENTICATED,
+        (State.RESPONDING, "NO"): State.NOT_AUTHENTICATED,
         (State.AUTHENTICATING, "BAD"): State.NOT_AUTHENTICATED,
         (State.NOT_AUTHENTICATED, "BAD"): State.NOT_AUTHENTICATED,
         (State.LOGOUT, "NO"): State.LOGOUT,  # a login answered too late
         **{(state, "BYE"): State.LOGOUT for state in State},
     },
 )
-_LISTENING = (State.NOT_AUTHENTICATED, State.AUTHENTICATING)
+_LISTENING = (State.NOT_AUTHENTICATED, State.AUTHENTICATING, State.RESPONDING)
+_LOGIN_PENDING = (State.LOGGING_IN, State.RESPONDING)
 
 
 @define(kw_only=True, eq=False, repr=False)
 class Server:
     """One client's conversation; satisfies ``mmp.interfaces.ServerCore``.
 
-    ``capabilities`` are what all stores are known to have besides what we say ourselves.
+    ``timestamp`` is a unique ``<...@host>`` for mechanisms that challenge with one; ``capabilities`` are what all
+    stores are known to have besides what we say ourselves.
     """
 
     _offer: Offer
     _hostname: str
+    _timestamp: bytes
     _capabilities: tuple[bytes, ...] = ()
     _state: State = field(default=State.CONNECTED, init=False)
     _received: Buffer = field(factory=Buffer, init=False)
@@ -110,7 +117,7 @@ class Server:
         try:
             self._notice_tls()
             while self._state in _LISTENING:
-                command = self._reader.next(self._received)
+                command = self._reader.next(self._received, response=self._state is not State.NOT_AUTHENTICATED)
                 if command is None:
                     return None
                 event = self._settle(command)
@@ -133,6 +140,11 @@ class Server:
         self._received.clear()
         self._offer = offer
 
+    def challenge(self, octets: bytes) -> None:
+        """Ask more of the client whose Login is pending; a Response follows."""
+        self._to("challenge")
+        self._ask(octets)
+
     def accept(self, logged_in: LoggedIn) -> None:
         """Answer the pending Login with success and the store's capabilities."""
         self._to("OK")
@@ -141,11 +153,12 @@ class Server:
     def refuse(self, refusal: Refusal) -> None:
         """Answer the pending Login with a refusal; the client may go on."""
         self._to("NO")
-        self._tagged(b"NO " + replies.wording(refusal))
+        status = b"BAD " if refusal is Refusal.CANCELLED else b"NO "  # RFC 9051, 6.2.2
+        self._tagged(status + replies.wording(refusal))
 
     def goodbye(self, refusal: Refusal) -> None:
         """Queue BYE, and the refusal of a pending Login before it; nothing is sent after it."""
-        if self._state is State.LOGGING_IN:
+        if self._state in _LOGIN_PENDING:
             self.refuse(refusal)
         self._bye(replies.wording(refusal))
 
@@ -166,6 +179,8 @@ class Server:
         try:
             if self._state is State.AUTHENTICATING:
                 return self._respond(command.text)
+            if self._state is State.RESPONDING:
+                return self._response(command.text)
             name, arguments = self._recognise(command)
             if command.announced is None:
                 return self._ACTIONS[name](self, arguments, command.literals)
@@ -256,7 +271,7 @@ class Server:
         name, initial = grammar.authenticate(arguments)
         mechanism = MECHANISMS.get(name)
         if mechanism and name in self._offer.mechanisms:
-            return self._step(mechanism(), grammar.initial_response(initial))
+            return self._step(mechanism(self._timestamp), grammar.initial_response(initial))
         if mechanism and not self._offer.plaintext:
             self._no(Refusal.PRIVACY_REQUIRED)
         else:
@@ -268,13 +283,21 @@ class Server:
         del self._mechanism
         return self._step(mechanism, grammar.response(line))
 
+    def _response(self, line: bytes) -> Response:
+        self._to("response")
+        try:
+            return Response(grammar.response(line))
+        except Malformed:
+            self._reader.refuse()
+            return Response(None)
+
     def _step(self, mechanism: ServerMechanism, response: bytes | None) -> Login | None:
         answer = mechanism.next(response)
         if isinstance(answer, Credentials):
             return self._login(answer)
-        self._to("challenge")
+        self._to("step")
         self._mechanism = mechanism
-        self._say(b"+ " + binascii.b2a_base64(answer, newline=False))
+        self._ask(answer)
         return None
 
     def _login(self, credentials: Credentials) -> Login:
@@ -294,6 +317,9 @@ class Server:
     )
 
     # What is said
+
+    def _ask(self, challenge: bytes) -> None:
+        self._say(b"+ " + binascii.b2a_base64(challenge, newline=False))
 
     def _offered(self) -> bytes:
         return replies.capabilities(self._offer, self._capabilities)

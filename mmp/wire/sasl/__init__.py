@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from mmp.model import Replay
+from mmp.wire.sasl import plain
 from mmp.wire.sasl.mechanism import SASLError, ServerMechanism, identity
-from mmp.wire.sasl.plain import PlainServer
 
-MECHANISMS: Mapping[str, type[ServerMechanism]] = MappingProxyType({"PLAIN": PlainServer})
-"""Every mechanism we can play toward a client, by its registered name."""
+MECHANISMS: Mapping[str, Callable[[bytes], ServerMechanism]] = MappingProxyType(
+    {
+        "PLAIN": lambda _timestamp: plain.PlainServer(),
+    },
+)
+"""Every mechanism that we can play toward a client, by its registered name; made with the connection's timestamp."""
 
-__all__ = ["MECHANISMS", "SASLError", "ServerMechanism", "identity"]
+_INITIAL_RESPONSES: Mapping[str, Callable[[Replay], bytes]] = MappingProxyType(
+    {
+        "PLAIN": plain.initial_response,
+    },
+)
+
+
+def initial_response(replay: Replay) -> bytes:
+    """Return the first message to the store; Refused(BAD_CREDENTIALS) if name or secret cannot be said in it."""
+    return _INITIAL_RESPONSES[replay.mechanism](replay)
+
+
+__all__ = ["MECHANISMS", "SASLError", "ServerMechanism", "identity", "initial_response"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mmp.model import Credentials
+from mmp.errors import Refused
+from mmp.model import Credentials, Refusal, Replay
 from mmp.wire.sasl.mechanism import SASLError, identity
 
 
@@ -25,6 +26,9 @@ class PlainServer:
         )
 
 
-def initial_response(authcid: bytes, secret: bytes, authzid: bytes = b"") -> bytes:
+def initial_response(replay: Replay) -> bytes:
     """Return the client's message; no part may hold a NUL."""
-    return b"\0".join((authzid, authcid, secret))
+    parts = replay.authzid.encode(), replay.user.encode(), replay.secret
+    if any(b"\0" in part for part in parts):
+        raise Refused(Refusal.BAD_CREDENTIALS, "NUL in the user name or password to replay")
+    return b"\0".join(parts)

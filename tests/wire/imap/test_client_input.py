@@ -9,7 +9,7 @@ from mmp.wire.imap.client import UNTAGGED_LIMIT, Client
 
 GREETING = b"* OK [CAPABILITY IMAP4rev1] hello\r\n"
 PLAIN_GREETING = b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR ID] hello\r\n"
-SQUEAMISH = Replay("user", b"squeamish ossifrage", identity={"name": "mmp"})
+SQUEAMISH = Replay("user", b"squeamish ossifrage")
 
 
 def heard(core, octets):

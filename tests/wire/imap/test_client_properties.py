@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmp.errors import RemoteProtocolError
-from mmp.model import Credentials, Offer, Replay
+from mmp.model import Credentials, Endpoint, Offer, Origin, Replay
 from mmp.wire.events import Login, Ready, StartTLS
 from mmp.wire.imap.client import Client
 from mmp.wire.imap.response import RESPONSE_LIMIT
@@ -16,7 +16,13 @@ from tests.strategies import chunked, secrets, store_pieces, user_names
 
 GREETING = b"* OK [CAPABILITY IMAP4rev1 ID%b] hello\r\n"
 ABILITIES = st.lists(st.sampled_from([b" AUTH=PLAIN", b" SASL-IR", b" LITERAL+", b" LITERAL-"])).map(b"".join)
-IDENTITIES = st.dictionaries(st.text(max_size=40), st.text(max_size=40), max_size=4)
+ORIGINS = st.none() | st.builds(
+    Origin,
+    session=st.text(max_size=40),
+    address=st.builds(Endpoint, st.text(max_size=40), st.integers(1, 65535)),
+    local=st.just(Endpoint("2001:db8::1", 993)),
+    ttl=st.integers(0, 5),
+)
 
 
 def ran(chunks, *, starttls=False):
@@ -28,7 +34,7 @@ def ran(chunks, *, starttls=False):
             while (event := core.next_event()) is not None:
                 events.append(event)
                 if isinstance(event, Ready):
-                    core.log_in(Replay("user", b"s\xffcret", identity={"name": "mmp"}))
+                    core.log_in(Replay("user", b"s\xffcret"))
                 if isinstance(event, StartTLS):
                     core.tls_started()
                 said += core.data_to_send()
@@ -86,7 +92,9 @@ def test_what_is_held_stays_within_bounds(first, more):
 
 def credentials_heard(replay, abilities):
     """Let our two sides talk to each other until the login is heard."""
-    store = Server(offer=Offer(("PLAIN",), plaintext=True, starttls=False), hostname="store")
+    store = Server(
+        offer=Offer(("PLAIN",), plaintext=True, starttls=False), hostname="store", timestamp=b"<1.2@mail.example.com>"
+    )
     store.greet()
     store.data_to_send()
     core = Client(starttls=False)
@@ -104,9 +112,9 @@ def credentials_heard(replay, abilities):
 
 
 @settings(max_examples=200)
-@given(user_names, secrets, ABILITIES, IDENTITIES)
-def test_what_we_say_to_a_store_is_what_we_hear_from_a_client(user, secret, abilities, identity):
-    heard = credentials_heard(Replay(user, secret, identity=identity), abilities)
+@given(user_names, secrets, ABILITIES, ORIGINS)
+def test_what_we_say_to_a_store_is_what_we_hear_from_a_client(user, secret, abilities, origin):
+    heard = credentials_heard(Replay(user, secret, origin=origin), abilities)
     assert heard == Credentials("PLAIN" if b"AUTH=PLAIN" in abilities else "LOGIN", user, secret)
 
 

@@ -12,7 +12,9 @@ OPEN = Offer(mechanisms=("PLAIN",), plaintext=True, starttls=False)
 
 
 def hold(transcript, *, offer=OPEN, greeted=True, answers=(), capabilities=()):
-    core = Server(offer=offer, hostname="mail.example.com", capabilities=capabilities)
+    core = Server(
+        offer=offer, hostname="mail.example.com", timestamp=b"<1.2@mail.example.com>", capabilities=capabilities
+    )
     core.greet()
     if greeted:
         core.data_to_send()

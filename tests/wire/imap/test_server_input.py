@@ -16,7 +16,7 @@ NOOP_OK = b"n OK NOOP completed\r\n"
 
 
 def greeted(offer=OPEN):
-    core = Server(offer=offer, hostname="mail.example.com")
+    core = Server(offer=offer, hostname="mail.example.com", timestamp=b"<1.2@mail.example.com>")
     core.greet()
     core.data_to_send()
     return core
@@ -229,8 +229,22 @@ def test_a_line_of_8_kib_is_taken():
 
 
 def test_an_endless_line_within_an_exchange_ends_it():
-    words = ended_by(b"a AUTHENTICATE PLAIN\r\n" + b"A" * 9000)
-    assert words == b"+ \r\n* BYE Line longer than 8192 octets\r\n"
+    words = ended_by(b"a AUTHENTICATE PLAIN\r\n" + b"A" * 70_000)
+    assert words == b"+ \r\n* BYE Line longer than 65536 octets\r\n"
+
+
+@pytest.mark.parametrize(
+    "command", [b"a AUTHENTICATE PLAIN %b\r\n", b"a authenticate plain\r\n%b\r\n"], ids=["initial", "asked for"]
+)
+def test_a_response_may_be_as_long_as_access_tokens_are(command):
+    core = greeted()
+    core.receive_data(command % base64.b64encode(b"\0user\0" + b"s" * 48_000))
+    assert len(core.next_event().credentials.secret) == 48_000
+
+
+def test_only_a_response_may_be_so_long():
+    for command in (b"a LOGIN user ", b"a NOOP AUTHENTICATE ", b"a ID AUTHENTICATE "):
+        assert b"* BYE Line longer than 8192 octets" in ended_by(command + b"A" * 9000)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def answer(core, login):
 
 def served(chunks, offer):
     """Return the events, what was said, and what is for the store, when a client sends these chunks."""
-    core = Server(offer=offer, hostname="mail.example.com")
+    core = Server(offer=offer, hostname="mail.example.com", timestamp=b"<1.2@mail.example.com>")
     core.greet()
     core.data_to_send()
     events, said, trailing = [], b"", b""
@@ -94,7 +94,11 @@ def test_replies_are_whole_lines_and_a_goodbye_is_the_last(chunks, plaintext):
     ],
 )
 def test_what_is_held_stays_within_bounds(stream):
-    core = Server(offer=Offer(("PLAIN",), plaintext=True, starttls=False), hostname="mail.example.com")
+    core = Server(
+        offer=Offer(("PLAIN",), plaintext=True, starttls=False),
+        hostname="mail.example.com",
+        timestamp=b"<1.2@mail.example.com>",
+    )
     core.greet()
     first, *rest = stream
     for chunk in [b"z NOOP\r\n", first, *(rest or stream) * 400]:

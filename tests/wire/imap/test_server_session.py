@@ -7,7 +7,7 @@ import pytest
 
 from mmp.errors import LocalProtocolError, RemoteProtocolError
 from mmp.model import Offer, Refusal
-from mmp.wire.events import LoggedIn, Login, Logout, StartTLS
+from mmp.wire.events import LoggedIn, Login, Logout, Response, StartTLS
 from mmp.wire.imap.server import Server, State
 
 CLEAR = Offer(mechanisms=(), plaintext=False, starttls=True)
@@ -16,7 +16,7 @@ IN = LoggedIn((b"IMAP4rev1",), b"Welcome", b"")
 
 
 def greeted(offer=OPEN):
-    core = Server(offer=offer, hostname="mail.example.com")
+    core = Server(offer=offer, hostname="mail.example.com", timestamp=b"<1.2@mail.example.com>")
     core.greet()
     core.data_to_send()
     return core
@@ -30,7 +30,11 @@ def logging_in(behind=b""):
 
 
 def in_state(state):
-    core = Server(offer=CLEAR if state is State.STARTING_TLS else OPEN, hostname="mail.example.com")
+    core = Server(
+        offer=CLEAR if state is State.STARTING_TLS else OPEN,
+        hostname="mail.example.com",
+        timestamp=b"<1.2@mail.example.com>",
+    )
     if state is not State.CONNECTED:
         core.greet()
     core.receive_data(
@@ -38,6 +42,7 @@ def in_state(state):
             State.AUTHENTICATING: b"a AUTHENTICATE PLAIN\r\n",
             State.LOGGING_IN: b"a LOGIN user secret\r\n",
             State.STARTING_TLS: b"a STARTTLS\r\n",
+            State.RESPONDING: b"a LOGIN user secret\r\n",
             State.AUTHENTICATED: b"a LOGIN user secret\r\n",
             State.LOGOUT: b"a LOGOUT\r\n",
         }.get(state, b""),
@@ -45,13 +50,57 @@ def in_state(state):
     core.next_event()
     if state is State.AUTHENTICATED:
         core.accept(IN)
+    if state is State.RESPONDING:
+        core.challenge(b"prove it")
     core.data_to_send()
     assert core._state is state
     return core
 
 
+def responding(behind=b""):
+    core = logging_in(behind)
+    core.challenge(b"prove it")
+    assert core.data_to_send() == b"+ cHJvdmUgaXQ=\r\n"
+    return core
+
+
+def test_a_pending_login_may_be_asked_for_more():
+    core = responding()
+    assert core.next_event() is None
+    core.receive_data(b"bXkgcHJvb2Y=\r\n")
+    assert core.next_event() == Response(b"my proof")
+    core.challenge(b"")
+    assert core.data_to_send() == b"+ \r\n"
+    core.receive_data(b"\r\nb SELECT inbox\r\n")
+    assert core.next_event() == Response(b"")
+    assert core.next_event() is None
+    core.accept(IN)
+    assert core.data_to_send() == b"a OK [CAPABILITY IMAP4rev1] Welcome\r\n"
+    assert core.trailing() == b"b SELECT inbox\r\n"
+
+
+@pytest.mark.parametrize("line", [b"*\r\n", b"!\r\n", b"YQ\r\n", b"YQ==\n", b"{5}\r\n", b"b NOOP {3+}\r\nxxx\r\n"])
+def test_an_exchange_that_the_client_gives_up_is_bad_and_another_login_may_follow(line):
+    core = responding()
+    core.receive_data(line + b"c LOGIN user other\r\n")
+    assert core.next_event() == Response(None)
+    core.refuse(Refusal.CANCELLED)
+    assert core.data_to_send() == b"a BAD Given up by the client\r\n"
+    assert core.next_event().credentials.secret == b"other"
+
+
+@pytest.mark.parametrize("line", [b"A" * 70_000, b"x {99999999+}\r\n"])
+def test_an_endless_response_is_the_end(line):
+    core = responding()
+    core.receive_data(line)
+    with pytest.raises(RemoteProtocolError):
+        core.next_event()
+    assert core.data_to_send().startswith(b"* BYE ")
+    assert core.buffered == 0
+
+
 def test_the_greeting_names_host_and_capabilities():
-    core = Server(offer=CLEAR, hostname="mail.example.com")
+    core = Server(offer=CLEAR, hostname="mail.example.com", timestamp=b"<1.2@mail.example.com>")
     core.greet()
     assert core.data_to_send() == (
         b"* OK [CAPABILITY IMAP4rev1 SASL-IR ID LITERAL+ STARTTLS LOGINDISABLED] mail.example.com ready\r\n"
@@ -59,7 +108,7 @@ def test_the_greeting_names_host_and_capabilities():
 
 
 def test_somebody_turned_away_hears_bye_instead_of_a_greeting():
-    core = Server(offer=OPEN, hostname="mail.example.com")
+    core = Server(offer=OPEN, hostname="mail.example.com", timestamp=b"<1.2@mail.example.com>")
     core.turn_away(Refusal.SHUTTING_DOWN)
     assert core.data_to_send().startswith(b"* BYE [UNAVAILABLE] ")
 
@@ -88,7 +137,7 @@ def test_what_follows_a_refused_login_is_heard():
     assert core.data_to_send().endswith(b"\r\nb OK NOOP completed\r\n")
 
 
-@pytest.mark.parametrize("refusal", Refusal)
+@pytest.mark.parametrize("refusal", [each for each in Refusal if each is not Refusal.CANCELLED])
 def test_every_refusal_answers_the_login_with_a_tagged_no(refusal):
     core = logging_in()
     core.refuse(refusal)
@@ -103,7 +152,7 @@ def test_a_goodbye_answers_the_pending_login_first(refusal):
     core = logging_in()
     core.goodbye(refusal)
     no, bye, end = core.data_to_send().split(b"\r\n")
-    assert no.startswith(b"a NO ")
+    assert no.startswith((b"a NO ", b"a BAD "))
     assert bye.startswith(b"* BYE ")
     assert end == b""
 
@@ -171,7 +220,7 @@ def test_nothing_of_before_tls_is_known_under_it():
 
 
 def test_implicit_tls_settles_the_offer_before_the_greeting():
-    core = Server(offer=CLEAR, hostname="mail.example.com")
+    core = Server(offer=CLEAR, hostname="mail.example.com", timestamp=b"<1.2@mail.example.com>")
     core.tls_started(OPEN)
     core.greet()
     assert b"LITERAL+ AUTH=PLAIN]" in core.data_to_send()
@@ -182,7 +231,8 @@ def test_implicit_tls_settles_the_offer_before_the_greeting():
     [
         (Server.greet, {State.CONNECTED}),
         (lambda core: core.accept(IN), {State.LOGGING_IN}),
-        (lambda core: core.refuse(Refusal.INTERNAL), {State.LOGGING_IN, State.LOGOUT}),
+        (lambda core: core.challenge(b""), {State.LOGGING_IN}),
+        (lambda core: core.refuse(Refusal.INTERNAL), {State.LOGGING_IN, State.RESPONDING, State.LOGOUT}),
         (lambda core: core.tls_started(OPEN), {State.CONNECTED, State.STARTING_TLS}),
         (Server.trailing, {State.AUTHENTICATED}),
     ],

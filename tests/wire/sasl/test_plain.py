@@ -2,14 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmp.model import Credentials
-from mmp.wire.sasl import MECHANISMS, SASLError
-from mmp.wire.sasl.plain import PlainServer, initial_response
+from mmp.errors import Refused
+from mmp.model import Credentials, Refusal, Replay
+from mmp.wire.sasl import SASLError, initial_response
+from mmp.wire.sasl.plain import PlainServer
 from tests.strategies import secrets, user_names
-
-
-def test_plain_is_in_the_table():
-    assert MECHANISMS["PLAIN"] is PlainServer
 
 
 def test_plain_without_a_message_gets_an_empty_challenge():
@@ -33,7 +30,7 @@ def test_an_authzid_that_says_the_same_is_none():
 
 @given(user_names, secrets, st.just("") | user_names)
 def test_plain_takes_what_plain_says(user, secret, authzid):
-    message = initial_response(user.encode(), secret, authzid.encode())
+    message = initial_response(Replay(user, secret, authzid))
     assert PlainServer().next(message) == Credentials("PLAIN", user, secret, "" if authzid == user else authzid)
 
 
@@ -68,3 +65,12 @@ def test_plain_refuses_names_that_are_none_and_messages_out_of_shape(message):
     with pytest.raises(SASLError) as refused:
         PlainServer().next(message)
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "replay", [Replay("us\0er", b"s"), Replay("user", b"se\0cret"), Replay("user", b"s", "o\0ther")]
+)
+def test_a_nul_cannot_be_replayed(replay):
+    with pytest.raises(Refused) as refused:
+        initial_response(replay)
+    assert refused.value.refusal is Refusal.BAD_CREDENTIALS

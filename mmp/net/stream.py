@@ -84,7 +84,18 @@ class Stream:
     Nothing but slots and the socket: no timer of its own, no buffer while there is nothing to send.
     """
 
-    __slots__ = ("_connection", "_loop", "_phase", "_queue", "_shaken", "due", "receiver", "socket", "tick")
+    __slots__ = (
+        "_connection",
+        "_loop",
+        "_phase",
+        "_queue",
+        "_read_waits",
+        "_shaken",
+        "due",
+        "receiver",
+        "socket",
+        "tick",
+    )
     _connection: SSL.Connection
 
     def __init__(self, loop: Loop, plain: socket.socket, receiver: Receiver) -> None:
@@ -93,6 +104,7 @@ class Stream:
         self.receiver: Receiver | None = receiver
         self._queue = bytearray()
         self._phase = Phase.OPEN
+        self._read_waits = False
         self._shaken: Deferred[Security] | None = None
         self.due = self.tick = 0
         loop.reactor.addReader(self)
@@ -126,6 +138,8 @@ class Stream:
         """Write what is queued; then finish closing, if that is what it was for."""
         if self._phase is Phase.SHAKING:
             return self._shake()
+        if self._read_waits and not self._go_on_reading():
+            return None
         try:
             if self._queue:
                 sent = self.socket.send(self._queue)
@@ -153,23 +167,40 @@ class Stream:
         try:
             got = self.socket.recv_into(self._loop.buffer)
         except WantWrite:
-            self._loop.reactor.addWriter(self)
-            return None
+            return self._await_room()
         except BlockingIOError:
-            return None
+            return self._go_on_writing()
         except OSError as error:
             return self._lose(error)
-        if self._queue and isinstance(self.socket, TLSSocket):
-            self._loop.reactor.addWriter(self)  # a write may have been waiting for this read
+        self._go_on_writing()
         if not got:
             return self._lose(ConnectionAbortedError("closed by the other end"))
         if self._phase is Phase.OPEN and self.receiver is not None:
             self.receiver.dataReceived(self._loop.buffer[:got].tobytes())
         return None
 
+    def _await_room(self) -> None:
+        """Let reading wait until TLS can send what it must (RFC 8446, 4.6.3); to ask again before is a busy loop."""
+        self._read_waits = True
+        self._loop.reactor.removeReader(self)
+        self._loop.reactor.addWriter(self)
+
+    def _go_on_reading(self) -> bool:
+        """Read, now that there is room; False if it waits again, or found the end."""
+        self._read_waits = False
+        self._loop.reactor.addReader(self)
+        self.doRead()
+        return not self._read_waits and self._phase is not Phase.CLOSED
+
+    def _go_on_writing(self) -> None:
+        """A write may have been waiting for what was just read, even if that was no data."""
+        if (self._queue or self._phase is Phase.CLOSING) and isinstance(self.socket, TLSSocket):
+            self._loop.reactor.addWriter(self)
+
     def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name
         """Read no more until told so; a FIN goes unnoticed meanwhile."""
         if self._phase is Phase.OPEN:
+            self._read_waits = False
             self._loop.reactor.removeReader(self)
 
     def resumeProducing(self) -> None:  # noqa: N802 - Twisted's name
@@ -202,21 +233,22 @@ class Stream:
         reactor = self._loop.reactor
         try:
             if isinstance(self.socket, socket.socket):
-                if self._queue:  # the last words in clear, such as the agreement to STARTTLS, go first
+                while self._queue:  # the last words in clear, such as the agreement to STARTTLS, go first
                     del self._queue[: self.socket.send(self._queue)]
-                    if self._queue:
-                        return
                 self.socket = TLSSocket(self.socket, self._connection)
                 del self._connection
             connection = self.socket.do_handshake()
         except WantRead:
             reactor.removeWriter(self)
+            reactor.addReader(self)
         except BlockingIOError:
+            reactor.removeReader(self)  # what came meanwhile would only wake us in vain
             reactor.addWriter(self)
         except OSError as error:
             self._lose(error)
         else:
             reactor.removeWriter(self)
+            reactor.addReader(self)
             self._phase = Phase.OPEN
             self._report(security_of(connection))
 

@@ -12,6 +12,7 @@ class Service(enum.Enum):
     """A protocol that mail clients speak to us; the value is its name in configuration, log and metrics."""
 
     IMAP = "imap"
+    POP3 = "pop3"
 
 
 class TLSMode(enum.Enum):
@@ -37,6 +38,8 @@ class Refusal(enum.Enum):
     PASSWORD_MUST_CHANGE = "password-must-change"  # noqa: S105 - likewise
     PRIVACY_REQUIRED = "privacy-required"
     TOO_MANY_SESSIONS = "too-many-sessions"
+    MAILBOX_IN_USE = "mailbox-in-use"
+    MAILBOX_UNUSABLE = "mailbox-unusable"
     TOO_MANY_ERRORS = "too-many-errors"
     LOGIN_TIMEOUT = "login-timeout"
     DIRECTORY_UNAVAILABLE = "directory-unavailable"

@@ -53,6 +53,8 @@ from mmp.shared.link import Kind, Link
 from mmp.stores.dial import Dial, Route
 from mmp.wire.imap.client import Client as IMAPClient
 from mmp.wire.imap.server import Server as IMAPServer
+from mmp.wire.pop3.client import Client as POP3Client
+from mmp.wire.pop3.server import Server as POP3Server
 
 OTHER_DESCRIPTORS = 128
 """Kept for listening sockets, the log, the directory, and what accepting and connecting need for a moment."""
@@ -68,6 +70,7 @@ class Cores:
 
 CORES: Mapping[Service, Cores] = {
     Service.IMAP: Cores(IMAPServer, IMAPClient),
+    Service.POP3: Cores(POP3Server, POP3Client),
 }
 
 
@@ -220,7 +223,7 @@ class Parts:
             connect_timeout=how.connect_timeout,
             login_timeout=backend.login_timeout,
             max_connecting=how.max_connecting,
-            tell_origin=how.client_address == "id",
+            tell_origin=how.client_address != "none",
             make_core=lambda: CORES[service].client(starttls=how.tls is TLSMode.STARTTLS),
         )
         return Dial(connector, self._wheel, route, self._log)

@@ -13,7 +13,7 @@ import re
 from typing import NamedTuple
 
 from mmp.model import Offer, Refusal
-from mmp.wire.events import LoggedIn, Login, Ready, StartTLS
+from mmp.wire.events import Challenge, LoggedIn, Login, Ready, Response, StartTLS
 
 TLS = "TLS"
 UNDER_TLS = Offer(mechanisms=("PLAIN",), plaintext=True, starttls=False)
@@ -44,10 +44,11 @@ def turns(transcript):
     return found
 
 
-def hold_as_server(core, transcript, *, answers=(), offer=UNDER_TLS):
+def hold_as_server(core, transcript, *, answers=(), offer=UNDER_TLS, alike=None):
     """Say the client's lines to a server core, expect the server's; return the events.
 
-    ``answers`` are given to the logins in turn: LoggedIn or a Refusal; further ones are let in.
+    ``answers`` are given to the logins in turn: LoggedIn, a Refusal, or the octets of a challenge; further ones are let
+    in. ``alike`` compares an expected line with what was said; without it as in IMAP.
     """
     events, answers, said = [], list(answers), _Lines(core)
     for speaker, line in turns(transcript):
@@ -56,24 +57,28 @@ def hold_as_server(core, transcript, *, answers=(), offer=UNDER_TLS):
             core.receive_data(line + b"\r\n")
             while (event := core.next_event()) is not None:
                 events.append(event)
-                if isinstance(event, Login):
+                if isinstance(event, Login | Response):
                     _answer(core, answers.pop(0) if answers else LoggedIn((), b"", b""))
         elif speaker == TLS:
             said.nothing_more()
             assert isinstance(events[-1], StartTLS)
             core.tls_started(offer)
         else:
-            assert _alike(line, said.next()), f"expected {line!r}, heard {said.last!r}"
+            assert (alike or _alike)(line, said.next()), f"expected {line!r}, heard {said.last!r}"
     said.nothing_more()
     return events
 
 
-def hold_as_client(core, transcript, replay):
-    """Say the store's lines to a client core, expect the client's; return the events. Logs in once it may."""
-    events, tags, said = [], {}, _Lines(core)
+def hold_as_client(core, transcript, replay, *, tagged=True, responses=()):
+    """Say the store's lines to a client core, expect the client's; return the events. Logs in once it may.
+
+    ``responses`` are given to the challenges in turn. Without ``tagged`` commands have no tags that could differ.
+    """
+    events, tags, said, responses = [], {}, _Lines(core), list(responses)
     for speaker, line in turns(transcript):
         if speaker == "C":
-            assert _same_command(line, said.next(), tags), f"expected {line!r}, heard {said.last!r}"
+            alike = _same_command(line, said.next(), tags) if tagged else line == said.next()
+            assert alike, f"expected {line!r}, heard {said.last!r}"
         elif speaker == TLS:
             said.nothing_more()
             assert isinstance(events[-1], StartTLS)
@@ -85,6 +90,8 @@ def hold_as_client(core, transcript, replay):
                 events.append(event)
                 if isinstance(event, Ready):
                     core.log_in(replay)
+                if isinstance(event, Challenge):
+                    core.respond(responses.pop(0))
     said.nothing_more()
     return events
 
@@ -113,7 +120,9 @@ class _Lines:
 
 
 def _answer(core, answer):
-    if isinstance(answer, Refusal):
+    if isinstance(answer, bytes):
+        core.challenge(answer)
+    elif isinstance(answer, Refusal):
         core.refuse(answer)
     else:
         core.accept(answer)

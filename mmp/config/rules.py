@@ -20,8 +20,11 @@ from mmp.model import Service
 from mmp.net import objections
 from mmp.net.tls import Chain, Ciphers
 
-_SHORTEST_IDLE: Final = {Service.IMAP: 1800.0}
-"""Seconds for which each protocol's standard lets a client be silent (RFC 9051, 5.4)."""
+_SHORTEST_IDLE: Final = {Service.IMAP: 1800.0, Service.POP3: 600.0}
+"""Seconds for which each protocol's standard lets a client be silent (RFC 9051, 5.4; RFC 1939, 3)."""
+
+_CLIENT_ADDRESS: Final = {Service.IMAP: "id", Service.POP3: "xclient"}
+"""The command of each protocol that tells a store who came."""
 
 Content = TypeVar("Content")
 
@@ -34,6 +37,7 @@ def mistakes_in(usage: Usage, files: Files) -> Iterator[Finding]:
         if listener.directory.kind == "ldap":
             yield from _ldap(listener.directory.ldap, origin)
     yield from _idle_timeouts(usage)
+    yield from _client_addresses(usage)
     yield from _pairs(usage, files)
     yield from _other_files(usage, files)
 
@@ -80,6 +84,13 @@ def _idle_timeouts(usage: Usage) -> Iterator[Finding]:
         if backend.idle_timeout < (shortest := _SHORTEST_IDLE[service]):
             needed = f'"{render_duration(shortest)}" is the least that the standard allows'
             yield Finding(f"{path}.idle_timeout", f'"{render_duration(backend.idle_timeout)}" is too short; {needed}')
+
+
+def _client_addresses(usage: Usage) -> Iterator[Finding]:
+    for service, backend, path in usage.backends():
+        way = _CLIENT_ADDRESS[service]
+        if backend.client_address not in {"none", way}:
+            yield Finding(f"{path}.client_address", f'{service.value} has no "{backend.client_address}", but "{way}"')
 
 
 def _pairs(usage: Usage, files: Files) -> Iterator[Finding]:

@@ -208,8 +208,8 @@ class BackendService:
     private_key: File = ""
     """Private key in PEM of client_certificate."""
 
-    client_address: Literal["none", "id"] = "none"
-    """How the store is told the client's address: not at all, or in IMAP's ID command."""
+    client_address: Literal["none", "id", "xclient"] = "none"
+    """How the store is told the client's address: not at all, in IMAP's ID command, or elsewhere in XCLIENT."""
 
     connect_timeout: Timeout = 10.0
     """For TCP, TLS and greeting together."""
@@ -218,7 +218,7 @@ class BackendService:
     """Connections being made to one store at a time; more are refused for now."""
 
     idle_timeout: Timeout = 1800.0
-    """How long a logged-in session may be silent; at least 30m for IMAP."""
+    """How long a logged-in session may be silent; at least 30m for IMAP, 10m for POP3."""
 
 
 @frozen(kw_only=True)
@@ -239,6 +239,9 @@ class Backend:
 
     imap: BackendService = BackendService()
     """How to reach a store for IMAP."""
+
+    pop3: BackendService = BackendService(port=110)
+    """How to reach a store for POP3."""
 
     def reaching(self, service: Service) -> BackendService:
         """Return the table for a service."""

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from mmp.config.values import allowed
+from mmp.model import Service
 from tests.config.folder import Folder
 
 LISTENER = '[[listener]]\ntls = "none"\n'
@@ -108,7 +110,11 @@ VALUES = [
         'backend.imap.idle_timeout: "29m" is too short; "30m" is the least that the standard allows',
     ),
     ("backend.imap.port = 65536", "backend.imap.port: must be a whole number from 1 to 65535, not 65536"),
-    ('backend.imap.client_address = "xclient"', 'backend.imap.client_address: must be "none" or "id", not "xclient"'),
+    (
+        'backend.imap.client_address = "ip"',
+        'backend.imap.client_address: must be "none", "id" or "xclient", not "ip"',
+    ),
+    ('backend.imap.client_address = "xclient"', 'backend.imap.client_address: imap has no "xclient", but "id"'),
     ('log.level = "loud"', 'log.level: must be "debug", "info", "warn" or "error", not "loud"'),
 ]
 
@@ -187,7 +193,7 @@ def test_the_value_of_an_unknown_key_is_not_repeated_since_it_may_be_a_secret(fo
         ("[listener]", ["listener: at least one table [[listener]] is needed, with these double brackets"]),
         ("listener = []", ["listener: at least one table [[listener]] is needed, with these double brackets"]),
         ("listener = [1]", ["listener[1]: must be a table, not 1"]),
-        ('[[listener]]\nservice = "pop3"', ['listener[1].service: must be "imap", not "pop3"']),
+        ('[[listener]]\nservice = "pop"', [f'listener[1].service: must be {allowed(Service)}, not "pop"']),
         (
             '[[listener]]\naddress = "unix:/run/mmp/imap.sock"',
             [

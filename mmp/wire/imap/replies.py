@@ -24,6 +24,8 @@ REFUSALS: Mapping[Refusal, tuple[str, str]] = MappingProxyType(
         Refusal.PASSWORD_MUST_CHANGE: ("CONTACTADMIN", "The password must be changed before it can be used"),
         Refusal.PRIVACY_REQUIRED: ("PRIVACYREQUIRED", "A password is taken only over TLS strong enough"),
         Refusal.TOO_MANY_SESSIONS: ("LIMIT", "Too many sessions of this user"),
+        Refusal.MAILBOX_IN_USE: ("INUSE", "The mailbox is in use by another session"),
+        Refusal.MAILBOX_UNUSABLE: ("CORRUPTION", "The mailbox cannot be opened, the administrator must look at it"),
         Refusal.TOO_MANY_ERRORS: ("", "Too many errors"),
         Refusal.LOGIN_TIMEOUT: ("UNAVAILABLE", "The login took too long"),
         Refusal.DIRECTORY_UNAVAILABLE: ("UNAVAILABLE", "Logins cannot be checked right now, try again later"),
@@ -45,7 +47,8 @@ REFUSAL_BY_CODE: Mapping[bytes, Refusal] = MappingProxyType(
         b"LIMIT": Refusal.TOO_MANY_SESSIONS,
         b"UNAVAILABLE": Refusal.BACKEND_UNAVAILABLE,
         b"REFERRAL": Refusal.BACKEND_UNAVAILABLE,  # RFC 2221: the mail is elsewhere, the password was not judged
-        b"INUSE": Refusal.BACKEND_UNAVAILABLE,
+        b"INUSE": Refusal.MAILBOX_IN_USE,
+        b"CORRUPTION": Refusal.MAILBOX_UNUSABLE,
         b"SERVERBUG": Refusal.BACKEND_UNAVAILABLE,
     },
 )

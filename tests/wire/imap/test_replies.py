@@ -9,6 +9,8 @@ from mmp.wire.imap import replies
 CODES = {"UNAVAILABLE", "AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED", "PRIVACYREQUIRED", "CONTACTADMIN"} | {
     "LIMIT",
     "SERVERBUG",
+    "INUSE",
+    "CORRUPTION",
 }
 
 

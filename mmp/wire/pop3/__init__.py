@@ -1,0 +1,1 @@
+"""POP3 up to the login, both sides."""

@@ -1,0 +1,50 @@
+"""What we say to a store to log in (RFC 1939, 7; RFC 5034, 4; XCLIENT as Dovecot has it)."""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Iterable
+
+from mmp.errors import Refused
+from mmp.model import Origin, Refusal, Replay
+from mmp.wire import sasl
+
+LINE_LIMIT = 255
+"""Octets in a command, CRLF included (RFC 2449, 4): a longer initial response waits to be asked for (RFC 5034, 4)."""
+
+
+def login(replay: Replay, capabilities: Iterable[bytes]) -> list[bytes]:
+    """Return the commands that suit what a store offers, each to be said when it agrees to the one before.
+
+    Refused(BACKEND_UNAVAILABLE) if nothing suits, Refused(BAD_CREDENTIALS) if the octets can't be said.
+    """
+    offered = {words[0]: set(words[1:]) for line in capabilities if (words := line.upper().split())}
+    message = sasl.initial_response(replay)
+    mechanism = replay.mechanism.encode("ascii")
+    if mechanism in offered.get(b"SASL", ()):
+        return _auth(mechanism, message)
+    named_only = mechanism != b"PLAIN" or replay.authzid not in {"", replay.user}
+    if named_only or (offered and b"USER" not in offered):
+        raise Refused(Refusal.BACKEND_UNAVAILABLE, f"The store offers no way to log in by {replay.mechanism}")
+    return _user_pass(replay.user.encode(), replay.secret)
+
+
+def xclient(origin: Origin) -> bytes:
+    """Return the command that tells who is behind us."""
+    return (
+        f"XCLIENT ADDR={origin.address.host} PORT={origin.address.port}"
+        f" DESTADDR={origin.local.host} DESTPORT={origin.local.port} SESSION={origin.session} TTL={origin.ttl}\r\n"
+    ).encode()
+
+
+def _auth(mechanism: bytes, message: bytes) -> list[bytes]:
+    command = b"AUTH " + mechanism
+    response = binascii.b2a_base64(message, newline=False)
+    line = b"%b %b\r\n" % (command, response or b"=")
+    return [line] if len(line) <= LINE_LIMIT else [command + b"\r\n", response + b"\r\n"]
+
+
+def _user_pass(user: bytes, secret: bytes) -> list[bytes]:
+    if any(octet in part for part in (user, secret) for octet in b"\0\r\n"):
+        raise Refused(Refusal.BAD_CREDENTIALS, "The store takes only lines, and the name or the password is none")
+    return [b"USER %b\r\n" % user, b"PASS %b\r\n" % secret]

@@ -55,9 +55,9 @@ def pair(certificates):
 def stores(ports, certificates):
     """Two stores."""
     with ExitStack() as held:
-        port, tls_port = ports.free(), ports.free()
+        chosen = {name: ports.free() for name in ("port", "tls_port", "pop3_port", "pop3_tls_port")}
         started = [
-            held.enter_context(dovecot(address, port, tls_port, pair=certificates.issue(address), passwords=PASSWORDS))
+            held.enter_context(dovecot(address, pair=certificates.issue(address), passwords=PASSWORDS, **chosen))
             for address in (FIRST, SECOND)
         ]
         yield Stores(*started)

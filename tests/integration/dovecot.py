@@ -17,7 +17,7 @@ from tests.integration.processes import listening_inodes
 from tests.integration.waiting import until
 
 CONFIGURATION = """\
-protocols = imap
+protocols = imap pop3
 listen = {address}
 base_dir = {directory}/run
 state_dir = {directory}/state
@@ -36,6 +36,8 @@ mail_location = maildir:~/Maildir
 mail_max_userip_connections = 0
 imap_id_send = name dovecot support-url {address}
 
+# Every proxy may say who came.
+login_trusted_networks = 127.0.0.1
 ssl = yes
 ssl_cert = <{certificate}
 ssl_key = <{key}
@@ -61,6 +63,16 @@ service imap-login {{
     ssl = yes
   }}
 }}
+service pop3-login {{
+  chroot =
+  inet_listener pop3 {{
+    port = {pop3_port}
+  }}
+  inet_listener pop3s {{
+    port = {pop3_tls_port}
+    ssl = yes
+  }}
+}}
 service anvil {{
   chroot =
   # No growing delay for an address with failed logins: all come from here.
@@ -73,11 +85,13 @@ service anvil {{
 
 @define
 class Dovecot:
-    """One running server; ``port`` is for plain text and STARTTLS, ``tls_port`` for TLS from the first byte."""
+    """One running server; ``port`` is for IMAP in plain text and with STARTTLS, ``tls_port`` in TLS."""
 
     address: str
     port: int
     tls_port: int
+    pop3_port: int
+    pop3_tls_port: int
     directory: Path
     process: subprocess.Popen
 
@@ -96,8 +110,8 @@ class Dovecot:
 
 
 @contextmanager
-def dovecot(address, port, tls_port, *, pair, passwords):
-    """Run a server that knows these users; ``passwords`` are octets by user name."""
+def dovecot(address, *, pair, passwords, **ports):
+    """Run a server that knows these users; ``ports`` are those of its class, ``passwords`` octets by user name."""
     directory = Path(tempfile.mkdtemp(prefix="mmp-dovecot-"))
     users = _users()
     (directory / "mail").mkdir()
@@ -110,11 +124,10 @@ def dovecot(address, port, tls_port, *, pair, passwords):
     (directory / "dovecot.conf").write_text(
         CONFIGURATION.format(
             address=address,
-            port=port,
-            tls_port=tls_port,
             directory=directory,
             certificate=pair.certificate,
             key=pair.key,
+            **ports,
             **users,
         )
     )
@@ -122,10 +135,11 @@ def dovecot(address, port, tls_port, *, pair, passwords):
         [shutil.which("dovecot") or "/usr/sbin/dovecot", "-F", "-c", directory / "dovecot.conf"],
         stderr=subprocess.DEVNULL,  # its log has the same
     )
-    server = Dovecot(address, port, tls_port, directory, process)
+    server = Dovecot(address=address, directory=directory, process=process, **ports)
     try:
         until(
-            lambda: process.poll() is not None or listening_inodes(tls_port), f"Dovecot listens on {address}:{tls_port}"
+            lambda: process.poll() is not None or all(map(listening_inodes, ports.values())),
+            f"Dovecot listens on {address}, ports {ports}",
         )
         assert process.poll() is None, server.log()
         yield server

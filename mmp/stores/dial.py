@@ -18,6 +18,7 @@ from mmp.net.tls import ClientTLS
 from mmp.net.wheel import Wheel
 from mmp.session.backend_login import answer, make_ready
 from mmp.wire.events import Challenge, LoggedIn
+from mmp.wire.sasl import replayed
 
 TTL = 5
 """How many proxies a connection may go through, ours included; Dovecot's number."""
@@ -124,7 +125,12 @@ class Dial:
 
     def _replay(self, client: Client, account: Account, credentials: Credentials) -> Replay:
         origin = Origin(client.session, client.address, client.local, TTL, client.greeting, account.replay_user)
-        return Replay(account.replay_user, credentials.secret, origin=origin if self.route.tell_origin else None)
+        return Replay(
+            account.replay_user,
+            credentials.secret,
+            mechanism=replayed(credentials.mechanism),
+            origin=origin if self.route.tell_origin else None,
+        )
 
     def _tell(self, result: str, level: Level, client: Client, account: Account, reason: str) -> None:
         self.log.event(

@@ -42,7 +42,10 @@ VALUES = [
     ('login.mechanisms = "PLAIN"', 'login.mechanisms: must be a list, not "PLAIN"'),
     (
         'login.mechanisms = ["PLAIN", "plain"]',
-        'login.mechanisms[2]: "plain" is no mechanism that we have, which are PLAIN',
+        (
+            'login.mechanisms[2]: "plain" is no mechanism that we have, which are '
+            "PLAIN, LOGIN, XOAUTH2, OAUTHBEARER, SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5"
+        ),
     ),
     ("login.mechanisms = []", "login.mechanisms: is empty; at least one is needed"),
     ('login.mechanisms = ["PLAIN", "PLAIN"]', "login.mechanisms: names a mechanism twice"),

@@ -5,7 +5,7 @@ import socket
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
-from mmp.errors import Refused
+from mmp.errors import Refused, RemoteProtocolError
 from mmp.model import Account, Client, Credentials, Endpoint, Refusal, Service, TLSMode
 from mmp.net.connect import Connector
 from mmp.net.resolve import Resolver
@@ -44,8 +44,8 @@ class Scene:
         self.dial = Dial(connector, loop.wheel, Route(**usual | changes), self.log)
         self.results = []
 
-    def connect(self):
-        running = Deferred.fromCoroutine(self.dial.connect(CLIENT, ACCOUNT, CREDENTIALS, self.ask))
+    def connect(self, credentials=CREDENTIALS):
+        running = Deferred.fromCoroutine(self.dial.connect(CLIENT, ACCOUNT, credentials, self.ask))
         running.addBoth(self.results.append)
         return running
 
@@ -77,6 +77,8 @@ class Scene:
                 return store.recv(65536) == b""
             except BlockingIOError:
                 return False
+            except ConnectionResetError:
+                return True
 
         self.turning.until(ended)
 
@@ -114,6 +116,76 @@ def test_a_login_is_replayed_and_what_the_store_sends_behind_it_is_kept(scene):
         assert connection.logged_in.capabilities == (b"IMAP4rev1", b"IDLE")
         assert connection.logged_in.trailing == b"* 3 EXISTS\r\n"
         connection.channel.abort()
+
+
+class Asked:
+    """The client, asked by way of the session."""
+
+    def __init__(self):
+        self.challenges = []
+
+    def __call__(self, challenge):
+        self.challenges.append(challenge)
+        self.answer = Deferred()
+        return self.answer
+
+
+def exchange(here):
+    """Begin a login whose store asks the client for more; return the client and the store."""
+    here.ask = asked = Asked()
+    here.connect(Credentials("SCRAM-SHA-1", "alice", b"n,,n=alice,r=x"))
+    store = here.store()
+    store.send(b"* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=SCRAM-SHA-1] ready\r\n")
+    assert here.heard(store, b"\r\n") == b"m1 AUTHENTICATE SCRAM-SHA-1 biwsbj1hbGljZSxyPXg=\r\n"
+    store.send(b"+ cj14eQ==\r\n")
+    here.turning.until(lambda: asked.challenges)
+    assert asked.challenges == [b"r=xy"]
+    return asked, store
+
+
+def test_an_exchange_passes_between_store_and_client(scene):
+    here = scene()
+    asked, store = exchange(here)
+    with store:
+        asked.answer.callback(b"c=biws")
+        assert here.heard(store, b"\r\n") == b"Yz1iaXdz\r\n"
+        store.send(b"m1 OK [CAPABILITY IMAP4rev1] in\r\n")
+        here.turning.until(lambda: here.results)
+        here.results[0].channel.abort()
+
+
+def test_a_client_that_takes_its_time_is_not_the_stores_fault(scene):
+    here = scene(login_timeout=0.2)
+    asked, store = exchange(here)
+    with store:
+        waited = here.turning.loop.wheel.seconds() + 0.5
+        here.turning.until(lambda: here.turning.loop.wheel.seconds() > waited)
+        assert here.results == []
+        asked.answer.callback(b"c=biws")
+        here.heard(store, b"\r\n")
+        assert "nothing within 0.2 s" in here.failure().reason
+
+
+@pytest.mark.parametrize(
+    "error", [Refused(Refusal.CANCELLED, "given up"), RemoteProtocolError("no IMAP"), ConnectionError("gone")]
+)
+def test_what_goes_wrong_with_the_client_is_not_the_stores_fault(scene, error):
+    here = scene()
+    asked, store = exchange(here)
+    with store:
+        asked.answer.errback(error)
+        assert here.failure() is error
+        here.at_its_end(store)
+    assert [event["result"] for event in here.log.named("backend")] in ([], ["refused"])
+
+
+def test_a_store_that_goes_while_the_client_is_asked_is_an_outage(scene):
+    here = scene()
+    asked, store = exchange(here)
+    store.close()
+    asked.answer.callback(b"c=biws")
+    assert here.failure().refusal is Refusal.BACKEND_UNAVAILABLE
+    assert [event["result"] for event in here.log.named("backend")] == ["failed"]
 
 
 @pytest.mark.parametrize("words", [b"", GREETING], ids=["before the greeting", "before the answer to the login"])

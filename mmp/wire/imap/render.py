@@ -35,9 +35,12 @@ def login(replay: Replay, offered: AbstractSet[bytes]) -> list[bytes]:
     mechanism = replay.mechanism.encode()
     if b"AUTH=" + mechanism in offered:
         return _authenticate(mechanism, message, offered)
-    if mechanism != b"PLAIN" or b"LOGINDISABLED" in offered or replay.authzid not in {"", replay.user}:
-        raise Refused(Refusal.BACKEND_UNAVAILABLE, f"The store offers no way to log in by {replay.mechanism}")
-    return _login(replay.user.encode(), replay.secret, offered)
+    if mechanism == b"PLAIN" and replay.authzid in {"", replay.user}:
+        if b"LOGINDISABLED" not in offered:
+            return _login(replay.user.encode(), replay.secret, offered)
+        if b"AUTH=LOGIN" in offered:
+            return [b"AUTHENTICATE LOGIN\r\n", *map(_response, sasl.login_responses(replay))]
+    raise Refused(Refusal.BACKEND_UNAVAILABLE, f"The store offers no way to log in by {replay.mechanism}")
 
 
 def identification(origin: Origin | None) -> bytes:
@@ -62,10 +65,14 @@ def _origin(origin: Origin) -> dict[str, str]:
 
 def _authenticate(mechanism: bytes, message: bytes, offered: AbstractSet[bytes]) -> list[bytes]:
     command = b"AUTHENTICATE " + mechanism
-    response = binascii.b2a_base64(message, newline=False)
+    response = _response(message)
     if b"SASL-IR" in offered and len(command) + len(response) < LINE_LIMIT:
-        return [b"%b %b\r\n" % (command, response)]
-    return [command + b"\r\n", response + b"\r\n"]
+        return [b"%b %b" % (command, response)]
+    return [command + b"\r\n", response]
+
+
+def _response(octets: bytes) -> bytes:
+    return binascii.b2a_base64(octets, newline=False) + b"\r\n"
 
 
 def _login(user: bytes, secret: bytes, offered: AbstractSet[bytes]) -> list[bytes]:

@@ -4,7 +4,7 @@ import pytest
 
 from mmp.errors import LocalProtocolError, Refused
 from mmp.model import Endpoint, Origin, Refusal, Replay
-from mmp.wire.events import LoggedIn, LoginRefused, Ready, StartTLS
+from mmp.wire.events import Challenge, LoggedIn, LoginRefused, Ready, StartTLS
 from mmp.wire.imap.client import Client
 from tests.dialogue import hold_as_client
 
@@ -12,8 +12,8 @@ TEST = Replay("test", b"test")
 FRED = Replay("FRED FOOBAR", b"fat man")
 
 
-def hold(transcript, replay=TEST, *, starttls=False):
-    return hold_as_client(Client(starttls=starttls), transcript, replay)
+def hold(transcript, replay=TEST, *, starttls=False, responses=()):
+    return hold_as_client(Client(starttls=starttls), transcript, replay, responses=responses)
 
 
 def last(transcript, replay=TEST, **options):
@@ -181,6 +181,80 @@ def test_no_identity_is_said_where_the_store_takes_none():
     assert isinstance(last(transcript), LoggedIn)
 
 
+ERROR = (
+    b'{"status":"invalid_token","scope":"example_scope",'
+    b'"openid-configuration":"https://example.com/.well-known/openid-configuration"}'
+)
+IN_BASE64 = (
+    "eyJzdGF0dXMiOiJpbnZhbGlkX3Rva2VuIiwic2NvcGUiOiJleGFtcGxlX3Njb3BlIiwib3BlbmlkLWNvbmZpZ3VyYXRpb24iOiJodHRwczovL2V4"
+    "YW1wbGUuY29tLy53ZWxsLWtub3duL29wZW5pZC1jb25maWd1cmF0aW9uIn0="
+)
+
+CHALLENGE = (
+    "cj1yT3ByTkdmd0ViZVJXZ2JORWtxTyVodllEcFdVYTJSYVRDQWZ1eEZJbGopaE5sRiRrMCxzPVcyMlph"
+    "SjBTTlk3c29Fc1VFamI2Z1E9PSxpPTQwOTY="
+)
+
+
+def test_the_failed_exchange_of_rfc_7628_4_3_with_the_dummy_response_passed_on():
+    events = hold(
+        f"""
+        S: * OK [CAPABILITY IMAP4rev1 AUTH=OAUTHBEARER SASL-IR] example.com IMAP server ready
+        C: t1 AUTHENTICATE OAUTHBEARER bixhPXVzZXJAZXhhbXBsZS5jb20sAWF1dGg9QmVhcmVyIHZGOQEB
+        S: + {IN_BASE64}
+        C: AQ==
+        S: t1 NO SASL authentication failed
+        """,
+        Replay("user@example.com", b"vF9", mechanism="OAUTHBEARER"),
+        responses=[b"\x01"],
+    )
+    assert events == [
+        Ready(),
+        Challenge(ERROR),
+        LoginRefused(Refusal.BAD_CREDENTIALS, "NO SASL authentication failed"),
+    ]
+
+
+@pytest.mark.parametrize("ir", [True, False])
+def test_the_exchange_of_rfc_7677_3_passes_through(ir):
+    first = "AUTHENTICATE SCRAM-SHA-256 biwsbj11c2VyLHI9ck9wck5HZndFYmVSV2diTkVrcU8="
+    asked_for = first.replace(" b", "\n        S: +\n        C: b")
+    events = hold(
+        f"""
+        S: * OK [CAPABILITY IMAP4rev1 AUTH=SCRAM-SHA-256{" SASL-IR" * ir}] ready
+        C: a {first if ir else asked_for}
+        S: + {CHALLENGE}
+        C: Yz1iaXdz
+        S: + dj02cnJpVFJCaTIzV3BSUi93dHVwK21NaFVaVW4vZEI1bkxUSlRSc2psOTVnPQ==
+        C:
+        S: a OK [CAPABILITY IMAP4rev1 IDLE] done
+        """,
+        Replay("user", b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO", mechanism="SCRAM-SHA-256"),
+        responses=[b"c=biws", b""],
+    )
+    assert events == [
+        Ready(),
+        Challenge(b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"),
+        Challenge(b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJTRsjl95g="),
+        LoggedIn((b"IMAP4rev1", b"IDLE"), b"done", b""),
+    ]
+
+
+def test_sasl_login_will_do_where_the_store_has_nothing_else_for_a_password():
+    assert isinstance(
+        last("""
+            S: * OK [CAPABILITY IMAP4rev1 LOGINDISABLED AUTH=LOGIN SASL-IR] hello
+            C: a AUTHENTICATE LOGIN
+            S: + VXNlcm5hbWU6
+            C: dGVzdA==
+            S: + UGFzc3dvcmQ6
+            C: dGVzdA==
+            S: a OK [CAPABILITY IMAP4rev1] Logged in
+        """),
+        LoggedIn,
+    )
+
+
 def test_capabilities_said_untagged_during_the_login_count():
     assert last("""
         S: * OK [CAPABILITY IMAP4rev1] hello
@@ -285,6 +359,9 @@ def test_nul_cannot_be_said(capabilities, replay):
         (b"IMAP4rev1 LOGINDISABLED", TEST),
         (b"IMAP4rev1 LOGINDISABLED AUTH=GSSAPI", TEST),
         (b"IMAP4rev1 AUTH=LOGIN", Replay("admin", b"x", authzid="user")),
+        (b"IMAP4rev1 LOGINDISABLED AUTH=LOGIN", Replay("admin", b"x", authzid="user")),
+        (b"IMAP4rev1 AUTH=PLAIN AUTH=XOAUTH2", Replay("user", b"token", mechanism="OAUTHBEARER")),
+        (b"IMAP4rev1 AUTH=SCRAM-SHA-256-PLUS", Replay("u", b"n,,n=u,r=x", mechanism="SCRAM-SHA-256")),
     ],
 )
 def test_a_store_without_a_way_in_is_a_refusal(capabilities, replay):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from mmp.errors import RemoteProtocolError
+from mmp.errors import LocalProtocolError, RemoteProtocolError
 from mmp.model import Refusal, Replay
-from mmp.wire.events import LoggedIn, LoginRefused, Ready, StartTLS
+from mmp.wire.events import Challenge, LoggedIn, LoginRefused, Ready, StartTLS
 from mmp.wire.imap.client import UNTAGGED_LIMIT, Client
 
 GREETING = b"* OK [CAPABILITY IMAP4rev1] hello\r\n"
@@ -233,3 +233,47 @@ def test_capabilities_that_are_no_atoms_are_left_out():
     core = logging_in()
     event = heard(core, b"m1 OK [CAPABILITY IMAP4rev1  IDLE (x) \0 a\rb \xff AUTH=PLAIN] in\r\n")
     assert event.capabilities == (b"IMAP4rev1", b"IDLE", b"AUTH=PLAIN")
+
+
+def challenged(words=b"+ cj14\r\n"):
+    core = Client(starttls=False)
+    core.receive_data(b"* OK [CAPABILITY IMAP4rev1 AUTH=SCRAM-SHA-1 SASL-IR] hello\r\n")
+    core.next_event()
+    core.log_in(Replay("user", b"n,,n=user,r=squeamish", mechanism="SCRAM-SHA-1"))
+    core.data_to_send()
+    core.receive_data(words)
+    return core
+
+
+def test_nothing_more_is_heard_until_the_challenge_is_answered():
+    core = challenged(b"+ cj14\r\nm1 NO no\r\n")
+    assert core.next_event() == Challenge(b"r=x")
+    assert core.next_event() is None
+    core.respond(b"c=biws")
+    assert core.data_to_send() == b"Yz1iaXdz\r\n"
+    assert core.next_event() == LoginRefused(Refusal.BAD_CREDENTIALS, "NO no")
+
+
+def test_what_the_client_has_answered_is_not_in_the_words_for_the_log():
+    core = challenged()
+    core.next_event()
+    core.respond(b"p=ossifrage")
+    core.receive_data(b"m1 NO n,,n=user,r=squeamish p=ossifrage cD1vc3NpZnJhZ2U=\r\n")
+    assert core.next_event() == LoginRefused(Refusal.BAD_CREDENTIALS, "NO *** *** ***")
+
+
+@pytest.mark.parametrize("words", [b"+ !\r\n", b"+ cj1\r\n", b"+ cj14 cj14\r\n", b"+ {5}\r\n"])
+def test_a_challenge_that_is_no_base64_is_no_use(words):
+    with pytest.raises(RemoteProtocolError):
+        challenged(words).next_event()
+
+
+def test_a_challenge_behind_the_stores_yes_is_no_use():
+    core = challenged(b"m1 OK\r\n+ cj14\r\n")
+    with pytest.raises(RemoteProtocolError):
+        core.next_event()
+
+
+def test_a_response_without_a_challenge_is_our_own_fault():
+    with pytest.raises(LocalProtocolError):
+        challenged(b"").respond(b"")

@@ -1,9 +1,11 @@
 """What the RFCs print, said to our side toward the client."""
 
+import base64
+
 import pytest
 
 from mmp.model import Credentials, Offer, Refusal
-from mmp.wire.events import LoggedIn, Login, Logout, StartTLS
+from mmp.wire.events import LoggedIn, Login, Logout, Response, StartTLS
 from mmp.wire.imap.server import Server
 from tests.dialogue import hold_as_server
 
@@ -248,6 +250,63 @@ def test_a_cancelled_exchange_is_bad_and_another_may_follow():
         S: b OK
     """)
     assert logins(events) == [Credentials("PLAIN", "test", b"test")]
+
+
+def test_the_failed_exchange_of_rfc_7628_4_3():
+    error = (
+        "eyJzdGF0dXMiOiJpbnZhbGlkX3Rva2VuIiwic2NvcGUiOiJleGFtcGxlX3Njb3BlIiwib3BlbmlkLWNvbmZpZ3VyYXRpb24iOiJodHRwczov"
+        "L2V4YW1wbGUuY29tLy53ZWxsLWtub3duL29wZW5pZC1jb25maWd1cmF0aW9uIn0="
+    )
+    message = (
+        "bixhPXVzZXJAZXhhbXBsZS5jb20sAWhvc3Q9c2VydmVyLmV4YW1wbGUuY29tAXBvcnQ9MTQzAWF1dGg9QmVhcmVy"
+        "IHZGOWRmdDRxbVRjMk52YjNSbGNrQmhiSFJoZG1semRHRXVZMjl0Q2c9PQEB"
+    )
+    events = hold(
+        f"""
+        C: t1 AUTHENTICATE OAUTHBEARER {message}
+        S: + {error}
+        C: AQ==
+        S: t1 NO [AUTHENTICATIONFAILED] SASL authentication failed
+        """,
+        offer=Offer(("OAUTHBEARER",), plaintext=True, starttls=False),
+        answers=[base64.b64decode(error), Refusal.BAD_CREDENTIALS],
+    )
+    token = b"vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg=="
+    assert events == [Login(Credentials("OAUTHBEARER", "user@example.com", token)), Response(b"\x01")]
+
+
+def test_an_exchange_given_up_while_the_login_is_pending_is_bad():
+    events = hold(
+        """
+        C: a AUTHENTICATE SCRAM-SHA-1
+        S: +
+        C: biwsbj11c2VyLHI9ZnlrbytkMmxiYkZnT05Sdjlxa3hkYXdM
+        S: + cj1m
+        C: *
+        S: a BAD Given up
+        C: b NOOP
+        S: b OK
+        """,
+        offer=Offer(("SCRAM-SHA-1",), plaintext=False, starttls=False),
+        answers=[b"r=f", Refusal.CANCELLED],
+    )
+    first = b"n,,n=user,r=fyko+d2lbbFgONRv9qkxdawL"
+    assert events == [Login(Credentials("SCRAM-SHA-1", "user", first)), Response(None)]
+
+
+def test_the_two_challenges_of_login_are_settled_before_the_login():
+    events = hold(
+        """
+        C: a AUTHENTICATE LOGIN
+        S: + VXNlcm5hbWU6
+        C: dGVzdA==
+        S: + UGFzc3dvcmQ6
+        C: c2VjcmV0
+        S: a OK
+        """,
+        offer=Offer(("LOGIN",), plaintext=True, starttls=False),
+    )
+    assert events == [Login(Credentials("LOGIN", "test", b"secret"))]
 
 
 def test_an_empty_initial_response_is_not_an_absent_one():

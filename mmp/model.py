@@ -96,7 +96,8 @@ class Offer:
 class Client:
     """The facts about one accepted connection; ``session`` is unique for the life of the service.
 
-    ``greeting`` is the name that the client gave itself in EHLO or HELO (RFC 5321, 4.1.1.1), if it did.
+    ``greeting`` is the name that the client gave itself in EHLO or HELO (RFC 5321, 4.1.1.1), if it did; ``ttl`` how
+    many proxies the connection may still go through, ours included: Dovecot begins with the same number.
     """
 
     session: str
@@ -105,6 +106,7 @@ class Client:
     local: Endpoint
     security: Security = CLEAR
     greeting: str = ""
+    ttl: int = 5
 
 
 @frozen

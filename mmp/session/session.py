@@ -67,11 +67,17 @@ class Session:
         while True:
             event = await next_event(self.channel, self.core)
             if isinstance(event, Login):
-                self.record.client = evolve(self.record.client, greeting=event.greeting)
+                self._introduced(event)
                 return event.credentials
             if not isinstance(event, StartTLS):
                 return None
             await self._start_tls()
+
+    def _introduced(self, login: Login) -> None:
+        """Believe the client what harms nobody: its name, and through how many proxies it may yet go."""
+        client = self.record.client
+        ttl = client.ttl if login.ttl is None else min(client.ttl, login.ttl)
+        self.record.client = evolve(client, greeting=login.greeting, ttl=ttl)
 
     async def _ask(self, challenge: bytes) -> bytes:
         self.core.challenge(challenge)

@@ -20,9 +20,6 @@ from mmp.session.backend_login import answer, make_ready
 from mmp.wire.events import Challenge, LoggedIn
 from mmp.wire.sasl import replayed
 
-TTL = 5
-"""How many proxies a connection may go through, ours included; Dovecot's number."""
-
 
 @frozen
 class Route:
@@ -74,6 +71,8 @@ class Dial:
 
     async def connect(self, client: Client, account: Account, credentials: Credentials, ask: Ask) -> StoreConnection:
         """Return the logged-in connection; Refused if the store is away or says no."""
+        if client.ttl <= 1:
+            raise Refused(Refusal.BACKEND_UNAVAILABLE, "through too many proxies already: they seem to form a loop")
         core = self.route.make_core()
         channel = Channel(core, self._handshake(account.host))
         try:
@@ -124,9 +123,10 @@ class Dial:
         return lambda stream: self.route.client_tls.start(stream, host)
 
     def _replay(self, client: Client, account: Account, credentials: Credentials) -> Replay:
-        origin = Origin(client.session, client.address, client.local, TTL, client.greeting, account.replay_user)
+        user = account.replay_user
+        origin = Origin(client.session, client.address, client.local, client.ttl - 1, client.greeting, user)
         return Replay(
-            account.replay_user,
+            user,
             credentials.secret,
             mechanism=replayed(credentials.mechanism),
             origin=origin if self.route.tell_origin else None,

@@ -16,11 +16,13 @@ class StartTLS:
 class Login:
     """The client asks to be logged in; answer with ``accept``, ``refuse``, or ``challenge`` if the mechanism goes on.
 
-    ``greeting`` is the name that the client gave itself in EHLO or HELO.
+    ``greeting`` is the name that the client gave itself in EHLO or HELO; ``ttl`` how many more proxies may be gone
+    through, where the client is one and says so.
     """
 
     credentials: Credentials
     greeting: str = ""
+    ttl: int | None = None
 
 
 @frozen

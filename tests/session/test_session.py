@@ -178,3 +178,12 @@ def test_no_line_and_no_representation_has_the_password():
     shown = repr((scene.log.events, scene.record, scene.outcome(), scene.running)) + str(scene.record.facts())
     assert "Alice" in shown
     assert SECRET.decode() not in shown
+
+
+@pytest.mark.parametrize(
+    ("said", "ttl"), [(b"", 5), (b'a ID ("x-proxy-ttl" "2")\r\n', 2), (b'a ID ("x-proxy-ttl" "9")\r\n', 5)]
+)
+def test_a_client_may_lower_how_often_it_is_passed_on_but_not_raise_it(said, ttl):
+    scene = Scene()
+    scene.channel.say(said + LOGIN)
+    assert scene.record.client.ttl == ttl

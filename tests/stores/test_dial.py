@@ -3,6 +3,7 @@
 import socket
 
 import pytest
+from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 
 from mmp.errors import Refused, RemoteProtocolError
@@ -44,8 +45,8 @@ class Scene:
         self.dial = Dial(connector, loop.wheel, Route(**usual | changes), self.log)
         self.results = []
 
-    def connect(self, credentials=CREDENTIALS):
-        running = Deferred.fromCoroutine(self.dial.connect(CLIENT, ACCOUNT, credentials, self.ask))
+    def connect(self, credentials=CREDENTIALS, client=CLIENT):
+        running = Deferred.fromCoroutine(self.dial.connect(client, ACCOUNT, credentials, self.ask))
         running.addBoth(self.results.append)
         return running
 
@@ -246,3 +247,21 @@ def test_a_refusal_of_the_store_is_told_with_its_words_for_the_log_and_without_t
         assert refused.refusal is Refusal.BAD_CREDENTIALS
         assert "s3cret" not in str(here.log.events) + refused.reason
         here.at_its_end(store)
+
+
+def test_the_store_is_told_who_the_client_is_where_that_is_wanted(scene):
+    here = scene(tell_origin=True)
+    here.connect()
+    with here.store() as store:
+        store.send(GREETING.replace(b"SASL-IR", b"SASL-IR ID"))
+        heard = here.heard(store, b"m2 AUTHENTICATE")
+    assert heard.startswith(
+        b'm1 ID ("name" "mmp" "x-originating-ip" "192.0.2.7" "x-originating-port" "51234" "x-connected-ip" "192.0.2.1" '
+        b'"x-connected-port" "993" "x-session-id" "s1" "x-proxy-ttl" "4")\r\n'
+    )
+
+
+def test_a_connection_that_has_come_through_too_many_proxies_is_not_passed_on(scene):
+    here = scene()
+    here.connect(client=evolve(CLIENT, ttl=1))
+    assert "loop" in here.failure().reason

@@ -38,6 +38,7 @@ _LOGIN = re.compile(rb" %b %b\r\n" % (_ASTRING, _ASTRING))
 _AUTHENTICATE = re.compile(rb" ([A-Za-z0-9_-]{1,20})(?: ([^ \r\n]++))?\r\n")
 _ID = re.compile(rb" (?:(?i:NIL)|\((?:%b %b(?: %b %b){0,29}+)?\))\r\n" % (_STRING, _NSTRING, _STRING, _NSTRING))
 """At most 30 pairs (RFC 2971, 3.3)."""
+_ITEM = re.compile(_NSTRING)
 
 _ANNOUNCEMENT = re.compile(rb"\{([0-9]++)(?:(\+)\}\r?\n|\}\r\n)")
 _DIGITS = 16
@@ -116,10 +117,13 @@ def challenge(text: bytes) -> bytes:
         raise RemoteProtocolError("The store's challenge is no base64") from None
 
 
-def check_id(arguments: bytes) -> None:
-    """Check the arguments of ID (RFC 2971, 3.1)."""
+def identification(arguments: bytes, literals: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Return the fields of ID's arguments (RFC 2971, 3.1), their names in lower case; those that are NIL are empty."""
     if _ID.fullmatch(arguments) is None:
         raise Malformed("ID takes NIL or a list of at most 30 pairs")
+    unused = iter(literals)
+    items = [_nstring(match[1], match[0], unused) for match in _ITEM.finditer(arguments)]
+    return {name.lower(): value for name, value in zip(items[::2], items[1::2], strict=False)}
 
 
 def check_nothing(arguments: bytes) -> None:
@@ -133,6 +137,10 @@ def _base64(octets: bytes) -> bytes:
         return binascii.a2b_base64(octets, strict_mode=True)
     except binascii.Error:
         raise Malformed("Invalid base64") from None
+
+
+def _nstring(quoted: bytes | None, whole: bytes, literals: Iterator[bytes]) -> bytes:
+    return b"" if whole.upper() == b"NIL" else _astring(quoted, None, literals)
 
 
 def _astring(quoted: bytes | None, atom: bytes | None, literals: Iterator[bytes]) -> bytes:

@@ -29,6 +29,7 @@ ERRORS_LIMIT = 10
 
 _NOT_IMAP = "This is a port for IMAP"
 _TAKING_LITERALS = (b"LOGIN", b"ID")
+_TTL_DIGITS = 4
 _TLS_RECORD = b"\x16"
 """The octet that a ClientHello begins with (RFC 8446, 5.1)."""
 
@@ -90,6 +91,8 @@ class Server:
     _tag: bytes = field(default=b"*", init=False)
     _mechanism: ServerMechanism = field(init=False)
     """Of the SASL exchange under way; unset outside one."""
+    _ttl: int | None = field(default=None, init=False)
+    """How many more proxies the connection may go through, if the client is one of those that say so."""
     _commands: int = field(default=0, init=False)
     _errors: int = field(default=0, init=False)
 
@@ -138,6 +141,7 @@ class Server:
         """TLS is in force: forget everything learned before it and offer this instead."""
         self._to("TLS")
         self._received.clear()
+        self._ttl = None
         self._offer = offer
 
     def challenge(self, octets: bytes) -> None:
@@ -236,8 +240,10 @@ class Server:
         grammar.check_nothing(arguments)
         self._tagged(b"OK NOOP completed")
 
-    def _id(self, arguments: bytes, _literals: list[bytes]) -> None:
-        grammar.check_id(arguments)
+    def _id(self, arguments: bytes, literals: list[bytes]) -> None:
+        """Heed of what a client says of itself only how often it may yet be passed on; nothing reaches the store."""
+        ttl = grammar.identification(arguments, literals).get(b"x-proxy-ttl", b"")
+        self._ttl = int(ttl) if ttl.isdigit() and len(ttl) < _TTL_DIGITS else None
         self._say(b'* ID ("name" "mmp")')  # no version: strangers need not know it
         self._tagged(b"OK ID completed")
 
@@ -302,7 +308,7 @@ class Server:
 
     def _login(self, credentials: Credentials) -> Login:
         self._to("credentials")
-        return Login(credentials)
+        return Login(credentials, ttl=self._ttl)
 
     _ACTIONS: ClassVar[Mapping[bytes, Callable[[Server, bytes, list[bytes]], ClientEvent | None]]] = MappingProxyType(
         {

@@ -369,3 +369,23 @@ def test_the_words_of_a_store_cannot_break_the_line():
     assert said.startswith(b"a OK [CAPABILITY IMAP4rev1] ALERT] come  * BYE in x")
     assert said.index(b"\r\n") == len(said) - 2
     assert len(said) < 600
+
+
+@pytest.mark.parametrize(
+    ("fields", "ttl"),
+    [
+        (b'("x-proxy-ttl" "3")', 3),
+        (b'("name" "proxy" "X-Proxy-TTL" "1" "x-originating-ip" "192.0.2.1")', 1),
+        (b'("name" NIL {11+}\r\nx-proxy-ttl {1+}\r\n0)', 0),
+        (b'("x-proxy-ttl" NIL)', None),
+        (b'("x-proxy-ttl" "-1")', None),
+        (b'("x-proxy-ttl" "99999")', None),
+        (b'("name" "x-proxy-ttl" "version" "3")', None),
+        (b"NIL", None),
+    ],
+)
+def test_a_client_that_is_a_proxy_may_say_how_many_more_are_allowed(fields, ttl):
+    core = greeted()
+    assert said_to(core, b"a ID " + fields + b"\r\n").endswith(b"a OK ID completed\r\n")
+    core.receive_data(b"b LOGIN user secret\r\n")
+    assert core.next_event().ttl == ttl

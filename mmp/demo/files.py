@@ -13,7 +13,7 @@ NAMES = ("localhost", "127.0.0.1", "::1")
 
 LISTENER = """\
 [[listener]]
-service = "imap"
+service = "{service}"
 address = "{address}"
 port = {port}
 tls = "{tls}"
@@ -39,14 +39,22 @@ kind = "file"
 [directory.file]
 path = "users.toml"
 
-# Both stores are on this port, each on an address of its own.
-[backend.imap]
-port = {store_port}
+# Both stores are on these ports, each on an address of its own.
+{backends}"""
+
+BACKEND = """\
+[backend.{service}]
+port = {port}
 """
 
 
-def write_files(directory: Path, listeners: Iterable[Listener], stores: Mapping[str, str], store_port: int) -> Path:
-    """Write all that the proxy reads, and return the configuration's path; ``stores`` has the store of each user."""
+def write_files(
+    directory: Path, listeners: Iterable[Listener], stores: Mapping[str, str], store_ports: Mapping[str, int]
+) -> Path:
+    """Write all that the proxy reads, and return the configuration's path.
+
+    ``stores`` has the store of each user, ``store_ports`` the stores' port for each service.
+    """
     authority = Authority.make("mmp demo authority")
     issued = authority.issue(NAMES)
     (directory / "ca.pem").write_bytes(authority.pem)
@@ -54,9 +62,10 @@ def write_files(directory: Path, listeners: Iterable[Listener], stores: Mapping[
     write_secret(directory / "server.key", issued.key)
     users = (f'[users."{user}"]\nmailHost = "{store}"\n' for user, store in stores.items())
     (directory / "users.toml").write_text("\n".join(users))
-    sections = (LISTENER.format(address=at.address, port=at.port, tls=at.tls) for at in listeners)
+    sections = (LISTENER.format(service=at.service, address=at.address, port=at.port, tls=at.tls) for at in listeners)
+    backends = (BACKEND.format(service=service, port=port) for service, port in store_ports.items())
     configuration = directory / "mmp.toml"
-    configuration.write_text(CONFIGURATION.format(listeners="\n".join(sections), store_port=store_port))
+    configuration.write_text(CONFIGURATION.format(listeners="\n".join(sections), backends="\n".join(backends)))
     return configuration
 
 

@@ -10,8 +10,17 @@ from pathlib import Path
 
 from attrs import frozen
 
-PORTS = {143: "starttls", 993: "implicit"}
-"""Added to the base, and what is spoken there."""
+PORTS = {
+    143: ("imap", "starttls"),
+    993: ("imap", "implicit"),
+    110: ("pop3", "starttls"),
+    995: ("pop3", "implicit"),
+}
+"""Added to the base, with what is spoken there and how it is encrypted."""
+
+SERVICES = tuple(dict.fromkeys(service for service, _ in PORTS.values()))
+
+_GREETINGS = {"imap": b"* OK", "pop3": b"+OK"}
 
 
 @frozen
@@ -20,6 +29,7 @@ class Listener:
 
     address: str
     port: int
+    service: str
     tls: str
 
     @property
@@ -36,17 +46,20 @@ class Listener:
         """Return whether a greeting comes, behind a handshake that ``ca`` vouches for if TLS is implicit."""
         with suppress(OSError), socket.create_connection((self.address, self.port), timeout=5) as connection:
             if self.tls == "starttls":
-                return connection.recv(4096).startswith(b"* OK")
+                return self._greets(connection)
             context = ssl.create_default_context(cafile=ca)
             with context.wrap_socket(connection, server_hostname=self.address) as encrypted:
-                return encrypted.recv(4096).startswith(b"* OK")
+                return self._greets(encrypted)
         return False
+
+    def _greets(self, connection: socket.socket) -> bool:
+        return connection.recv(4096).startswith(_GREETINGS[self.service])
 
 
 def loopback(port_base: int) -> list[Listener]:
     """Return what to listen on: IPv4 and, if this machine has it, IPv6."""
-    addresses = [address for address in ("127.0.0.1", "::1") if not Listener(address, 0, "").obstacle]
-    return [Listener(address, port_base + port, tls) for port, tls in PORTS.items() for address in addresses]
+    addresses = [address for address in ("127.0.0.1", "::1") if not Listener(address, 0, "", "").obstacle]
+    return [Listener(address, port_base + port, *spoken) for port, spoken in PORTS.items() for address in addresses]
 
 
 def bound(addresses: Iterable[str]) -> list[socket.socket]:

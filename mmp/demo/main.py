@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mmp.demo.files import write_files
-from mmp.demo.listeners import Listener, bound, loopback
+from mmp.demo.listeners import SERVICES, Listener, bound, loopback
 from mmp.demo.processes import SIGNALS, Proxy, proxy, stores
 from mmp.demo.words import introduction
 
@@ -32,10 +32,10 @@ def run(directory: str | None, port_base: int) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     password = secrets.token_urlsafe(9)
     mail_hosts = {f"{user}@example.com": address for user, address in STORES.items()}
-    sockets = bound(set(STORES.values()))
-    store_port = sockets[0].getsockname()[1]
+    sockets = {service: bound(set(STORES.values())) for service in SERVICES}
+    store_ports = {service: listening[0].getsockname()[1] for service, listening in sockets.items()}
     with suppress(KeyboardInterrupt), folder(directory) as path, stores(sockets, STORES, password):
-        configuration = write_files(path, listeners, mail_hosts, store_port)
+        configuration = write_files(path, listeners, mail_hosts, store_ports)
         with proxy(configuration, path / "mmp.log") as running:
             wait_until_served(running, listeners, path / "ca.pem")
             print(introduction(path, listeners, mail_hosts, password), flush=True)

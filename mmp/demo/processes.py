@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 from attrs import frozen
@@ -77,20 +78,23 @@ def proxy(configuration: Path, log: Path) -> Iterator[Proxy]:
 
 
 @contextmanager
-def stores(sockets: Sequence[socket.socket], users: Mapping[str, str], password: str) -> Iterator[None]:
-    """Run the stores, each with the users whose address it has, on listening sockets that are closed here."""
-    descriptors = [listening.fileno() for listening in sockets]
+def stores(sockets: Mapping[str, Sequence[socket.socket]], users: Mapping[str, str], password: str) -> Iterator[None]:
+    """Run the stores, each with the users whose address it has, on listening sockets that are closed here.
+
+    ``sockets`` are by service.
+    """
+    served = {listening.fileno(): service for service, group in sockets.items() for listening in group}
     with tempfile.TemporaryFile("w+") as told:
         json.dump([users, password], told)
         told.seek(0)
         process = subprocess.Popen(  # noqa: S603 - nothing in it comes from elsewhere
-            [sys.executable, "-m", "mmp.demo.stores", *map(str, descriptors)],
+            [sys.executable, "-m", "mmp.demo.stores", *(f"{service}={number}" for number, service in served.items())],
             stdin=told,
-            pass_fds=descriptors,
+            pass_fds=tuple(served),
             start_new_session=True,
             preexec_fn=_prepare,  # noqa: PLW1509 - there are no threads
         )
-    for listening in sockets:
+    for listening in chain.from_iterable(sockets.values()):
         listening.close()
     try:
         yield

@@ -1,4 +1,4 @@
-"""The IMAP stores: ``python -m mmp.demo.stores DESCRIPTOR…`` serves on sockets that it inherits.
+"""The stores: ``python -m mmp.demo.stores SERVICE=DESCRIPTOR…`` serves IMAP and POP3 on sockets that it inherits.
 
 Who is at which of their addresses comes as JSON on standard input: ``[{"alice": "127.0.0.2", …}, "their password"]``.
 """
@@ -15,17 +15,18 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Protocol, cast
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet import defer
 from twisted.internet import reactor as installed
 from twisted.internet.interfaces import IAddress, IReactorCore, IReactorSocket
 from twisted.internet.protocol import Factory
-from twisted.mail import imap4
-from twisted.mail.interfaces import IAccountIMAP, IMailboxIMAPInfo
+from twisted.mail import imap4, pop3
+from twisted.mail.interfaces import IAccountIMAP, IMailboxIMAPInfo, IMailboxPOP3
 from zope.interface import implementer
 
 from mmp.demo.mailbox import Mailbox
+from mmp.demo.maildrop import Maildrop
 
 WELCOME = """\
 From: The demo <postmaster@example.com>\r
@@ -90,30 +91,45 @@ class UsernamePassword(Protocol):
 
 @frozen
 class Store:
-    """The accounts of one store and their password; to Twisted's IMAP server it is the portal."""
+    """The accounts of one store and their password; to Twisted's servers it is the portal."""
 
     accounts: Mapping[bytes, Account]
     password: bytes = field(repr=False)
 
     def login(
-        self, credentials: UsernamePassword, *_: object
-    ) -> defer.Deferred[tuple[object, Account, Callable[[], None]]]:
-        """Let the user in, or fail with UnauthorizedLogin."""
+        self, credentials: UsernamePassword, _mind: object, interface: object
+    ) -> defer.Deferred[tuple[object, Account | Maildrop, Callable[[], None]]]:
+        """Let the user in to all mailboxes, or to the one that POP3 sees; or fail with UnauthorizedLogin."""
         account = self.accounts.get(credentials.username)
         if account is None or not hmac.compare_digest(self.password, credentials.password):
             return defer.fail(UnauthorizedLogin())
+        if interface is IMailboxPOP3:
+            return defer.succeed((interface, Maildrop(account.mailboxes["INBOX"]), lambda: None))
         return defer.succeed((IAccountIMAP, account, lambda: None))
 
 
+def imap() -> Connection:
+    """Return the protocol for a new connection."""
+    return Connection({b"PLAIN": imap4.PLAINCredentials})  # type: ignore[no-untyped-call]  # Twisted's
+
+
+PROTOCOLS: Mapping[str, Callable[[], Connection | pop3.POP3]] = {"imap": imap, "pop3": pop3.POP3}
+
+
+@define(eq=False)
 class Connections(Factory):
-    """Speaks IMAP to whoever connects to one store."""
+    """Serves whoever connects to one store."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    store: Store
+    make: Callable[[], Connection | pop3.POP3]
 
-    def buildProtocol(self, addr: IAddress | None) -> Connection:  # noqa: ARG002 - Twisted's signature
+    def buildProtocol(  # type: ignore[override]  # POP3's factory has no type
+        self,
+        addr: IAddress | None,  # noqa: ARG002 - Twisted's signature
+    ) -> Connection | pop3.POP3:
         """Return the protocol for a new connection."""
-        protocol = Connection({b"PLAIN": imap4.PLAINCredentials})  # type: ignore[no-untyped-call]  # Twisted's
+        protocol = self.make()
+        protocol.factory = self
         protocol.portal = self.store  # type: ignore[assignment]  # None is its default
         return protocol
 
@@ -130,14 +146,16 @@ def account(user: str, address: str) -> Account:
 def main() -> None:
     """Serve until terminated."""
     homes, password = json.load(sys.stdin)
+    accounts = {user: account(user, home) for user, home in homes.items()}
     reactor = cast("Reactor", installed)
-    for descriptor in map(int, sys.argv[1:]):
-        with socket.socket(fileno=descriptor) as listening:
+    for argument in sys.argv[1:]:
+        service, _, descriptor = argument.partition("=")
+        with socket.socket(fileno=int(descriptor)) as listening:
             address, _ = listening.getsockname()
-            accounts = {user.encode(): account(user, address) for user, home in homes.items() if home == address}
-            connections = Connections(Store(accounts, password.encode()))
+            here = {user.encode(): accounts[user] for user, home in homes.items() if home == address}
+            connections = Connections(Store(here, password.encode()), PROTOCOLS[service])
             listening.settimeout(0)
-            reactor.adoptStreamPort(descriptor, listening.family, connections)  # type: ignore[arg-type]  # untyped
+            reactor.adoptStreamPort(listening.fileno(), listening.family, connections)  # type: ignore[arg-type]  # untyped
     reactor.run()
 
 

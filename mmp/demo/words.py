@@ -8,8 +8,8 @@ from pathlib import Path
 from mmp.demo.listeners import Listener
 
 WORDS = """\
-A proxy for IMAP and behind it two small stores, all on this machine alone. Each user's mail is in one of the stores;
-the proxy finds out in which. Ctrl-C ends everything.
+A proxy for IMAP and POP3, and behind it two small stores, all on this machine alone. Each user's mail is in one of
+the stores; the proxy finds out in which. Ctrl-C ends everything.
 
 {ports}
 
@@ -20,14 +20,15 @@ The configuration, the log (mmp.log) and the certificate authority (ca.pem) are 
 
 Read a user's first message with curl:
 
-  curl --cacert {directory}/ca.pem --user '{first}:{password}' 'imaps://localhost:{implicit}/INBOX;MAILINDEX=1'
-  curl --cacert {directory}/ca.pem --user '{second}:{password}' --ssl-reqd 'imap://localhost:{starttls}/INBOX;MAILINDEX=1'
+  curl --cacert {directory}/ca.pem --user '{first}:{password}' 'imaps://localhost:{imaps}/INBOX;MAILINDEX=1'
+  curl --cacert {directory}/ca.pem --user '{second}:{password}' --ssl-reqd 'imap://localhost:{imap}/INBOX;MAILINDEX=1'
+  curl --cacert {directory}/ca.pem --user '{first}:{password}' 'pop3s://localhost:{pop3s}/1'
 
 or with Python:
 
   python3 -c "
   import imaplib, ssl
-  imap = imaplib.IMAP4('localhost', {starttls})
+  imap = imaplib.IMAP4('localhost', {imap})
   imap.starttls(ssl.create_default_context(cafile='{directory}/ca.pem'))
   imap.login('{first}', '{password}')
   imap.select()
@@ -36,21 +37,24 @@ or with Python:
 ready"""
 
 SPOKEN = {
-    "starttls": "IMAP, encrypted once the client says STARTTLS",
-    "implicit": "IMAP, encrypted from the first byte",
+    ("imap", "starttls"): "IMAP, encrypted once the client says STARTTLS",
+    ("imap", "implicit"): "IMAP, encrypted from the first byte",
+    ("pop3", "starttls"): "POP3, encrypted once the client says STLS",
+    ("pop3", "implicit"): "POP3, encrypted from the first byte",
 }
 
 
 def introduction(directory: Path, listeners: Sequence[Listener], mail_hosts: Mapping[str, str], password: str) -> str:
     """Return the ports, the users and what to try."""
-    ports = {listener.tls: listener.port for listener in listeners}
+    ports = {(listener.service, listener.tls): listener.port for listener in listeners}
+    named = {service + ("s" if tls == "implicit" else ""): port for (service, tls), port in ports.items()}
     first, second, *_ = mail_hosts
     return WORDS.format(
-        ports="\n".join(f"port {port}  {SPOKEN[tls]}" for tls, port in ports.items()),
+        ports="\n".join(f"port {port}  {SPOKEN[spoken]}" for spoken, port in ports.items()),
         users="\n".join(f"user {user}" for user in mail_hosts),
         password=password,
         directory=directory,
         first=first,
         second=second,
-        **ports,
+        **named,
     )

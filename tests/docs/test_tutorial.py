@@ -16,24 +16,20 @@ from typing import IO
 
 import pytest
 
+from mmp.demo.listeners import PORTS
 from tests.docs.fences import Example, examples, occurs
 from tests.integration.ports import Ports
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL = tuple(examples(ROOT / "docs" / "tutorial.md"))
 MMP = [sys.executable, "-c", "from mmp.cli.main import main; raise SystemExit(main())"]
-STARTTLS, IMPLICIT = 143, 993
-"""What the demo adds to its base."""
 
 
 @pytest.fixture
 def port_base() -> Iterator[int]:
-    """Give a base from which both ports of the demo are free, found by collecting free ports until two fit."""
+    """Give a base from which every port of the demo is free."""
     with closing(Ports()) as ports:
-        collected: set[int] = set()
-        while not (bases := {port - STARTTLS for port in collected} & {port - IMPLICIT for port in collected}):
-            collected.add(ports.free())
-        yield bases.pop()
+        yield ports.base(PORTS)
 
 
 @pytest.fixture
@@ -80,7 +76,7 @@ def environment() -> dict[str, str]:
 def script(password: str, port_base: int) -> str:
     """Return all that is typed in the second terminal, with a mark behind the output of each example."""
     typed = "printf '\\0'\n".join(example.commands for example in TUTORIAL[1:])
-    ports = re.sub(r"\b10(143|993)\b", lambda port: str(port_base + int(port[1])), typed)
+    ports = re.sub(rf"\b10({'|'.join(map(str, PORTS))})\b", lambda port: str(port_base + int(port[1])), typed)
     return ports.replace("'the one that was printed'", shlex.quote(password))
 
 

@@ -20,13 +20,15 @@ def login(replay: Replay, capabilities: Iterable[bytes]) -> list[bytes]:
     """
     offered = {words[0]: set(words[1:]) for line in capabilities if (words := line.upper().split())}
     message = sasl.initial_response(replay)
-    mechanism = replay.mechanism.encode("ascii")
-    if mechanism in offered.get(b"SASL", ()):
+    mechanism, mechanisms = replay.mechanism.encode("ascii"), offered.get(b"SASL", ())
+    if mechanism in mechanisms:
         return _auth(mechanism, message)
-    named_only = mechanism != b"PLAIN" or replay.authzid not in {"", replay.user}
-    if named_only or (offered and b"USER" not in offered):
-        raise Refused(Refusal.BACKEND_UNAVAILABLE, f"The store offers no way to log in by {replay.mechanism}")
-    return _user_pass(replay.user.encode(), replay.secret)
+    if mechanism == b"PLAIN" and replay.authzid in {"", replay.user}:
+        if b"USER" in offered or not offered:
+            return _user_pass(replay.user.encode(), replay.secret)
+        if b"LOGIN" in mechanisms:
+            return [b"AUTH LOGIN\r\n", *map(_response, sasl.login_responses(replay))]
+    raise Refused(Refusal.BACKEND_UNAVAILABLE, f"The store offers no way to log in by {replay.mechanism}")
 
 
 def xclient(origin: Origin) -> bytes:
@@ -38,10 +40,13 @@ def xclient(origin: Origin) -> bytes:
 
 
 def _auth(mechanism: bytes, message: bytes) -> list[bytes]:
-    command = b"AUTH " + mechanism
-    response = binascii.b2a_base64(message, newline=False)
-    line = b"%b %b\r\n" % (command, response or b"=")
-    return [line] if len(line) <= LINE_LIMIT else [command + b"\r\n", response + b"\r\n"]
+    response = _response(message)
+    line = b"AUTH %b %b" % (mechanism, response)
+    return [line] if len(line) <= LINE_LIMIT else [b"AUTH %b\r\n" % mechanism, response]
+
+
+def _response(octets: bytes) -> bytes:
+    return binascii.b2a_base64(octets, newline=False) + b"\r\n"
 
 
 def _user_pass(user: bytes, secret: bytes) -> list[bytes]:

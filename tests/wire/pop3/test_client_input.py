@@ -162,8 +162,10 @@ def test_a_store_that_agrees_before_it_has_heard_the_password_is_no_use():
 
 
 def test_a_challenge_that_is_no_base64_is_the_end():
-    core = logging_in()
-    core._relaying = True
+    core = greeted()
+    heard(core, b"+OK\r\nSASL XOAUTH2\r\n.\r\n")
+    core.log_in(Replay("user", b"squeamish", mechanism="XOAUTH2"))
+    core.data_to_send()
     given_up(core, b"+ {}\r\n")
 
 

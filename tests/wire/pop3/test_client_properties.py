@@ -109,6 +109,12 @@ def test_user_and_pass_are_heard_likewise(user, secret):
     assert credentials_heard(Replay(user, secret), mechanisms=()) == Credentials("USER", user, secret)
 
 
+@given(user_names, st.from_regex(r"\A[A-Za-z0-9._~+/-]{1,300}=?\Z").map(str.encode))
+def test_tokens_are_heard_likewise(user, token):
+    heard = credentials_heard(Replay(user, token, mechanism="XOAUTH2"), mechanisms=("XOAUTH2",))
+    assert heard == Credentials("XOAUTH2", user, token)
+
+
 @given(user_names, secrets, user_names)
 def test_acting_as_somebody_else_is_heard_likewise(user, secret, authzid):
     heard = credentials_heard(Replay(user, secret, authzid))

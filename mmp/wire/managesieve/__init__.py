@@ -1,0 +1,1 @@
+"""ManageSieve up to the login, both sides."""

@@ -13,6 +13,7 @@ class Service(enum.Enum):
 
     IMAP = "imap"
     POP3 = "pop3"
+    MANAGESIEVE = "managesieve"
 
 
 class TLSMode(enum.Enum):

@@ -53,6 +53,8 @@ from mmp.shared.link import Kind, Link
 from mmp.stores.dial import Dial, Route
 from mmp.wire.imap.client import Client as IMAPClient
 from mmp.wire.imap.server import Server as IMAPServer
+from mmp.wire.managesieve.client import Client as ManageSieveClient
+from mmp.wire.managesieve.server import Server as ManageSieveServer
 from mmp.wire.pop3.client import Client as POP3Client
 from mmp.wire.pop3.server import Server as POP3Server
 
@@ -71,6 +73,7 @@ class Cores:
 CORES: Mapping[Service, Cores] = {
     Service.IMAP: Cores(IMAPServer, IMAPClient),
     Service.POP3: Cores(POP3Server, POP3Client),
+    Service.MANAGESIEVE: Cores(ManageSieveServer, ManageSieveClient),
 }
 
 

@@ -20,10 +20,10 @@ from mmp.model import Service
 from mmp.net import objections
 from mmp.net.tls import Chain, Ciphers
 
-_SHORTEST_IDLE: Final = {Service.IMAP: 1800.0, Service.POP3: 600.0}
-"""Seconds for which each protocol's standard lets a client be silent (RFC 9051, 5.4; RFC 1939, 3)."""
+_SHORTEST_IDLE: Final = {Service.IMAP: 1800.0, Service.POP3: 600.0, Service.MANAGESIEVE: 1800.0}
+"""Seconds for which each protocol's standard lets a client be silent (RFC 9051, 5.4; 1939, 3; 5804, 1.2)."""
 
-_CLIENT_ADDRESS: Final = {Service.IMAP: "id", Service.POP3: "xclient"}
+_CLIENT_ADDRESS: Final = {Service.IMAP: "id", Service.POP3: "xclient", Service.MANAGESIEVE: "xclient"}
 """The command of each protocol that tells a store who came."""
 
 Content = TypeVar("Content")

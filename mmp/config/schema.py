@@ -218,7 +218,7 @@ class BackendService:
     """Connections being made to one store at a time; more are refused for now."""
 
     idle_timeout: Timeout = 1800.0
-    """How long a logged-in session may be silent; at least 30m for IMAP, 10m for POP3."""
+    """How long a logged-in session may be silent; at least 30m for IMAP and ManageSieve, 10m for POP3."""
 
 
 @frozen(kw_only=True)
@@ -242,6 +242,9 @@ class Backend:
 
     pop3: BackendService = BackendService(port=110)
     """How to reach a store for POP3."""
+
+    managesieve: BackendService = BackendService(port=4190)
+    """How to reach a store for ManageSieve."""
 
     def reaching(self, service: Service) -> BackendService:
         """Return the table for a service."""

@@ -55,7 +55,7 @@ def pair(certificates):
 def stores(ports, certificates):
     """Two stores."""
     with ExitStack() as held:
-        chosen = {name: ports.free() for name in ("port", "tls_port", "pop3_port", "pop3_tls_port")}
+        chosen = {name: ports.free() for name in ("port", "tls_port", "pop3_port", "pop3_tls_port", "sieve_port")}
         started = [
             held.enter_context(dovecot(address, pair=certificates.issue(address), passwords=PASSWORDS, **chosen))
             for address in (FIRST, SECOND)

@@ -17,7 +17,7 @@ from tests.integration.processes import listening_inodes
 from tests.integration.waiting import until
 
 CONFIGURATION = """\
-protocols = imap pop3
+protocols = imap pop3 sieve
 listen = {address}
 base_dir = {directory}/run
 state_dir = {directory}/state
@@ -73,6 +73,15 @@ service pop3-login {{
     ssl = yes
   }}
 }}
+service managesieve-login {{
+  chroot =
+  inet_listener sieve {{
+    port = {sieve_port}
+  }}
+}}
+plugin {{
+  sieve = file:~/sieve;active=~/.dovecot.sieve
+}}
 service anvil {{
   chroot =
   # No growing delay for an address with failed logins: all come from here.
@@ -92,6 +101,7 @@ class Dovecot:
     tls_port: int
     pop3_port: int
     pop3_tls_port: int
+    sieve_port: int
     directory: Path
     process: subprocess.Popen
 

@@ -51,11 +51,13 @@ from mmp.session.throttled import Throttled
 from mmp.shared import link as wire
 from mmp.shared.link import Kind, Link
 from mmp.stores.dial import Dial, Route
+from mmp.stores.spoof import Spoofed
 from mmp.wire.imap.client import Client as IMAPClient
 from mmp.wire.imap.server import Server as IMAPServer
 from mmp.wire.managesieve.client import Client as ManageSieveClient
 from mmp.wire.managesieve.server import Server as ManageSieveServer
 from mmp.wire.pop3.client import Client as POP3Client
+from mmp.wire.pop3.maildrop import Maildrop, message
 from mmp.wire.pop3.server import Server as POP3Server
 
 OTHER_DESCRIPTORS = 128
@@ -169,7 +171,12 @@ class Parts:
         )
 
     def _log_in(self, listener: Listener) -> LogIn:
-        return Throttled(NoThrottle(), Login(self._locator(listener), Unlimited(), self._dials[listener.service]))
+        attempt = Throttled(NoThrottle(), Login(self._locator(listener), Unlimited(), self._dials[listener.service]))
+        outage = self._config.outage
+        if listener.service is not Service.POP3 or outage.pop3_spoof == "none":
+            return attempt
+        notice = message(self._files[outage.pop3_spoof_message]) if outage.pop3_spoof == "message" else b""
+        return Spoofed(attempt, self._loop, partial(Maildrop, notice), self._log)
 
     # The directory
 

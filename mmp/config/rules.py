@@ -19,6 +19,7 @@ from mmp.errors import ConfigError
 from mmp.model import Service
 from mmp.net import objections
 from mmp.net.tls import Chain, Ciphers
+from mmp.wire.pop3.maildrop import message
 
 _SHORTEST_IDLE: Final = {Service.IMAP: 1800.0, Service.POP3: 600.0, Service.MANAGESIEVE: 1800.0}
 """Seconds for which each protocol's standard lets a client be silent (RFC 9051, 5.4; 1939, 3; 5804, 1.2)."""
@@ -119,6 +120,8 @@ def _other_files(usage: Usage, files: Files) -> Iterator[Finding]:
         yield from _content(authority, read_chain, files)
     for secret in usage.secrets():
         yield from _content(secret, read_secret, files)
+    for notice in usage.notices():
+        yield from _content(notice, message, files)
     for users in usage.users():
         yield from _content(users, FileDirectory.parse, files)
 

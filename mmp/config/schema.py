@@ -253,6 +253,17 @@ class Backend:
 
 
 @frozen(kw_only=True)
+class Outage:
+    """``[outage]``: what clients see while a store is away."""
+
+    pop3_spoof: Literal["none", "empty", "message"] = "none"
+    """What a POP3 client is given instead of an error: nothing, a maildrop without mail, or one with one message."""
+
+    pop3_spoof_message: File = ""
+    """File with that message, header and body (RFC 822), at most 64 KiB."""
+
+
+@frozen(kw_only=True)
 class Log:
     """``[log]``: what is written, and how."""
 
@@ -320,6 +331,9 @@ class Config:
 
     backend: Backend = Backend()
     """The stores."""
+
+    outage: Outage = Outage()
+    """When a store is away."""
 
     log: Log = Log()
     """The log."""

@@ -91,6 +91,12 @@ class Usage:
             if listener.directory.kind == "ldap" and (file := listener.directory.ldap.bind_password_file):
                 yield Named(origin("directory.ldap.bind_password_file"), file, (origin("directory.kind"),))
 
+    def notices(self) -> Iterator[Named]:
+        """Yield the file of the message that stands in for a maildrop."""
+        outage = self.config.outage
+        if outage.pop3_spoof == "message":
+            yield Named("outage.pop3_spoof_message", outage.pop3_spoof_message, ("outage.pop3_spoof",))
+
     def users(self) -> Iterator[Named]:
         """Yield each file of users."""
         for listener, origin in self.listeners():

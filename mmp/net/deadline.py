@@ -2,34 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Coroutine, Generator
+from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.python.failure import Failure
 
-from mmp.net.wheel import Deadline, Wheel
+from mmp.net.wheel import Wheel
 
 T = TypeVar("T")
 
 
-def within(wheel: Wheel, seconds: float, work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
-    """Run ``work`` and cancel it after so many seconds; the Deferred then fails with TimeoutError."""
-    result = Deferred.fromCoroutine(work)
-    expired: list[bool] = []
+def within(wheel: Wheel, seconds: float, work: Coroutine[Deferred[Any], Any, T]) -> Awaitable[T]:
+    """Do ``work``, and cancel what it waits for once so many seconds have passed: then TimeoutError. To await once."""
+    return _Bounded(wheel, seconds, work)
 
-    def expire() -> None:
-        expired.append(True)
-        result.cancel()
 
-    deadline = Deadline(wheel, seconds, expire)
+class _Bounded(Generic[T]):
+    """Hands on what ``work`` waits for: a Deferred of its own around each of them would cost a login 10 µs."""
 
-    def settle(outcome: T | Failure) -> T | Failure:
-        deadline.cancel()
-        if isinstance(outcome, Failure) and outcome.check(CancelledError, OSError):
-            outcome.cleanFailure()  # a traceback would keep all that it went through, secrets too, until collected
-        if expired and isinstance(outcome, Failure) and outcome.check(CancelledError):
-            return Failure(TimeoutError(f"nothing within {seconds:g} s"))
-        return outcome
+    __slots__ = ("_awaited", "_expired", "_seconds", "_wheel", "_work", "due", "tick")
 
-    return result.addBoth(settle)
+    def __init__(self, wheel: Wheel, seconds: float, work: Coroutine[Deferred[Any], Any, T]) -> None:
+        self._wheel = wheel
+        self._seconds = seconds
+        self._work = work
+        self._expired = False
+        self.due = self.tick = 0
+
+    def __await__(self) -> Generator[Deferred[Any], Any, T]:
+        """Run it from here on."""
+        work = self._work
+        self._wheel.add(self, self._seconds)
+        try:
+            self._awaited = work.send(None)
+            while True:
+                try:
+                    result = yield self._awaited
+                except BaseException as error:  # noqa: BLE001 - it is the work's to deal with
+                    self._awaited = work.throw(error)
+                else:
+                    self._awaited = work.send(result)
+        except StopIteration as done:
+            outcome: T = done.value
+            return outcome
+        except CancelledError:
+            if not self._expired:
+                raise
+        finally:
+            self._wheel.discard(self)
+        raise TimeoutError(f"nothing within {self._seconds:g} s")  # out here, it has no context that keeps secrets alive
+
+    def expired(self) -> None:
+        """Cancel."""
+        self._expired = True
+        self._awaited.cancel()

@@ -63,4 +63,11 @@ class LeanReactor(EPollReactor):
         else:
             self.addReader(new)  # type: ignore[no-untyped-call]  # Twisted's
 
+    def forget(self, selectable: Any) -> None:
+        """Watch no more a descriptor that its owner, who has the only copy, closes next: that alone ends it for epoll."""
+        fd = selectable.fileno()
+        self._reads.discard(fd)
+        self._writes.discard(fd)
+        self._selectables.pop(fd, None)
+
     doIteration = doPoll  # noqa: N815 - Twisted's name

@@ -184,10 +184,11 @@ class End:
     def _end(self) -> None:
         """The socket has no more for us."""
         self._ended = True
-        self._relay.loop.reactor.removeReader(self)
         self._relay.ending(self, "closed")
         self.other.finish()
         self._close_if_done()
+        if not self.closed:  # else it is forgotten already, which is cheaper
+            self._relay.loop.reactor.removeReader(self)
 
     def finish(self) -> None:
         """Say, behind what is kept, that no more will come: close alert, then FIN."""
@@ -211,8 +212,7 @@ class End:
 
     def close(self) -> None:
         """Close the socket, without a word."""
-        self._relay.loop.reactor.removeReader(self)
-        self._relay.loop.reactor.removeWriter(self)
+        self._relay.loop.reactor.forget(self)
         self._queue = bytearray()
         self._give_back_pipe()
         self.socket.close()
@@ -280,8 +280,9 @@ class Relay:
 
     def ending(self, end: End, why: str) -> None:
         """One end has no more to say; the other may go on as long as it makes progress."""
+        if not self.why:
+            self._hurry()
         self._blame(self._name(end), why)
-        self._hurry()
 
     def _wind_down(self) -> None:
         self.discarding = True

@@ -44,6 +44,9 @@ class Reactor(Protocol):
     def replace(self, old: Any, new: Any) -> None:
         """Watch for data through ``new`` the descriptor that ``old`` was watching."""
 
+    def forget(self, selectable: Any) -> None:
+        """Watch no more a descriptor that is closed right after."""
+
     def callLater(self, delay: float, callable: Callable[..., object], *args: object) -> Any:  # noqa: A002, N802
         """Call after so many seconds."""
 

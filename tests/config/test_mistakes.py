@@ -112,6 +112,7 @@ VALUES = [
         'backend.imap.idle_timeout = "29m"',
         'backend.imap.idle_timeout: "29m" is too short; "30m" is the least that the standard allows',
     ),
+    ('outage.pop3_spoof = "message"', "outage.pop3_spoof_message: is needed"),
     ("backend.imap.port = 65536", "backend.imap.port: must be a whole number from 1 to 65535, not 65536"),
     (
         'backend.imap.client_address = "ip"',

@@ -342,6 +342,38 @@ def test_a_store_without_capabilities_gets_user_and_pass(run_pop3_proxy, ports, 
     assert heard == [b"CAPA", b"USER odd", b"PASS " + ODD.password]
 
 
+def test_a_notice_stands_in_for_a_store_that_is_away(run_pop3_proxy, stores, certificates, tmp_path):
+    (tmp_path / "notice").write_text("Subject: Out of service\n\nPlease wait.\n")
+    outage = {"outage": {"pop3_spoof": "message", "pop3_spoof_message": str(tmp_path / "notice")}}
+    with run_pop3_proxy(stores.first.pop3_port, outage) as proxy:
+        start = len(proxy.log())
+        context = ssl.create_default_context(cafile=certificates.ca)
+        client = poplib.POP3_SSL("127.0.0.1", proxy.port("implicit"), context=context, timeout=30)
+        client.user(LOST.user)
+        client.pass_("anything")
+        assert client.stat()[0] == 1
+        assert client.retr(1)[1] == [b"Subject: Out of service", b"", b"Please wait."]
+        client.dele(1)
+        client.quit()
+        assert "backend=spoof" in proxy.logged("closed", LOST.user, after=start)
+        with speaking(proxy, certificates) as client:
+            assert log_in(client, [b"USER " + ALICE.user.encode(), b"PASS wrong"]).startswith(b"-ERR [AUTH] ")
+            client.send(b"\r\n".join([*user_and_pass(LOST), b"STAT", b"QUIT", b""]))
+            assert client.rest().split(b"\r\n")[2] == b"+OK 1 41"
+            assert client.rest() == b""
+
+
+def test_an_empty_maildrop_stands_in_for_a_store_that_is_away(run_pop3_proxy, stores, certificates):
+    with (
+        run_pop3_proxy(stores.first.pop3_port, {"outage": {"pop3_spoof": "empty"}}) as proxy,
+        speaking(proxy, certificates) as client,
+    ):
+        assert log_in(client, plain_at_once(LOST)).startswith(b"+OK")
+        assert said(client, b"STAT") == b"+OK 0 0"
+        assert said(client, b"QUIT").startswith(b"+OK")
+        assert client.rest() == b""
+
+
 @pytest.mark.parametrize(
     "octets", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"GET / HTTP/1.1\r\n\r\n", b"\0" * 300, b"x" * 300_000]
 )

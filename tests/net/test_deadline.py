@@ -18,9 +18,12 @@ class Scene:
         self.outcome = []
 
     def start(self, work=None):
-        running = within(self.wheel, 5.0, work or self.work())
+        running = Deferred.fromCoroutine(self.bounded(work or self.work()))
         running.addBoth(self.outcome.append)
         return running
+
+    async def bounded(self, work):
+        return await within(self.wheel, 5.0, work)
 
     async def work(self):
         return await self.waiting

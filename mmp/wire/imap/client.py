@@ -130,7 +130,7 @@ class Client:
         self._command(b"CAPABILITY\r\n")
 
     def log_in(self, replay: Replay) -> None:
-        """Queue the login, and ID ahead of it where the store takes it; LocalProtocolError unless Ready was reported.
+        """Queue the login, and ahead of it, in ID, who comes where the store takes that; LocalProtocolError unless Ready was reported.
 
         Refused(BACKEND_UNAVAILABLE) if the store offers no usable way, Refused(BAD_CREDENTIALS) if the secret cannot be
         said in the protocol.
@@ -139,7 +139,7 @@ class Client:
             raise LocalProtocolError(f"log_in() while {self.phase}")
         offered = self._offered()
         first, *self._steps = steps = render.login(replay, offered)
-        if b"ID" in offered:
+        if replay.origin is not None and b"ID" in offered:
             self._command(render.identification(replay.origin))
         self._to("login")
         self._relaying = replay.mechanism != "PLAIN"

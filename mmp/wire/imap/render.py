@@ -43,17 +43,13 @@ def login(replay: Replay, offered: AbstractSet[bytes]) -> list[bytes]:
     raise Refused(Refusal.BACKEND_UNAVAILABLE, f"The store offers no way to log in by {replay.mechanism}")
 
 
-def identification(origin: Origin | None) -> bytes:
-    """Return the ID command, with who is behind us in the fields that Dovecot has for it if that is to be told.
+def identification(origin: Origin) -> bytes:
+    """Return the ID command that tells who is behind us, in the fields that Dovecot has for it.
 
     What cannot be quoted in ASCII is replaced.
     """
-    fields = {"name": "mmp"} | (_origin(origin) if origin else {})
-    return b"ID (%b)\r\n" % b" ".join(b"%b %b" % (_text(name), _text(value)) for name, value in fields.items())
-
-
-def _origin(origin: Origin) -> dict[str, str]:
-    return {
+    fields = {
+        "name": "mmp",
         "x-originating-ip": origin.address.host,
         "x-originating-port": str(origin.address.port),
         "x-connected-ip": origin.local.host,
@@ -61,6 +57,7 @@ def _origin(origin: Origin) -> dict[str, str]:
         "x-session-id": origin.session,
         "x-proxy-ttl": str(origin.ttl),
     }
+    return b"ID (%b)\r\n" % b" ".join(b"%b %b" % (_text(name), _text(value)) for name, value in fields.items())
 
 
 def _authenticate(mechanism: bytes, message: bytes, offered: AbstractSet[bytes]) -> list[bytes]:

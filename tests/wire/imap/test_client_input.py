@@ -3,13 +3,14 @@
 import pytest
 
 from mmp.errors import LocalProtocolError, RemoteProtocolError
-from mmp.model import Refusal, Replay
+from mmp.model import Endpoint, Origin, Refusal, Replay
 from mmp.wire.events import Challenge, LoggedIn, LoginRefused, Ready, StartTLS
 from mmp.wire.imap.client import UNTAGGED_LIMIT, Client
 
 GREETING = b"* OK [CAPABILITY IMAP4rev1] hello\r\n"
 PLAIN_GREETING = b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR ID] hello\r\n"
-SQUEAMISH = Replay("user", b"squeamish ossifrage")
+CAME = Origin("s1", Endpoint("192.0.2.7", 51234), Endpoint("192.0.2.1", 993), ttl=4)
+SQUEAMISH = Replay("user", b"squeamish ossifrage", origin=CAME)
 
 
 def heard(core, octets):

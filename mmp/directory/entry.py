@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
+import socket
 from collections.abc import Mapping
 
 from attrs import field, frozen
@@ -74,10 +74,13 @@ def canonical_name(names: Names, entry: Entry) -> str:
 
 def is_host(value: str) -> bool:
     """Whether this is a host name (RFC 1123) or an address literal; never if it has a control character."""
-    if _is_host_name(value):
-        return True
+    return bool(_is_host_name(value)) or _is_address(socket.AF_INET, value) or _is_address(socket.AF_INET6, value)
+
+
+def _is_address(family: int, value: str) -> bool:
+    """Whether this is an address literal, without a scope, which is no business of a directory."""
     try:
-        ipaddress.ip_address(value)
-    except ValueError:
+        socket.inet_pton(family, value)
+    except (OSError, ValueError):  # ValueError: a NUL
         return False
-    return "%" not in value  # a scope is no business of a directory, and its text is free
+    return True

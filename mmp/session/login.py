@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import Protocol
 
 from attrs import define, frozen
@@ -19,12 +18,10 @@ class Relayed:
     backend: Backend
     lease: Lease
 
-    def closing(self) -> ExitStack:
-        """Return a stack that closes both, unless it is disarmed with ``pop_all``."""
-        stack = ExitStack()
-        stack.callback(self.lease.close)
-        stack.callback(self.backend.channel.abort)
-        return stack
+    def close(self) -> None:
+        """Give both up."""
+        self.backend.channel.abort()
+        self.lease.close()
 
 
 class LogIn(Protocol):
@@ -46,9 +43,10 @@ class Login:
         """Return what the relay takes over, or raise Refused; a cancelled attempt gives back what it held."""
         account = await self.authenticator.locate(record.client, credentials, ask)
         record.user, record.backend = account.user, account.host
-        with ExitStack() as held:
-            lease = await self.limits.admit(record.client, account)
-            held.callback(lease.close)
+        lease = await self.limits.admit(record.client, account)
+        try:
             backend = await self.dialer.connect(record.client, account, credentials, ask)
-            held.pop_all()
+        except BaseException:
+            lease.close()
+            raise
         return Relayed(backend, lease)

@@ -76,8 +76,9 @@ class Session:
     def _introduced(self, login: Login) -> None:
         """Believe the client what harms nobody: its name, and through how many proxies it may yet go."""
         client = self.record.client
-        ttl = client.ttl if login.ttl is None else min(client.ttl, login.ttl)
-        self.record.client = evolve(client, greeting=login.greeting, ttl=ttl)
+        if login.greeting or login.ttl is not None:
+            ttl = client.ttl if login.ttl is None else min(client.ttl, login.ttl)
+            self.record.client = evolve(client, greeting=login.greeting, ttl=ttl)
 
     async def _ask(self, challenge: bytes) -> bytes:
         self.core.challenge(challenge)
@@ -102,9 +103,11 @@ class Session:
 
     def _hand_over(self, relayed: Relayed) -> None:
         """Tell the client, and let go of everything; nothing may be awaited from the store's yes to here."""
-        with relayed.closing() as held:
+        try:
             self.core.accept(relayed.backend.logged_in)
             self.channel.write(self.core.data_to_send())
             self.relays.take_over(self.channel, relayed, self.core.trailing(), self.record)
-            held.pop_all()
+        except BaseException:
+            relayed.close()
+            raise
         self.log.event("login", "info", result="ok", **self.record.facts())

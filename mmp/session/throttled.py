@@ -30,7 +30,9 @@ class Throttled:
             if refused.refusal is Refusal.BAD_CREDENTIALS:
                 self.throttle.failed(record.client, credentials)
             raise
-        with relayed.closing() as held:
+        try:
             self.throttle.succeeded(record.client, credentials)
-            held.pop_all()
+        except BaseException:
+            relayed.close()
+            raise
         return relayed

@@ -29,6 +29,7 @@ IMPURE = (
 
 OWNERS: Mapping[str, str] = {
     "ldap3": "mmp.directory.ldap",
+    "passlib": "mmp.directory.passwords",
     "OpenSSL": "mmp.net",
     "service_identity": "mmp.net",
     "twisted.internet.ssl": "mmp.net",

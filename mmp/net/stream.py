@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import enum
 import socket
+import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 from attrs import field, frozen
@@ -22,6 +24,9 @@ from mmp.net.wheel import Wheel
 
 READ_SIZE = 65536
 """One read. Smaller ones double the cost of a bulk transfer."""
+CLOSED = "closed by the other end"
+RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER for a close that throws away what is unsent and says so: no end that could be taken for a proper one."""
 LINGER = 5.0
 """Seconds that a closed stream waits for the other end's FIN, so that a reset does not destroy our last words."""
 
@@ -75,6 +80,8 @@ class Phase(enum.Enum):
     """A TLS handshake is going on, or the words in clear before it are still being written."""
     CLOSING = enum.auto()
     """Closed from our side; the rest of the queue is being written."""
+    ENDING = enum.auto()
+    """The same, and the other end has closed too: there is no need to linger."""
     LINGERING = enum.auto()
     """FIN sent; what still arrives is thrown away until the other end's FIN."""
     CLOSED = enum.auto()
@@ -149,7 +156,7 @@ class Stream:
                 del self._queue[:sent]
                 if self._queue:
                     return None
-            if self._phase is Phase.CLOSING:
+            if self._phase in (Phase.CLOSING, Phase.ENDING):
                 return self._say_end()
         except WantRead:
             self._loop.reactor.removeWriter(self)
@@ -177,7 +184,7 @@ class Stream:
             return self._lose(error)
         self._go_on_writing()
         if not got:
-            return self._lose(ConnectionAbortedError("closed by the other end"))
+            return self._ended()
         if self._phase is Phase.OPEN and self.receiver is not None:
             self.receiver.dataReceived(self._loop.buffer[:got].tobytes())
         return None
@@ -279,20 +286,34 @@ class Stream:
     @property
     def closing(self) -> bool:
         """Whether it has been told to close, and has not got there."""
-        return self._phase in (Phase.CLOSING, Phase.LINGERING)
+        return self._phase in (Phase.CLOSING, Phase.ENDING, Phase.LINGERING)
+
+    def _ended(self) -> None:
+        """The other end has no more to say."""
+        if self._phase is Phase.CLOSING:
+            self._phase = Phase.ENDING
+            return self._loop.reactor.removeReader(self)
+        if self._phase is Phase.OPEN and isinstance(self.socket, TLSSocket):
+            with suppress(OSError):
+                self.socket.shutdown(socket.SHUT_WR)  # our close alert (RFC 8446, 6.1)
+        return self._lose(ConnectionAbortedError(CLOSED if not self._queue else f"{CLOSED} before it had heard all"))
 
     def _say_end(self) -> None:
         self.socket.shutdown(socket.SHUT_WR)
+        if self._phase is Phase.ENDING:
+            return self._lose(ConnectionAbortedError("closed by both ends"))
         self._phase = Phase.LINGERING
-        self._loop.reactor.removeWriter(self)
+        return self._loop.reactor.removeWriter(self)
 
     def expired(self) -> None:
         """The other end took too long to let us close."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self._lose(ConnectionAbortedError("not closed in time"))
 
     def abortConnection(self) -> None:  # noqa: N802 - Twisted's name
-        """Close at once; the receiver hears of it from the loop's next turn at the earliest."""
+        """Reset the connection; the receiver hears of it from the loop's next turn at the earliest."""
         if self._phase is not Phase.CLOSED:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             self._release()
             self._loop.reactor.callLater(0, self._tell, ConnectionAbortedError("aborted"))
 
@@ -307,9 +328,7 @@ class Stream:
             self._tell(error)
 
     def _release(self) -> None:
-        reactor = self._loop.reactor
-        reactor.removeReader(self)
-        reactor.removeWriter(self)
+        self._loop.reactor.forget(self)
         self._loop.wheel.discard(self)
         self._phase = Phase.CLOSED
         self._queue = bytearray()

@@ -98,6 +98,10 @@ class TLSSocket:
             raise ConnectionResetError("connection lost")
         raise TLSError(reason or "TLS failed")
 
+    def setsockopt(self, level: int, option: int, value: bytes) -> None:
+        """Set an option of the socket."""
+        self._socket.setsockopt(level, option, value)
+
     def close(self) -> None:
         """Close the socket, without any more said."""
         self._socket.close()

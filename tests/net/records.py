@@ -14,8 +14,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from tests.net.turning import Peer, client_context
 
-HANDSHAKE, DATA = 22, 23
+ALERT, HANDSHAKE, DATA = 21, 22, 23
 """Types of what a record carries (RFC 8446, 5.1)."""
+CLOSE_NOTIFY = b"\x01\x00"
+"""The alert that says the end (RFC 8446, 6.1)."""
 KEY_UPDATE_REQUESTED = b"\x18\x00\x00\x01\x01"
 """The handshake message that announces a new key and wants to be answered by one (RFC 8446, 4.6.3)."""
 TICKET = b"\x04\x00\x00\x2d" + bytes(3) + b"\x3c" + bytes(4) + b"\x00" + b"\x00\x20" + bytes(32) + bytes(2)

@@ -196,5 +196,5 @@ def test_with_implicit_tls_an_attempt_is_given_up_in_the_handshake(turning, list
     assert outcome[0].check(CancelledError)
     accepted, _ = listening.accept()
     accepted.setblocking(False)
-    assert Peer(turning, accepted).rest()[:1] == b"\x16"  # the ClientHello, then the end
+    assert Peer(turning, accepted).rest()[:1] in (b"", b"\x16")  # a ClientHello at most, then a reset
     accepted.close()

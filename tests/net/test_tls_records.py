@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 
 from mmp.net.stream import Stream
 from mmp.net.tls_socket import TLSSocket
-from tests.net.records import HANDSHAKE, KEY_UPDATE_REQUESTED, TICKET, shake_hands
+from tests.net.records import ALERT, CLOSE_NOTIFY, HANDSHAKE, KEY_UPDATE_REQUESTED, TICKET, shake_hands
 from tests.net.turning import Peer, Told, client_context, client_tls, connected, server_context, server_tls
 
 QUIET_TURNS = 20
@@ -279,6 +279,53 @@ def test_who_does_not_read_our_words_before_the_handshake_does_not_make_us_turn_
     shaken.addErrback(lambda _: None)
     peer.close()
     turning.until(lambda: shaken.called)
+
+
+def test_a_close_alert_is_answered_by_ours(turning, under):
+    it = under()
+    it.peer.attempt(it.peer.sock.unwrap)  # returns only once ours has come
+    turning.until(lambda: it.told.lost)
+    assert str(it.told.lost[0]) == "closed by the other end"
+
+
+def test_when_both_close_at_once_what_is_queued_and_the_alert_still_arrive(turning, under):
+    it = under(narrow)
+    it.stream.write(b"x" * 100_000)
+    it.stream.loseConnection()
+    it.send(it.sealer.record(CLOSE_NOTIFY, ALERT))
+    assert it.peer.rest() == b"x" * 100_000  # an end without alert would raise SSLEOFError
+    turning.until(lambda: it.told.lost)
+    assert len(it.told.lost) == 1
+    assert it.stream.fileno() == -1
+
+
+def test_an_end_before_all_was_heard_is_told_as_such(turning):
+    ours, theirs = connected()
+    told = Told()
+    stream = Stream(turning.loop, ours, told)
+    stream.write(b"x" * 10_000_000)
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    theirs.close()
+    stream.write(b"y")
+    turning.until(lambda: told.lost)
+    assert str(told.lost[0]) != "closed by the other end"
+
+
+@pytest.mark.parametrize("encrypted", [False, True], ids=["clear", "TLS"])
+def test_an_abort_is_a_reset_that_nobody_takes_for_an_end(turning, under, encrypted):
+    if encrypted:
+        it = under()
+        stream, sock = it.stream, it.raw.sock
+    else:
+        ours, sock = connected()
+        stream = Stream(turning.loop, ours, Told())
+    stream.write(b"half of a mes")
+    stream.abortConnection()
+    turning.turn()
+    with pytest.raises(ConnectionResetError):
+        while sock.recv(65536):
+            pass
+    sock.close()
 
 
 class TestTowardAStore:

@@ -4,6 +4,7 @@ import socket
 import ssl
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from mmp.demo.certificates import Authority
@@ -154,10 +155,11 @@ class Peer:
         return bytes(got)
 
     def rest(self):
-        """Return what comes until the end."""
+        """Return what comes until the end, or a reset."""
         got = b""
-        while octets := self.attempt(self.sock.recv, 65536):
-            got += octets
+        with suppress(ConnectionResetError):
+            while octets := self.attempt(self.sock.recv, 65536):
+                got += octets
         return got
 
     def close(self):

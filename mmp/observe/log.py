@@ -21,6 +21,7 @@ from twisted.python.reflect import qual
 from zope.interface import implementer
 
 from mmp.interfaces import Level, Log
+from mmp.model import Endpoint
 
 Style = Literal["text", "json"]
 
@@ -29,6 +30,8 @@ _LONGEST_VALUE = 1000
 """Characters of one value; a client chooses the length of its names, not that of our lines."""
 _is_bare = re.compile(r"[!#-<>-\[\]-~]+").fullmatch
 """Printable ASCII without space, quote, backslash and the sign between key and value."""
+_UNADORNED = frozenset({int, float, Endpoint})
+"""Types whose ``str`` is what a line says of them: most of what is no text already."""
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -190,12 +193,15 @@ def _causes(exception: BaseException) -> Iterator[str]:
 
 
 def _text_line(stamp: str, level: str, name: str, facts: Mapping[str, object]) -> str:
-    known = [(key, value) for key, value in facts.items() if value is not None and value != ""]
-    words = [f"{key}={value if type(value) is str else _word(value)}" for key, value in known]
+    words = [f"{key}={value if type(value) is str else _word(value)}" for key, value in _known(facts)]
     line = " ".join([stamp, level, name, *words])
     if not _is_bare_line(line, len(words)):
-        line = " ".join([stamp, level, name, *(f"{key}={_quoted(value)}" for key, value in known)])
+        line = " ".join([stamp, level, name, *(f"{key}={_quoted(value)}" for key, value in _known(facts))])
     return line + "\n"
+
+
+def _known(facts: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    return (fact for fact in facts.items() if fact[1] is not None and fact[1] != "")
 
 
 def _is_bare_line(line: str, words: int) -> bool:
@@ -212,7 +218,7 @@ def _is_bare_line(line: str, words: int) -> bool:
 
 
 def _json_line(stamp: str, level: str, name: str, facts: Mapping[str, object]) -> str:
-    known = {key: _plain(value) for key, value in facts.items() if value is not None and value != ""}
+    known = {key: _plain(value) for key, value in _known(facts)}
     return _to_json({"time": stamp, "level": level, "event": name, **known}) + "\n"
 
 
@@ -229,6 +235,8 @@ def _plain(value: object) -> str | int | float:
 
 def _word(value: object) -> str:
     """Return the value as text, not yet quoted."""
+    if type(value) in _UNADORNED:
+        return str(value)
     plain = _plain(value)
     return plain if isinstance(plain, str) else str(plain).lower()
 

@@ -40,7 +40,7 @@ class Record:
         client = self.client
         return {
             "session": client.session,
-            "service": client.service,
+            "service": client.service.value,
             "client": client.address,
             "server": client.local,
             "user": self.user or self.typed,

@@ -37,7 +37,7 @@ def test_a_session_that_logged_in_is_told_whole() -> None:
             "closed",
             {
                 "session": "a1",
-                "service": Service.IMAP,
+                "service": "imap",
                 "client": Endpoint("192.0.2.1", 51234),
                 "server": Endpoint("198.51.100.1", 143),
                 "user": "alice@example.com",

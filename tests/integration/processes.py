@@ -1,5 +1,6 @@
 """What Linux tells about processes and their listening sockets."""
 
+import os
 from pathlib import Path
 
 LISTEN = "0A"
@@ -27,6 +28,11 @@ def state(pid):
 def descriptors(pid):
     """Return what the open descriptors of a process are."""
     return {link.readlink().name for link in Path(f"/proc/{pid}/fd").iterdir()}
+
+
+def descriptor_count(pid):
+    """Return how many descriptors a process has open."""
+    return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - thousands at a time
 
 
 def resident(pid):

@@ -129,16 +129,26 @@ class Credentials:
 
 
 @frozen
+class Administrator:
+    """Somebody who may act as any user at the stores, by an authorization identity (RFC 4616)."""
+
+    user: str
+    secret: bytes = field(repr=False)
+
+
+@frozen
 class Account:
     """A user as the directory knows them.
 
     ``user`` is the canonical name (limits, log), ``replay_user`` the name that the store is told, ``host`` the mailHost
-    as the directory spells it.
+    as the directory spells it. ``administrator`` is who logs in at the store on the user's behalf, where that is not
+    for the user's own secret to do.
     """
 
     user: str
     replay_user: str
     host: str
+    administrator: Administrator | None = None
 
 
 @frozen

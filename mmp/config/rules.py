@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from mmp.config.certificates import match, read_chain, read_key
 from mmp.config.files import Files, read_secret
-from mmp.config.schema import LDAP, TLS, Listener
+from mmp.config.schema import LDAP, TLS, Listener, Login
 from mmp.config.tables import Finding
 from mmp.config.units import render_duration
 from mmp.config.usage import Named, Origin, Usage
@@ -35,6 +35,7 @@ def mistakes_in(usage: Usage, files: Files) -> Iterator[Finding]:
     yield from _endpoints(usage.config.listener)
     for listener, origin in usage.listeners():
         yield from _mechanisms(listener, origin)
+        yield from _administrator(listener.login, origin)
         if listener.directory.kind == "ldap":
             yield from _ldap(listener.directory.ldap, origin)
     yield from _idle_timeouts(usage)
@@ -62,6 +63,21 @@ def _mechanisms(listener: Listener, origin: Origin) -> Iterator[Finding]:
         yield Finding(origin("login.mechanisms"), "is empty; at least one is needed")
     if len(set(mechanisms)) < len(mechanisms):
         yield Finding(origin("login.mechanisms"), "names a mechanism twice")
+
+
+def _administrator(login: Login, origin: Origin) -> Iterator[Finding]:
+    """Somebody whose password we do not hear is logged in by the administrator, who needs a name and a password."""
+    name, file, verify = (origin(f"login.{key}") for key in ("admin_user", "admin_password_file", "verify"))
+    for key, given in ((name, login.admin_user), (file, login.admin_password_file)):
+        if login.proofs and not given:
+            text = f"is needed for {login.proofs[0]}, which leaves us no password to say to the store"
+            yield Finding(key, text, (origin("login.mechanisms"), verify))
+    if login.proofs:
+        return
+    if login.admin_password_file and not login.admin_user:
+        yield Finding(name, "is needed, since admin_password_file is given", (file,))
+    if login.admin_user and not login.admin_password_file and login.verify == "directory":
+        yield Finding(file, 'is needed with verify = "directory", to judge admin_user by', (name, verify))
 
 
 def _ldap(ldap: LDAP, origin: Origin) -> Iterator[Finding]:

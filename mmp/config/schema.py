@@ -78,8 +78,8 @@ class TLS:
 class Login:
     """``[login]``: how clients may log in, and what the store is told."""
 
-    mechanisms: tuple[Mechanism, ...] = ("PLAIN",)
-    """SASL mechanisms offered, in this order."""
+    mechanisms: tuple[Mechanism, ...] = ("PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER")
+    """SASL mechanisms offered, in this order; the stores must have those that are passed through: tokens, and SCRAM."""
 
     restrict_plain_passwords: bool = True
     """Whether a password in plain text is refused without TLS."""
@@ -87,8 +87,8 @@ class Login:
     plaintext_min_cipher: Annotated[int, Between(-1, 256)] = 128
     """Bits that TLS's cipher must have before a password in plain text is taken; 0 = any, -1 = none is ever taken."""
 
-    verify: Literal["backend"] = "backend"
-    """Who judges the password: the store."""
+    verify: Literal["backend", "directory"] = "backend"
+    """Who judges passwords: the store, or we by the directory; CRAM-MD5 is always judged here, tokens by the store."""
 
     deadline: Timeout = 60.0
     """From accepting the connection to being logged in, TLS included."""
@@ -104,6 +104,21 @@ class Login:
 
     replay_user: ReplayName = "%U"
     """Name that the store is told: %s user@domain, %o as typed, %U user, %V domain, %A[attr] an attribute's value."""
+
+    admin_user: str = ""
+    """Who may act as any user at the stores: for logins without a password to say again; empty means nobody."""
+
+    admin_password_file: File = ""
+    """File that holds the password of admin_user; one newline at its end is ignored."""
+
+    admin_policy: Literal["simple"] = "simple"
+    """Who may name another user to act as: simple means admin_user alone."""
+
+    @property
+    def proofs(self) -> tuple[str, ...]:
+        """The mechanisms offered here by which a password is proven to us and never said."""
+        ours = {"CRAM-MD5"} | ({"SCRAM-SHA-256", "SCRAM-SHA-1"} if self.verify == "directory" else set())
+        return tuple(name for name in self.mechanisms if name in ours)
 
 
 @frozen(kw_only=True)

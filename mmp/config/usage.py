@@ -90,6 +90,8 @@ class Usage:
         for listener, origin in self.listeners():
             if listener.directory.kind == "ldap" and (file := listener.directory.ldap.bind_password_file):
                 yield Named(origin("directory.ldap.bind_password_file"), file, (origin("directory.kind"),))
+            if file := listener.login.admin_password_file:
+                yield Named(origin("login.admin_password_file"), file)
 
     def notices(self) -> Iterator[Named]:
         """Yield the file of the message that stands in for a maildrop."""

@@ -9,9 +9,13 @@ from typing import Any
 
 from attrs import define, field, frozen
 
+from mmp.directory import passwords
 from mmp.directory.entry import Entry
 from mmp.directory.names import Names
 from mmp.errors import ConfigError
+
+PASSWORD = "password"  # noqa: S105 - the attribute's name
+"""The attribute that holds what a user's password is judged by."""
 
 
 @frozen
@@ -38,6 +42,11 @@ class FileDirectory:
         if reading.mistakes:
             raise ConfigError(reading.mistakes)
         return cls(entries)
+
+    @property
+    def decoy(self) -> str:
+        """A password as they are kept here, to compare with where there is none."""
+        return next((kept for entry in self._entries.values() for kept in entry.get(PASSWORD)), "")
 
     def key(self, names: Names) -> Hashable:
         """Return what decides the answer."""
@@ -69,7 +78,16 @@ class _Reading:
             if name.lower() in attributes:
                 self.mistakes.append(f"{_path(path, name)}: the same attribute as another but for its case")
             attributes[name.lower()] = self._values(value, _path(path, name))
+            if name.lower() == PASSWORD:
+                self._check_passwords(attributes[PASSWORD], _path(path, name))
         return attributes
+
+    def _check_passwords(self, values: tuple[str, ...], path: str) -> None:
+        for value in values:
+            try:
+                passwords.check(value)
+            except ValueError as error:
+                self.mistakes.append(f"{path}: {error}")
 
     def _values(self, value: object, path: str) -> tuple[str, ...]:
         values = value if isinstance(value, list) else [value]

@@ -123,14 +123,12 @@ class Dial:
         return lambda stream: self.route.client_tls.start(stream, host)
 
     def _replay(self, client: Client, account: Account, credentials: Credentials) -> Replay:
-        user = account.replay_user
-        origin = Origin(client.session, client.address, client.local, client.ttl - 1, client.greeting, user)
-        return Replay(
-            user,
-            credentials.secret,
-            mechanism=replayed(credentials.mechanism),
-            origin=origin if self.route.tell_origin else None,
-        )
+        user, origin = account.replay_user, None
+        if self.route.tell_origin:
+            origin = Origin(client.session, client.address, client.local, client.ttl - 1, client.greeting, user)
+        if account.administrator is not None:
+            return Replay(account.administrator.user, account.administrator.secret, authzid=user, origin=origin)
+        return Replay(user, credentials.secret, mechanism=replayed(credentials.mechanism), origin=origin)
 
     def _tell(self, result: str, level: Level, client: Client, account: Account, reason: str) -> None:
         self.log.event(

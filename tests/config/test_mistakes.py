@@ -52,7 +52,21 @@ VALUES = [
     ('login.restrict_plain_passwords = "yes"', 'login.restrict_plain_passwords: must be true or false, not "yes"'),
     ("login.restrict_plain_passwords = 1", "login.restrict_plain_passwords: must be true or false, not 1"),
     ("login.plaintext_min_cipher = -2", "login.plaintext_min_cipher: must be a whole number from -1 to 256, not -2"),
-    ('login.verify = "directory"', 'login.verify: must be "backend", not "directory"'),
+    ('login.verify = "store"', 'login.verify: must be "backend" or "directory", not "store"'),
+    ('login.admin_policy = "group"', 'login.admin_policy: must be "simple", not "group"'),
+    ('login.admin_user = "a\\n"', 'login.admin_user: "a\\n" has characters that cannot be printed'),
+    (
+        'login.admin_user = "admin"\nlogin.verify = "directory"',
+        'login.admin_password_file: is needed with verify = "directory", to judge admin_user by',
+    ),
+    (
+        'login.admin_user = "admin"\nlogin.mechanisms = ["PLAIN", "CRAM-MD5"]',
+        "login.admin_password_file: is needed for CRAM-MD5, which leaves us no password to say to the store",
+    ),
+    (
+        'login.admin_user = "admin"\nlogin.mechanisms = ["SCRAM-SHA-1"]\nlogin.verify = "directory"',
+        "login.admin_password_file: is needed for SCRAM-SHA-1, which leaves us no password to say to the store",
+    ),
     ('login.deadline = "0s"', 'login.deadline: "0s" is no time at all; at least "1ms" is needed'),
     ("login.max_failures = 0", "login.max_failures: must be a whole number from 1 to 10000000, not 0"),
     ('login.default_domain = "@x"', 'login.default_domain: "@x" is not a host name'),
@@ -299,3 +313,23 @@ def test_a_mistake_in_a_common_table_is_told_once_however_many_listeners_use_it(
 def test_a_file_that_is_not_toml_is_told_with_line_and_column(folder: Folder, content, mistake):
     (told,) = folder.mistakes(content)
     assert told.startswith(f"DIR/mmp.toml: {mistake}")
+
+
+def test_who_proves_a_password_needs_an_administrator_with_name_and_password(folder: Folder):
+    folder.write("admin", "hunter2")
+    proving = f'login.mechanisms = ["CRAM-MD5"]\n{LISTENER}'
+    assert folder.mistakes(proving) == [
+        f"login.{key}: is needed for CRAM-MD5, which leaves us no password to say to the store"
+        for key in ("admin_user", "admin_password_file")
+    ]
+    assert folder.mistakes(f'login.admin_user = "admin"\nlogin.admin_password_file = "admin"\n{proving}') == []
+
+
+def test_an_administrators_password_without_a_name_is_a_mistake(folder: Folder):
+    folder.write("admin", "hunter2")
+    (mistake,) = folder.mistakes(f'login.admin_password_file = "admin"\n{LISTENER}')
+    assert mistake == "login.admin_user: is needed, since admin_password_file is given"
+
+
+def test_scram_that_the_stores_judge_needs_no_administrator(folder: Folder):
+    assert folder.mistakes(f'login.mechanisms = ["SCRAM-SHA-256"]\n{LISTENER}') == []

@@ -11,7 +11,7 @@ from tests.fakes import never_asked
 USERS = b"""
 [users."alice@example.com"]
 mailHost = "store1"
-password = "$argon2id$secret"
+password = "{PLAIN}secret"
 mailAlternateAddress = ["al@example.com", "a@example.com"]
 
 [users.bob]
@@ -100,3 +100,16 @@ b = "store"
 @pytest.mark.parametrize("text", [b"\xff", b"[users", b"users = 1", b"[[users]]"])
 def test_what_is_no_table_of_users_is_told(text):
     assert len(mistakes(text)) == 1
+
+
+def test_a_password_in_no_scheme_is_a_mistake_that_does_not_show_it():
+    text = b'[users.a]\npassword = ["{PLAIN}one", "secret"]\n[users.b]\nPassword = "{SSHA512}secret"'
+    assert mistakes(text) == (
+        'users.a.password: begins with no scheme that we know, such as "$argon2id$", "{SSHA512}", "$6$" or "{PLAIN}"',
+        "users.b.Password: is no ldap_salted_sha512 hash, though it begins like one",
+    )
+
+
+def test_the_decoy_is_a_password_of_somebody():
+    assert FileDirectory.parse(USERS).decoy == "{PLAIN}secret"
+    assert FileDirectory.parse(b"[users.a]").decoy == ""

@@ -54,8 +54,14 @@ class Opening:
     start_tls: bool = False
     credentials: Simple | None = None
 
-    async def link(self) -> Link:
-        """Connect, begin TLS, bind; ConnectionError or TimeoutError."""
+    def link(self) -> Deferred[Link]:
+        """Connect, begin TLS, bind, all within the time there is for it; ConnectionError or TimeoutError."""
+        return Deferred.fromCoroutine(self._link()).addTimeout(self.timeout, self.clock, self._too_late)
+
+    def _too_late(self, _: object, seconds: float) -> NoReturn:
+        raise TimeoutError(f"not connected within {seconds:g} s")
+
+    async def _link(self) -> Link:
         link = Link(self.clock, self.timeout)
         try:
             await link.connect(self.connector, self.url.endpoint)
@@ -113,8 +119,7 @@ class Replica:
 
     async def _connect(self) -> Link:
         try:
-            opened = Deferred.fromCoroutine(self._opening.link())
-            link = await opened.addTimeout(self._opening.timeout, self._opening.clock, _too_late)
+            link = await self._opening.link()
         except OSError as error:
             self._failed(str(error))
             raise ConnectionError(f"{self.url}: {error}") from None
@@ -131,7 +136,3 @@ class Replica:
         self._failure = why
         self._pause = min(max(_SHORTEST_PAUSE, 2 * self._pause), _LONGEST_PAUSE)
         self._not_before = self._opening.clock.seconds() + self._pause
-
-
-def _too_late(_: object, seconds: float) -> NoReturn:
-    raise TimeoutError(f"not connected within {seconds:g} s")

@@ -35,6 +35,10 @@ _INITIAL_RESPONSES: Mapping[str, Callable[[Replay], bytes]] = MappingProxyType(
 )
 
 
+TOKENS = frozenset({"XOAUTH2", "OAUTHBEARER"})
+"""Those whose secret is an access token: who has issued it can judge it, no directory."""
+
+
 def replayed(mechanism: str) -> str:
     """Return the mechanism by which the store hears what a client has said by this one: itself, or PLAIN for any other.
 
@@ -50,6 +54,7 @@ def initial_response(replay: Replay) -> bytes:
 
 __all__ = [
     "MECHANISMS",
+    "TOKENS",
     "SASLError",
     "ServerMechanism",
     "identity",

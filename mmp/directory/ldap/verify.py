@@ -1,0 +1,114 @@
+"""Judges passwords by a bind as the user (RFC 4511, 4.2), on connections that are for nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from attrs import define, field, frozen
+
+from mmp.directory.entry import Entry
+from mmp.directory.ldap.link import Answer, Link
+from mmp.directory.ldap.replica import Opening
+from mmp.directory.ldap.requests import Simple
+from mmp.directory.ldap.responses import BIND_RESPONSE, SUCCESS
+from mmp.directory.verify import Judge
+from mmp.errors import Refused
+from mmp.interfaces import Ask
+from mmp.model import Credentials, Refusal
+from mmp.wire.sasl import replayed
+
+USER_PASSWORD: Final = "userPassword"  # noqa: S105 - the attribute's name
+"""The attribute that holds the password (RFC 4519, 2.41), for mechanisms that a bind cannot judge."""
+_NOT_THIS_PASSWORD: Final = frozenset({32, 48, 49, 53})
+"""Codes by which servers say no to a name and password: no such object, inappropriate authentication, invalid
+credentials, and unwilling to perform, which is what an account that was closed gets."""
+_MOST_IDLE: Final = 8
+"""Connections kept for each server."""
+_AVOIDED: Final = 5.0
+"""Seconds."""
+
+
+@define(eq=False)
+class BindingReplica:
+    """A server, and the connections to it on which nothing is under way.
+
+    A bind takes a connection for itself, since it ends whatever else is under way there.
+    """
+
+    opening: Opening
+    """Without credentials: the users' are what the connections are for."""
+    _idle: list[Link] = field(factory=list, init=False)
+    _avoid_until: float = field(default=0.0, init=False)
+
+    @property
+    def avoided(self) -> bool:
+        """Whether it failed a moment ago, so that others are asked first."""
+        return self.opening.clock.seconds() < self._avoid_until
+
+    async def bind(self, credentials: Simple) -> Answer:
+        """Return the answer to a bind; ConnectionError or TimeoutError if there is none."""
+        try:
+            if (idle := self._take()) is not None:
+                with suppress(ConnectionError):  # servers close what is idle, perhaps this moment
+                    return await self._ask(idle, credentials)
+            return await self._ask(await self.opening.link(), credentials)
+        except OSError:
+            self._avoid_until = self.opening.clock.seconds() + _AVOIDED
+            raise
+
+    async def _ask(self, link: Link, credentials: Simple) -> Answer:
+        try:
+            answer = await link.ask(credentials.operation(), BIND_RESPONSE)
+        except BaseException:  # a cancellation too: what is answered late must not be taken for another's answer
+            link.abort("not answered")
+            raise
+        if len(self._idle) < _MOST_IDLE:
+            self._idle.append(link)
+        else:
+            link.close()
+        return answer
+
+    def _take(self) -> Link | None:
+        while self._idle:
+            link = self._idle.pop()
+            if link.usable:
+                return link
+        return None
+
+
+@frozen
+class BindJudge:
+    """Judges passwords by the first replica that answers; by the entry what is no password."""
+
+    replicas: Sequence[BindingReplica]
+    base: str
+    """Where users are; a name below it that nobody has stands for an unknown user."""
+    by_entry: Judge
+
+    async def __call__(self, entry: Entry | None, credentials: Credentials, ask: Ask) -> bool:
+        """Tell whether the client knows the secret of this entry; an empty password is never right."""
+        if credentials.proves is not None or replayed(credentials.mechanism) != "PLAIN":
+            return await self.by_entry(entry, credentials, ask)
+        if not credentials.secret:
+            return False
+        name = entry.name if entry else f"cn=nobody,{self.base}"
+        if not name.isprintable():
+            return False
+        return await self._bind(Simple(name, credentials.secret)) and entry is not None
+
+    async def _bind(self, credentials: Simple) -> bool:
+        failures = []
+        for replica in sorted(self.replicas, key=lambda each: each.avoided):
+            try:
+                result = (await replica.bind(credentials)).result
+            except OSError as error:
+                failures.append(f"{replica.opening.url}: {error}")
+                continue
+            if result.code == SUCCESS:
+                return True
+            if result.code in _NOT_THIS_PASSWORD:
+                return False
+            failures.append(f"{replica.opening.url}: bind failed: {result}")
+        raise Refused(Refusal.DIRECTORY_UNAVAILABLE, "; ".join(failures))

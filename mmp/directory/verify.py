@@ -1,0 +1,75 @@
+"""Who judges the secret, who may act as another user, and by whose login the store is then reached."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Protocol
+
+from attrs import frozen
+
+from mmp.directory.entry import Entry
+from mmp.errors import Refused
+from mmp.interfaces import Ask
+from mmp.model import Administrator, Credentials, Refusal
+from mmp.wire.sasl import TOKENS, replayed
+
+
+class Judge(Protocol):
+    """Knows what a user's secret is."""
+
+    async def __call__(self, entry: Entry | None, credentials: Credentials, ask: Ask) -> bool:
+        """Tell whether the client knows the secret of this entry; Refused if that cannot be said now.
+
+        It takes as long, and asks as much, where there is no such user.
+        """
+
+
+async def nobody(entry: Entry | None, credentials: Credentials, ask: Ask) -> bool:  # noqa: ARG001 - a judge's
+    """Judge where no secret is known: none is right."""
+    return False
+
+
+@frozen
+class Authority:
+    """What is judged here: everything but tokens, or only what cannot be said again to the store.
+
+    The latter are the mechanisms that prove that the client knows a password without showing it. What is not judged
+    here, the store judges.
+    """
+
+    judge: Judge = nobody
+    everything: bool = False
+    administrator: Administrator | None = None
+
+    def acts_for_another(self, credentials: Credentials) -> bool:
+        """Tell whether somebody asks to act as another user; Refused if they may not, or not by this mechanism."""
+        if credentials.authzid in {"", credentials.user}:
+            return False
+        if self.administrator is None or credentials.user != self.administrator.user:
+            raise Refused(Refusal.NOT_AUTHORIZED, "only the administrator may act as another user")
+        if credentials.proves is not None or replayed(credentials.mechanism) != "PLAIN":
+            raise Refused(
+                Refusal.NOT_AUTHORIZED, f"who acts as another user needs a password, not {credentials.mechanism}"
+            )
+        return True
+
+    async def stand_in(self, entry: Entry | None, credentials: Credentials, ask: Ask) -> Administrator | None:
+        """Judge what is to be judged here, and return who has to log in at the store in place of the user.
+
+        Refused if the secret is wrong.
+        """
+        if self.acts_for_another(credentials):
+            return self._acting(credentials)
+        if credentials.proves is None and (not self.everything or credentials.mechanism in TOKENS):
+            return None
+        if not await self.judge(entry, credentials, ask):
+            raise Refused(Refusal.BAD_CREDENTIALS, "wrong password" if entry else "unknown user")
+        said = credentials.proves is None and replayed(credentials.mechanism) == "PLAIN"
+        return None if said else self.administrator
+
+    def _acting(self, credentials: Credentials) -> Administrator:
+        """Return the administrator with the password as given, which the store judges unless that is for us to do."""
+        known = self.administrator
+        if self.everything and not (known and hmac.compare_digest(credentials.secret, known.secret)):
+            raise Refused(Refusal.BAD_CREDENTIALS, "wrong password of the administrator")
+        return Administrator(credentials.user, credentials.secret)

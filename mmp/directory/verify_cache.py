@@ -1,0 +1,50 @@
+"""Remembers for a while which passwords were right."""
+
+from __future__ import annotations
+
+import hmac
+from collections import OrderedDict
+from collections.abc import Callable
+
+from mmp.directory.entry import Entry
+from mmp.directory.verify import Judge
+from mmp.interfaces import Ask
+from mmp.model import Credentials
+from mmp.wire.sasl import replayed
+
+
+class Remembered:
+    """A judge that asks another one only about passwords that it has not lately found right.
+
+    What is kept of them is a digest under a key that never leaves this process. Those that were wrong are judged anew
+    each time: a password that was just changed must be taken at once. The clock counts seconds and never goes back.
+    """
+
+    def __init__(self, judge: Judge, size: int, lifetime: float, clock: Callable[[], float], key: bytes) -> None:
+        self._judge = judge
+        self._size = size
+        self._lifetime = lifetime
+        self._clock = clock
+        self._key = key
+        self._right: OrderedDict[bytes, float] = OrderedDict()
+
+    async def __call__(self, entry: Entry | None, credentials: Credentials, ask: Ask) -> bool:
+        """Tell whether the client knows the secret; mechanisms that do not say it are always judged."""
+        if entry is None or credentials.proves is not None or replayed(credentials.mechanism) != "PLAIN":
+            return await self._judge(entry, credentials, ask)
+        known = self._digest(entry, credentials)
+        if self._right.get(known, 0.0) > self._clock():
+            self._right.move_to_end(known)
+            return True
+        self._right.pop(known, None)
+        if not await self._judge(entry, credentials, ask):
+            return False
+        self._right[known] = self._clock() + self._lifetime
+        if len(self._right) > self._size:
+            self._right.popitem(last=False)
+        return True
+
+    def _digest(self, entry: Entry, credentials: Credentials) -> bytes:
+        """Return what stands for a password, together with all that it was right for: another entry needs another."""
+        judged = (entry.name, sorted(entry.attributes.items()), credentials.mechanism, credentials.secret)
+        return hmac.digest(self._key, repr(judged).encode("utf-8", "surrogatepass"), "sha256")

@@ -1,0 +1,163 @@
+"""Judging passwords by a bind, with a server that the test plays."""
+
+import pytest
+from attrs import evolve
+from twisted.internet.task import Clock
+
+from mmp.directory.ldap.replica import LDAPURL, Opening
+from mmp.directory.ldap.verify import BindingReplica, BindJudge
+from mmp.model import Credentials, Refusal
+from tests.directory.ldap import oracle
+from tests.directory.ldap.fakes import Connecting
+from tests.directory.outcomes import finished, pending, refusal, started
+from tests.directory.people import ALICE
+from tests.directory.test_verify import PROOF, SCRAM, Judging
+from tests.fakes import never_asked
+
+BASE = "dc=example,dc=com"
+PASSWORD = Credentials("PLAIN", "alice", b"secret")
+
+
+class Scene:
+    """A judge with some replicas."""
+
+    def __init__(self, *connectors):
+        self.clock = Clock()
+        self.connectors = connectors or (Connecting(),)
+        urls = [LDAPURL.parse(f"ldap://ldap{number}") for number in range(len(self.connectors))]
+        self.replicas = [
+            BindingReplica(Opening(url, connector, self.clock, 5.0))
+            for url, connector in zip(urls, self.connectors, strict=True)
+        ]
+        self.by_entry = Judging(verdict=True)
+        self.judge = BindJudge(self.replicas, BASE, self.by_entry)
+
+    def begin(self, credentials=PASSWORD, entry=ALICE):
+        return started(self.judge(entry, credentials, never_asked))
+
+    def answered(self, code, credentials=PASSWORD, entry=ALICE, connector=0):
+        """Judge, with the answer of a server of the code."""
+        begun = self.begin(credentials, entry)
+        wire = self.connectors[connector].wire
+        wire.answer(oracle.bound(wire.number(), code))
+        return begun
+
+
+def test_a_bind_as_the_user_says_whether_the_password_is_right():
+    scene = Scene()
+    begun = scene.begin()
+    wire = scene.connectors[0].wire
+    assert b"uid=alice,dc=example,dc=com" in wire.unread
+    assert b"secret" in wire.unread
+    wire.answer(oracle.bound(wire.number(), 0))
+    assert finished(begun) is True
+
+
+@pytest.mark.parametrize("code", [32, 48, 49, 53])
+def test_a_server_may_say_no_in_several_ways(code):
+    assert finished(Scene().answered(code)) is False
+
+
+def test_an_empty_password_is_never_right_and_never_asked_about():
+    scene = Scene()
+    assert finished(scene.begin(evolve(PASSWORD, secret=b""))) is False
+    assert scene.connectors[0].attempts == 0
+
+
+def test_an_unknown_user_is_asked_about_like_any_and_is_never_right():
+    scene = Scene()
+    begun = scene.begin(entry=None)
+    wire = scene.connectors[0].wire
+    assert b"cn=nobody,dc=example,dc=com" in wire.unread
+    wire.answer(oracle.bound(wire.number(), 0))
+    assert finished(begun) is False
+
+
+def test_a_name_that_is_no_text_is_not_asked_about():
+    scene = Scene()
+    assert finished(scene.begin(entry=evolve(ALICE, name="uid=\udcff"))) is False
+    assert scene.connectors[0].attempts == 0
+
+
+@pytest.mark.parametrize("credentials", [PROOF, SCRAM], ids=["CRAM-MD5", "SCRAM"])
+def test_what_is_no_password_is_judged_by_the_entry(credentials):
+    scene = Scene()
+    assert finished(scene.begin(credentials)) is True
+    assert scene.by_entry.judged == [(ALICE, credentials.mechanism)]
+    assert scene.connectors[0].attempts == 0
+
+
+def test_a_connection_is_used_again_but_never_for_two_at_a_time():
+    scene = Scene()
+    first, second = scene.begin(), scene.begin()
+    one, other = scene.connectors[0].wires
+    one.answer(oracle.bound(one.number(), 0))
+    other.answer(oracle.bound(other.number(), 49))
+    assert finished(first) is True
+    assert finished(second) is False
+    assert finished(scene.answered(49)) is False
+    assert scene.connectors[0].attempts == 2
+
+
+def test_a_connection_that_the_server_has_closed_meanwhile_does_not_count():
+    scene = Scene()
+    finished(scene.answered(0))
+    scene.connectors[0].wire.lose()
+    assert finished(scene.answered(0)) is True
+    assert scene.connectors[0].attempts == 2
+
+
+def test_one_that_it_closes_as_it_is_asked_is_asked_anew_on_another():
+    scene = Scene()
+    finished(scene.answered(0))
+    begun = scene.begin()
+    scene.connectors[0].wire.lose()
+    wire = scene.connectors[0].wire
+    wire.answer(oracle.bound(wire.number(), 0))
+    assert finished(begun) is True
+    assert len(scene.connectors[0].wires) == 2
+
+
+def test_a_replica_that_is_down_is_passed_over_and_then_avoided_for_a_while():
+    scene = Scene(Connecting(failure=ConnectionRefusedError("refused")), Connecting())
+    assert finished(scene.answered(0, connector=1)) is True
+    assert finished(scene.answered(0, connector=1)) is True
+    assert scene.connectors[0].attempts == 1
+    scene.clock.advance(6)
+    finished(scene.answered(0, connector=1))
+    assert scene.connectors[0].attempts == 2
+
+
+@pytest.mark.parametrize("code", [1, 8, 13, 51, 52, 80])
+def test_a_server_that_does_not_say_is_an_outage(code):
+    refused = refusal(Scene().answered(code))
+    assert refused.refusal is Refusal.DIRECTORY_UNAVAILABLE
+    assert "ldap://ldap0:389" in refused.reason
+
+
+def test_no_replica_is_an_outage():
+    assert refusal(Scene(Connecting(failure=OSError("no route"))).begin()).refusal is Refusal.DIRECTORY_UNAVAILABLE
+
+
+def test_silence_is_an_outage_and_ends_the_connection():
+    scene = Scene()
+    begun = scene.begin()
+    scene.clock.advance(6)
+    assert refusal(begun).refusal is Refusal.DIRECTORY_UNAVAILABLE
+    assert scene.connectors[0].wire.closed
+    connecting = Scene(Connecting(hanging=True))
+    begun = connecting.begin()
+    assert pending(begun)
+    connecting.clock.advance(6)
+    assert refusal(begun).refusal is Refusal.DIRECTORY_UNAVAILABLE
+    assert connecting.connectors[0].given_up == 1
+
+
+def test_a_judgement_that_nobody_waits_for_takes_its_connection_with_it():
+    scene = Scene()
+    begun = scene.begin()
+    begun.addErrback(lambda _: None)
+    begun.cancel()
+    assert scene.connectors[0].wire.closed
+    assert finished(scene.answered(0)) is True
+    assert scene.connectors[0].attempts == 2

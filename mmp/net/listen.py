@@ -1,105 +1,41 @@
-"""Accepting connections, and keeping watch over each until the relay takes over or it ends.
+"""Receiving connections, and keeping watch over each until the relay takes over or it ends.
 
 The only place that catches what nobody expected of a session.
 """
 
 from __future__ import annotations
 
-import errno
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from ipaddress import ip_address
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReadDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from mmp.errors import RemoteProtocolError
 from mmp.interfaces import Log, ServerCore
 from mmp.model import CLEAR, Client, Endpoint, Offer, Refusal, Security, Service
 from mmp.net.channel import Channel
+from mmp.net.connect import Network
+from mmp.net.introduction import Introduction
 from mmp.net.relay import Relays
 from mmp.net.stream import Loop, Stream, endpoint_of
-from mmp.net.wheel import Deadline
 from mmp.observe.accounting import Accounting
 from mmp.session.login import LogIn
 from mmp.session.record import Who
 from mmp.session.session import Session
-
-ACCEPTS_A_TURN = 16
-"""Few, so that established sessions are served in between, and so that other workers get their share of a rush."""
-PAUSE = 1.0
-"""Seconds without accepting once descriptors have run out."""
-EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-
-
-@implementer(IReadDescriptor)
-class Port:
-    """A listening socket, shared with other workers; hands each accepted connection to ``arrive``."""
-
-    def __init__(
-        self, loop: Loop, sock: socket.socket, arrive: Callable[[socket.socket, Endpoint], None], log: Log
-    ) -> None:
-        self._loop = loop
-        self._socket = sock
-        self._arrive = arrive
-        self._log = log
-        self._pause: Deadline | None = None
-        self._told = -float("inf")
-        loop.reactor.addReader(self)
-
-    def doRead(self) -> None:  # noqa: N802 - Twisted's name
-        """Accept what is waiting, a few at a time."""
-        for _ in range(ACCEPTS_A_TURN):
-            try:
-                accepted, address = self._socket.accept()
-            except OSError as error:
-                if error.errno in EXHAUSTED:
-                    self._wait(error)
-                if error.errno != errno.ECONNABORTED:
-                    return
-            else:
-                accepted.setblocking(False)  # noqa: FBT003 - the standard library's signature
-                self._arrive(accepted, endpoint_of(address))
-
-    def _wait(self, error: OSError) -> None:
-        """Leave the rest in the kernel's queue for a while; say so once a minute."""
-        self._loop.reactor.removeReader(self)
-        self._pause = Deadline(self._loop.wheel, PAUSE, self._go_on)
-        now = self._loop.wheel.seconds()
-        if now - self._told >= 60:  # noqa: PLR2004 - a minute
-            self._told = now
-            self._log.event("accept", "error", result="paused", reason=error.strerror)
-
-    def _go_on(self) -> None:
-        self._pause = None
-        self._loop.reactor.addReader(self)
-
-    def close(self) -> None:
-        """Accept no more; the socket is closed in this process."""
-        if self._pause is not None:
-            self._pause.cancel()
-        self._loop.reactor.removeReader(self)
-        self._socket.close()
-
-    def fileno(self) -> int:
-        """Return the descriptor, -1 once closed."""
-        return self._socket.fileno()
-
-    def logPrefix(self) -> str:  # noqa: N802 - Twisted's name
-        """Return a name for the log."""
-        return "port"
-
-    def connectionLost(self, reason: object) -> None:  # noqa: ARG002, N802 - Twisted's name
-        """The reactor found the descriptor broken."""
-        self.close()
+from mmp.wire.proxy_header import Header
 
 
 @frozen
 class Reception:
-    """How the connections of one listener are received; ``deadline`` in seconds, from accept to logged in."""
+    """How the connections of one listener are received; ``deadline`` in seconds, from accept to logged in.
+
+    Those from ``proxy_protocol_from``, and no others, begin with a PROXY header.
+    """
 
     service: Service
     implicit_tls: bool
@@ -109,6 +45,12 @@ class Reception:
     log_in: LogIn
     deadline: float
     max_failures: int
+    proxy_protocol_from: tuple[Network, ...] = ()
+
+    def introduced_from(self, host: str) -> bool:
+        """Whether a connection from there has to say first whom it is made for."""
+        networks = self.proxy_protocol_from
+        return bool(networks) and any(ip_address(host) in network for network in networks)
 
 
 @frozen
@@ -133,30 +75,79 @@ class Arrivals:
 
     def __init__(self, house: House) -> None:
         self.house = house
-        self._present: dict[Arrival, None] = {}
+        self._present: dict[Arrival | Introduction, None] = {}
 
     def receive(self, reception: Reception, accepted: socket.socket, address: Endpoint) -> None:
         """Begin a session on an accepted connection; what goes wrong with one is nobody else's fault."""
         try:
-            arrival = Arrival(self, reception, accepted, address)
+            newcomer = self._newcomer(reception, accepted, address)
         except Exception:  # noqa: BLE001 - the port must go on
             self._log.failure("unexpected error at a new connection")
             accepted.close()
             return
-        self._present[arrival] = None
-        arrival.run(reception)
+        self._begin(newcomer)
         if len(self._present) + len(self.house.relays) > self.house.capacity and self._present:
             oldest = next(iter(self._present))  # it has had the most time to log in
             oldest.turn_out(Refusal.TOO_MANY_CONNECTIONS, "process full")
 
-    def gone(self, arrival: Arrival) -> None:
+    def _newcomer(self, reception: Reception, accepted: socket.socket, address: Endpoint) -> Arrival | Introduction:
+        house = self.house
+        client = Client(next(house.session_ids), reception.service, address, endpoint_of(accepted.getsockname()))
+        if not reception.introduced_from(address.host):
+            return Arrival(self, reception, accepted, client)
+        introduced = partial(self._introduced, reception, client, house.loop.wheel.seconds())
+        return Introduction(house.loop, accepted, reception.deadline, introduced, partial(self._unintroduced, client))
+
+    def _begin(self, newcomer: Arrival | Introduction) -> None:
+        self._present[newcomer] = None
+        newcomer.run()
+
+    def _introduced(
+        self, reception: Reception, client: Client, began: float, introduction: Introduction, header: Header | None
+    ) -> None:
+        """Begin the session, with what is left of its deadline, for whom the PROXY header says."""
+        self.gone(introduction)
+        if header is not None:
+            self._tell_introduced(client, header)
+            client = evolve(client, address=header.source, local=header.destination)
+        left = reception.deadline - (self.house.loop.wheel.seconds() - began)
+        self._begin(Arrival(self, evolve(reception, deadline=left), introduction.socket, client))
+
+    def _tell_introduced(self, client: Client, header: Header) -> None:
+        self.house.log.event(
+            "proxied",
+            session=client.session,
+            service=client.service,
+            client=header.source,
+            server=header.destination,
+            via=client.address,
+            unique_id=_shown(header.unique_id),
+            authority=_shown(header.authority),
+            alpn=_shown(header.alpn),
+            front_tls=header.security.version,
+            front_cipher=header.security.cipher,
+        )
+
+    def _unintroduced(self, client: Client, introduction: Introduction, why: str) -> None:
+        self.gone(introduction)
+        self.house.log.event(
+            "refused",
+            "warn",
+            session=client.session,
+            service=client.service,
+            client=client.address,
+            server=client.local,
+            reason=why,
+        )
+
+    def gone(self, ended: Arrival | Introduction) -> None:
         """Forget one that ended or was handed over."""
-        self._present.pop(arrival, None)
+        self._present.pop(ended, None)
 
     def turn_out(self, refusal: Refusal, why: str) -> None:
         """End all of them, with the protocol's goodbye."""
-        for arrival in tuple(self._present):
-            arrival.turn_out(refusal, why)
+        for present in tuple(self._present):
+            present.turn_out(refusal, why)
 
     def __len__(self) -> int:
         return len(self._present)
@@ -167,10 +158,10 @@ class Arrival:
 
     _log = Logger()
 
-    def __init__(self, arrivals: Arrivals, reception: Reception, accepted: socket.socket, address: Endpoint) -> None:
+    def __init__(self, arrivals: Arrivals, reception: Reception, accepted: socket.socket, client: Client) -> None:
         house = arrivals.house
-        client = Client(next(house.session_ids), reception.service, address, endpoint_of(accepted.getsockname()))
         self._arrivals = arrivals
+        self._reception = reception
         self._record = house.accounting.open(client)
         self._core = reception.make_core(reception.offer(CLEAR))
         self._channel = Channel(self._core, reception.start_tls)
@@ -179,16 +170,16 @@ class Arrival:
         self._cause: tuple[Who, str] | None = None
         self.due = self.tick = 0
 
-    def run(self, reception: Reception) -> None:
+    def run(self) -> None:
         """Begin the session."""
         house = self._arrivals.house
-        house.loop.wheel.add(self, reception.deadline)
+        house.loop.wheel.add(self, self._reception.deadline)
         house.log.event("connected", "debug", **self._record.facts())
-        self._running = Deferred.fromCoroutine(self._session(reception).run())
+        self._running = Deferred.fromCoroutine(self._session().run())
         self._running.addBoth(self._ended)
 
-    def _session(self, reception: Reception) -> Session:
-        house = self._arrivals.house
+    def _session(self) -> Session:
+        house, reception = self._arrivals.house, self._reception
         return Session(
             record=self._record,
             channel=self._channel,
@@ -244,3 +235,8 @@ class Arrival:
         self._log.failure("unexpected error in session {session}", result, session=self._record.client.session)
         self._core.goodbye(Refusal.INTERNAL)
         return "proxy", "internal error"
+
+
+def _shown(octets: bytes) -> str:
+    """Return what a PROXY header says, for the log."""
+    return octets.decode("ascii", "backslashreplace")

@@ -13,7 +13,8 @@ from twisted.logger import capturedLogs
 from mmp.errors import Refused
 from mmp.model import Offer, Refusal, Service
 from mmp.net.channel import Channel
-from mmp.net.listen import Arrivals, House, Port, Reception
+from mmp.net.listen import Arrivals, House, Reception
+from mmp.net.port import Port
 from mmp.net.relay import Relays
 from mmp.net.stream import Stream
 from mmp.observe.accounting import Accounting

@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from mmp.model import Endpoint
 from mmp.net.connect import Connector
-from mmp.net.listen import Port
+from mmp.net.port import Port
 from mmp.net.reactor import LeanReactor
 from mmp.net.resolve import Resolver
 from mmp.net.stream import Loop, Stream

@@ -1,0 +1,83 @@
+"""Accepting connections, a few at a time and only while there are descriptors for them."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IReadDescriptor
+from zope.interface import implementer
+
+from mmp.interfaces import Log
+from mmp.model import Endpoint
+from mmp.net.stream import Loop, endpoint_of
+from mmp.net.wheel import Deadline
+
+ACCEPTS_A_TURN = 16
+"""Few, so that established sessions are served in between, and so that other workers get their share of a rush."""
+PAUSE = 1.0
+"""Seconds without accepting once descriptors have run out."""
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+@implementer(IReadDescriptor)
+class Port:
+    """A listening socket, shared with other workers; hands each accepted connection to ``arrive``."""
+
+    def __init__(
+        self, loop: Loop, sock: socket.socket, arrive: Callable[[socket.socket, Endpoint], None], log: Log
+    ) -> None:
+        self._loop = loop
+        self._socket = sock
+        self._arrive = arrive
+        self._log = log
+        self._pause: Deadline | None = None
+        self._told = -float("inf")
+        loop.reactor.addReader(self)
+
+    def doRead(self) -> None:  # noqa: N802 - Twisted's name
+        """Accept what is waiting, a few at a time."""
+        for _ in range(ACCEPTS_A_TURN):
+            try:
+                accepted, address = self._socket.accept()
+            except OSError as error:
+                if error.errno in EXHAUSTED:
+                    self._wait(error)
+                if error.errno != errno.ECONNABORTED:
+                    return
+            else:
+                accepted.setblocking(False)  # noqa: FBT003 - the standard library's signature
+                self._arrive(accepted, endpoint_of(address))
+
+    def _wait(self, error: OSError) -> None:
+        """Leave the rest in the kernel's queue for a while; say so once a minute."""
+        self._loop.reactor.removeReader(self)
+        self._pause = Deadline(self._loop.wheel, PAUSE, self._go_on)
+        now = self._loop.wheel.seconds()
+        if now - self._told >= 60:  # noqa: PLR2004 - a minute
+            self._told = now
+            self._log.event("accept", "error", result="paused", reason=error.strerror)
+
+    def _go_on(self) -> None:
+        self._pause = None
+        self._loop.reactor.addReader(self)
+
+    def close(self) -> None:
+        """Accept no more; the socket is closed in this process."""
+        if self._pause is not None:
+            self._pause.cancel()
+        self._loop.reactor.removeReader(self)
+        self._socket.close()
+
+    def fileno(self) -> int:
+        """Return the descriptor, -1 once closed."""
+        return self._socket.fileno()
+
+    def logPrefix(self) -> str:  # noqa: N802 - Twisted's name
+        """Return a name for the log."""
+        return "port"
+
+    def connectionLost(self, reason: object) -> None:  # noqa: ARG002, N802 - Twisted's name
+        """The reactor found the descriptor broken."""
+        self.close()

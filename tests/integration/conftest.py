@@ -7,7 +7,7 @@ from attrs import frozen
 
 from tests.integration.certificates import LOOPBACK, Certificates
 from tests.integration.dovecot import Dovecot, dovecot
-from tests.integration.people import FIRST, MAIL_HOSTS, PASSWORDS, SECOND, secrets
+from tests.integration.people import FIRST, MAIL_HOSTS, MASTERS, PASSWORDS, SECOND, secrets
 from tests.integration.ports import Ports
 from tests.integration.proxy import running
 from tests.integration.settings import settings, write_users
@@ -56,11 +56,13 @@ def stores(ports, certificates):
     """Two stores."""
     with ExitStack() as held:
         chosen = {name: ports.free() for name in ("port", "tls_port", "pop3_port", "pop3_tls_port", "sieve_port")}
-        started = [
-            held.enter_context(dovecot(address, pair=certificates.issue(address), passwords=PASSWORDS, **chosen))
-            for address in (FIRST, SECOND)
-        ]
+        started = [held.enter_context(_dovecot(address, certificates, chosen)) for address in (FIRST, SECOND)]
         yield Stores(*started)
+
+
+def _dovecot(address, certificates, chosen):
+    pair = certificates.issue(address)
+    return dovecot(address, pair=pair, passwords=PASSWORDS, masters=MASTERS, **chosen)
 
 
 @pytest.fixture(scope="session")
@@ -68,9 +70,9 @@ def run_proxy(tmp_path_factory, ports, pair):
     """Runs a proxy as a context manager, and sees at its end that no password is in its log."""
 
     @contextmanager
-    def run(store_port, mail_hosts=MAIL_HOSTS, **changes):
+    def run(store_port, mail_hosts=MAIL_HOSTS, passwords=None, **changes):
         directory = tmp_path_factory.mktemp("proxy")
-        write_users(directory / "users.toml", mail_hosts)
+        write_users(directory / "users.toml", mail_hosts, passwords)
         with running(directory, settings(ports, pair, store_port, directory / "users.toml", **changes)) as proxy:
             yield proxy
         assert not [secret for secret in secrets() if secret in proxy.log()]

@@ -42,8 +42,14 @@ ssl = yes
 ssl_cert = <{certificate}
 ssl_key = <{key}
 disable_plaintext_auth = no
-auth_mechanisms = plain login
+auth_mechanisms = plain login scram-sha-256 scram-sha-1
 auth_failure_delay = 0
+# Who may act as anybody, by an authorization identity.
+passdb {{
+  driver = passwd-file
+  args = {directory}/masters
+  master = yes
+}}
 passdb {{
   driver = passwd-file
   args = {directory}/users
@@ -120,17 +126,20 @@ class Dovecot:
 
 
 @contextmanager
-def dovecot(address, *, pair, passwords, **ports):
-    """Run a server that knows these users; ``ports`` are those of its class, ``passwords`` octets by user name."""
+def dovecot(address, *, pair, passwords, masters=None, **ports):
+    """Run a server that knows these users; ``ports`` are those of its class, ``passwords`` octets by user name.
+
+    ``masters`` are the passwords of those who may act as any user.
+    """
     directory = Path(tempfile.mkdtemp(prefix="mmp-dovecot-"))
     users = _users()
     (directory / "mail").mkdir()
     directory.chmod(0o755)
     if os.getuid() == 0:
         shutil.chown(directory / "mail", users["mail_user"], users["mail_group"])
-    (directory / "users").write_text(
-        "".join(f"{user}:{{PLAIN.b64}}{b64encode(password).decode()}\n" for user, password in passwords.items())
-    )
+    for name, known in (("users", passwords), ("masters", masters or {})):
+        lines = (f"{user}:{{PLAIN.b64}}{b64encode(password).decode()}\n" for user, password in known.items())
+        (directory / name).write_text("".join(lines))
     (directory / "dovecot.conf").write_text(
         CONFIGURATION.format(
             address=address,

@@ -33,11 +33,14 @@ LATIN = Person("latin", SECOND, b"not \xff\xfe UTF-8")
 LOST = Person("lost", NOBODY_THERE, b"nowhere-Secret")
 PEOPLE = (ALICE, BOB, ODD, LATIN, LOST)
 PASSWORDS = {person.name: person.password for person in PEOPLE}
+MASTERS = {"admin": b"adm1n-Secret"}
+"""Who may act as anybody at the stores."""
 MAIL_HOSTS = {person.user: person.store for person in PEOPLE}
 
 
 def secrets():
     """Return every form in which a password could come into a log."""
+    yield from (password.decode() for password in MASTERS.values())
     for person in PEOPLE:
         text = person.password.decode(errors="backslashreplace")
         yield from (text, repr(person.password)[2:-1], person.sasl_plain.decode(), b64encode(person.password).decode())

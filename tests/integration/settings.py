@@ -27,9 +27,12 @@ def settings(ports, pair, store_port, users_path, **changes):
     return _merged(usual, changes)
 
 
-def write_users(path, mail_hosts):
-    """Write a directory of users, given each one's store."""
-    path.write_text(document({"users": {user: {"mailHost": host} for user, host in mail_hosts.items()}}))
+def write_users(path, mail_hosts, passwords=None):
+    """Write a directory of users, given each one's store, and of some the passwords as the directory keeps them."""
+    users = {user: {"mailHost": host} for user, host in mail_hosts.items()}
+    for user, kept in (passwords or {}).items():
+        users[user]["password"] = kept
+    path.write_text(document({"users": users}))
 
 
 def _merged(usual, changes):

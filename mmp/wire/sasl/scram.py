@@ -58,7 +58,7 @@ def initial_response(replay: Replay) -> bytes:
     """Return the client's own message; Refused if the store is to be told other names than stand in it."""
     user, authzid = names(replay.secret)
     if (user, authzid or user) != (replay.user, replay.authzid or replay.user):
-        raise Refused(Refusal.BACKEND_UNAVAILABLE, "SCRAM tells the store the name as it was typed, and no other")
+        raise Refused(Refusal.NOT_AUTHORIZED, "SCRAM tells the store the name as it was typed, and no other")
     return replay.secret
 
 

@@ -66,6 +66,7 @@ from mmp.wire.managesieve.server import Server as ManageSieveServer
 from mmp.wire.pop3.client import Client as POP3Client
 from mmp.wire.pop3.maildrop import Maildrop, message
 from mmp.wire.pop3.server import Server as POP3Server
+from mmp.wire.proxy_header import Header, render_v1, render_v2
 
 OTHER_DESCRIPTORS = 128
 """Kept for listening sockets, the log, the directory, and what accepting and connecting need for a moment."""
@@ -84,6 +85,9 @@ CORES: Mapping[Service, Cores] = {
     Service.POP3: Cores(POP3Server, POP3Client),
     Service.MANAGESIEVE: Cores(ManageSieveServer, ManageSieveClient),
 }
+
+
+PROXY_HEADERS: Mapping[str, Callable[[Header], bytes]] = {"proxy-v1": render_v1, "proxy-v2": render_v2}
 
 
 @frozen
@@ -143,6 +147,7 @@ class Parts:
         login = listener.login
         starttls = listener.tls is TLSMode.STARTTLS
         cores = CORES[listener.service]
+        own = {"alert": self._config.outage.imap_alert} if listener.service is Service.IMAP else {}
         return Reception(
             service=listener.service,
             implicit_tls=listener.tls is TLSMode.IMPLICIT,
@@ -151,11 +156,12 @@ class Parts:
                 _offer, login.mechanisms, login.restrict_plain_passwords, login.plaintext_min_cipher, starttls
             ),
             make_core=lambda offered: cores.server(
-                offer=offered, hostname=self._config.hostname, timestamp=_timestamp(self._config.hostname)
+                offer=offered, hostname=self._config.hostname, timestamp=_timestamp(self._config.hostname), **own
             ),
             log_in=self._log_in(listener),
             deadline=login.deadline,
             max_failures=login.max_failures,
+            proxy_protocol_from=listener.proxy_protocol_from,
         )
 
     @staticmethod
@@ -258,8 +264,9 @@ class Parts:
             connect_timeout=how.connect_timeout,
             login_timeout=backend.login_timeout,
             max_connecting=how.max_connecting,
-            tell_origin=how.client_address != "none",
+            tell_origin=how.client_address in {"id", "xclient"},
             make_core=lambda: CORES[service].client(starttls=how.tls is TLSMode.STARTTLS),
+            render_header=PROXY_HEADERS.get(how.client_address),
         )
         return Dial(connector, self._wheel, route, self._log)
 

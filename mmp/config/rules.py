@@ -25,7 +25,7 @@ _SHORTEST_IDLE: Final = {Service.IMAP: 1800.0, Service.POP3: 600.0, Service.MANA
 """Seconds for which each protocol's standard lets a client be silent (RFC 9051, 5.4; 1939, 3; 5804, 1.2)."""
 
 _CLIENT_ADDRESS: Final = {Service.IMAP: "id", Service.POP3: "xclient", Service.MANAGESIEVE: "xclient"}
-"""The command of each protocol that tells a store who came."""
+"""The command of each protocol that tells a store who came; a PROXY header goes before any."""
 
 Content = TypeVar("Content")
 
@@ -106,7 +106,7 @@ def _idle_timeouts(usage: Usage) -> Iterator[Finding]:
 def _client_addresses(usage: Usage) -> Iterator[Finding]:
     for service, backend, path in usage.backends():
         way = _CLIENT_ADDRESS[service]
-        if backend.client_address not in {"none", way}:
+        if backend.client_address in {"id", "xclient"} - {way}:
             yield Finding(f"{path}.client_address", f'{service.value} has no "{backend.client_address}", but "{way}"')
 
 

@@ -9,6 +9,7 @@ from attrs import frozen
 from mmp.config.kinds import (
     LDAPURL,
     Address,
+    Alert,
     Attribute,
     Between,
     Ciphers,
@@ -223,8 +224,8 @@ class BackendService:
     private_key: File = ""
     """Private key in PEM of client_certificate."""
 
-    client_address: Literal["none", "id", "xclient"] = "none"
-    """How the store is told the client's address: not at all, in IMAP's ID command, or elsewhere in XCLIENT."""
+    client_address: Literal["none", "id", "xclient", "proxy-v1", "proxy-v2"] = "none"
+    """How the store is told the client's address: not at all, in ID (IMAP), in XCLIENT (others), in a PROXY header."""
 
     connect_timeout: Timeout = 10.0
     """For TCP, TLS and greeting together."""
@@ -271,6 +272,9 @@ class Backend:
 class Outage:
     """``[outage]``: what clients see while a store is away."""
 
+    imap_alert: Alert = "Your mail store is temporarily out of service."
+    """What an IMAP client is asked to show its user, at most 400 characters of ASCII; empty means nothing."""
+
     pop3_spoof: Literal["none", "empty", "message"] = "none"
     """What a POP3 client is given instead of an error: nothing, a maildrop without mail, or one with one message."""
 
@@ -307,6 +311,9 @@ class Listener:
 
     tls: TLSMode = TLSMode.STARTTLS
     """How connections are encrypted."""
+
+    proxy_protocol_from: tuple[Network, ...] = ()
+    """Networks, of load balancers, whose connections must begin with a PROXY header, version 1 or 2."""
 
     login: Login = Login()
     tls_settings: TLS = TLS()

@@ -18,6 +18,7 @@ from mmp.net.tls import ClientTLS
 from mmp.net.wheel import Wheel
 from mmp.session.backend_login import answer, make_ready
 from mmp.wire.events import Challenge, LoggedIn
+from mmp.wire.proxy_header import Header
 from mmp.wire.sasl import replayed
 
 
@@ -25,7 +26,8 @@ from mmp.wire.sasl import replayed
 class Route:
     """How stores are reached for one service; times in seconds.
 
-    ``tell_origin``: whether the store is told who the client is; ``login_timeout`` is for each of its answers.
+    ``tell_origin``: whether the core tells the store who the client is; ``render_header``: how a PROXY header does,
+    if one is sent; ``login_timeout`` is for each of the store's answers.
     """
 
     port: int
@@ -36,6 +38,7 @@ class Route:
     max_connecting: int
     tell_origin: bool
     make_core: Callable[[], ClientCore]
+    render_header: Callable[[Header], bytes] | None = None
 
 
 @frozen
@@ -76,7 +79,7 @@ class Dial:
         core = self.route.make_core()
         channel = Channel(core, self._handshake(account.host))
         try:
-            await self._make_ready(account.host, channel, core)
+            await self._make_ready(client, account.host, channel, core)
             core.log_in(self._replay(client, account, credentials))
             while isinstance(answered := await self._answer(channel, core), Challenge):
                 core.respond(await ask(answered.octets))
@@ -100,21 +103,24 @@ class Dial:
         with _store_at_fault():
             return await within(self.wheel, self.route.login_timeout, answer(channel, core))
 
-    async def _make_ready(self, host: str, channel: Channel, core: ClientCore) -> None:
+    async def _make_ready(self, client: Client, host: str, channel: Channel, core: ClientCore) -> None:
         """Connect and go on until a login may be sent; no more than a few at a time toward one store."""
         if self._connecting.get(host, 0) >= self.route.max_connecting:
             raise _StoreError("too many connections under way to it")
         self._connecting[host] = self._connecting.get(host, 0) + 1
         try:
             with _store_at_fault():
-                await within(self.wheel, self.route.connect_timeout, self._reach(host, channel, core))
+                await within(self.wheel, self.route.connect_timeout, self._reach(client, host, channel, core))
         finally:
             self._connecting[host] -= 1
             if not self._connecting[host]:
                 del self._connecting[host]
 
-    async def _reach(self, host: str, channel: Channel, core: ClientCore) -> None:
+    async def _reach(self, client: Client, host: str, channel: Channel, core: ClientCore) -> None:
         await self.connector.open(Endpoint(host, self.route.port), channel)
+        if self.route.render_header is not None:
+            header = Header(client.address, client.local, client.security, client.session.encode())
+            channel.write(self.route.render_header(header))
         if self.route.tls is TLSMode.IMPLICIT:
             await channel.start_tls()
         await make_ready(channel, core)

@@ -180,3 +180,10 @@ def test_the_file_itself_may_be_missing(tmp_path):
 def test_defaults_are_the_same_for_a_table_alone_and_in_the_whole():
     config = Config()
     assert (config.tls, config.login, config.directory) == (TLS(), Login(), Directory())
+
+
+def test_every_service_may_tell_the_client_in_a_proxy_header(folder: Folder):
+    for service in Service:
+        for way in ("proxy-v1", "proxy-v2"):
+            toml = f'[[listener]]\nservice = "{service.value}"\n[backend.{service.value}]\nclient_address = "{way}"'
+            assert folder.load(toml).config.backend.reaching(service).client_address == way

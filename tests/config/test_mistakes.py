@@ -130,8 +130,9 @@ VALUES = [
     ("backend.imap.port = 65536", "backend.imap.port: must be a whole number from 1 to 65535, not 65536"),
     (
         'backend.imap.client_address = "ip"',
-        'backend.imap.client_address: must be "none", "id" or "xclient", not "ip"',
+        'backend.imap.client_address: must be "none", "id", "xclient", "proxy-v1" or "proxy-v2", not "ip"',
     ),
+    ('outage.imap_alert = "Störung"', 'outage.imap_alert: "Störung" is not a line of at most 400 characters of ASCII'),
     ('backend.imap.client_address = "xclient"', 'backend.imap.client_address: imap has no "xclient", but "id"'),
     ('log.level = "loud"', 'log.level: must be "debug", "info", "warn" or "error", not "loud"'),
 ]
@@ -223,7 +224,13 @@ def test_the_value_of_an_unknown_key_is_not_repeated_since_it_may_be_a_secret(fo
         ),
         ('[[listener]]\ntls = "startls"', ['listener[1].tls: must be "none", "starttls" or "implicit", not "startls"']),
         ("[[listener]]\nport = 0", ["listener[1].port: must be a whole number from 1 to 65535, not 0"]),
-        ("[[listener]]\nproxy_protocol_from = []", ["listener[1].proxy_protocol_from: unknown key; known here are …"]),
+        ("[[listener]]\nclient_ca = ''", ["listener[1].client_ca: unknown key; known here are …"]),
+        (
+            "[[listener]]\nproxy_protocol_from = ['10.0.0.1', 'lb1']",
+            [
+                'listener[1].proxy_protocol_from[2]: "lb1" is not a network, such as "10.0.0.0/8" or "2001:db8::/32"',
+            ],
+        ),
         ("[[listener]]\ndeadlin = '60s'", ["listener[1].deadlin: unknown key; did you mean deadline?"]),
         ("[[listener]]\nldap = { bas = 'x' }", ["listener[1].ldap.bas: unknown key; did you mean base?"]),
         ("[[listener]]\nldap = 'x'", ['listener[1].ldap: must be a table, not "x"']),

@@ -14,6 +14,7 @@ FILES = """
 [[listener]]
 port = 993
 tls = "implicit"
+proxy_protocol_from = ["10.0.0.5", "2001:db8::/64"]
 default_domain = "two.example"
 sni = [{ certificate = "tls/mail.pem", private_key = "tls/mail.key" }]
 ldap = { base = 'ou="two" \\ é', filter = "(mail=%s)" }
@@ -46,7 +47,7 @@ def test_no_secret_is_printed(folder: Folder):
 def test_a_listener_is_printed_with_what_is_its_own_alone(folder: Folder):
     folder.write("secret", "hunter2")
     first, second = tomllib.loads(render(folder.load(FILES).config))["listener"]
-    assert first.keys() == {"service", "address", "port", "tls"}
+    assert first.keys() == {"service", "address", "port", "tls", "proxy_protocol_from"}
     assert second["ldap"] == {"base": 'ou="two" \\ é', "filter": "(mail=%s)"}
     assert second.keys() - first.keys() == {"default_domain", "sni", "ldap"}
 

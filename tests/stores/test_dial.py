@@ -13,6 +13,7 @@ from mmp.net.resolve import Resolver
 from mmp.net.tls import ClientTLS
 from mmp.stores.dial import Dial, Route
 from mmp.wire.imap.client import Client as IMAPClient
+from mmp.wire.proxy_header import Header, render_v1, render_v2
 from tests import fakes
 from tests.net.turning import Turning
 
@@ -265,3 +266,23 @@ def test_a_connection_that_has_come_through_too_many_proxies_is_not_passed_on(sc
     here = scene()
     here.connect(client=evolve(CLIENT, ttl=1))
     assert "loop" in here.failure().reason
+
+
+TLS_CLIENT = evolve(CLIENT, security=fakes.TLS)
+
+
+@pytest.mark.parametrize("render", [render_v1, render_v2])
+@pytest.mark.parametrize("tls", list(TLSMode))
+def test_a_proxy_header_is_the_first_that_a_store_hears(scene, render, tls):
+    here = scene(render_header=render, tls=tls, make_core=lambda: IMAPClient(starttls=tls is TLSMode.STARTTLS))
+    running = here.connect(client=TLS_CLIENT)
+    expected = render(Header(CLIENT.address, CLIENT.local, fakes.TLS, b"s1"))
+    with here.store() as store:
+        heard = here.heard(store, expected)
+        assert heard.startswith(expected)
+        if tls is not TLSMode.IMPLICIT:
+            assert heard == expected
+        elif heard == expected:
+            here.heard(store, b"\x16\x03")
+        running.cancel()
+        here.at_its_end(store)

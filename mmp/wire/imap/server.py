@@ -77,13 +77,14 @@ class Server:
     """One client's conversation; satisfies ``mmp.interfaces.ServerCore``.
 
     ``timestamp`` is a unique ``<...@host>`` for mechanisms that challenge with one; ``capabilities`` are what all
-    stores are known to have besides what we say ourselves.
+    stores are known to have besides what we say ourselves. ``alert`` is what users are shown whose store is away.
     """
 
     _offer: Offer
     _hostname: str
     _timestamp: bytes
     _capabilities: tuple[bytes, ...] = ()
+    _alert: str = ""
     _state: State = field(default=State.CONNECTED, init=False)
     _received: Buffer = field(factory=Buffer, init=False)
     _reader: CommandReader = field(factory=CommandReader, init=False)
@@ -157,6 +158,8 @@ class Server:
     def refuse(self, refusal: Refusal) -> None:
         """Answer the pending Login with a refusal; the client may go on."""
         self._to("NO")
+        if refusal is Refusal.BACKEND_UNAVAILABLE and self._alert:
+            self._say(b"* NO [ALERT] " + self._alert.encode("ascii"))  # RFC 9051, 7.1: the client must show it
         status = b"BAD " if refusal is Refusal.CANCELLED else b"NO "  # RFC 9051, 6.2.2
         self._tagged(status + replies.wording(refusal))
 

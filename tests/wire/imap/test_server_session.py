@@ -64,6 +64,39 @@ def responding(behind=b""):
     return core
 
 
+def alerting(text):
+    core = Server(offer=OPEN, hostname="mail.example.com", timestamp=b"<1.2@mail.example.com>", alert=text)
+    core.greet()
+    core.receive_data(b"a LOGIN user secret\r\n")
+    core.next_event()
+    core.data_to_send()
+    return core
+
+
+def test_a_user_whose_store_is_away_is_alerted_and_may_go_on():
+    core = alerting("Back at noon.")
+    core.refuse(Refusal.BACKEND_UNAVAILABLE)
+    untagged, tagged, rest = core.data_to_send().split(b"\r\n")
+    assert untagged == b"* NO [ALERT] Back at noon."
+    assert tagged.startswith(b"a NO [UNAVAILABLE] ")
+    assert rest == b""
+    core.receive_data(b"b LOGIN user secret\r\n")
+    assert isinstance(core.next_event(), Login)
+
+
+@pytest.mark.parametrize("refusal", [each for each in Refusal if each is not Refusal.BACKEND_UNAVAILABLE])
+def test_no_other_refusal_alerts(refusal):
+    core = alerting("Back at noon.")
+    core.refuse(refusal)
+    assert b"ALERT" not in core.data_to_send()
+
+
+def test_there_is_no_alert_without_a_text():
+    core = alerting("")
+    core.refuse(Refusal.BACKEND_UNAVAILABLE)
+    assert core.data_to_send().startswith(b"a NO [UNAVAILABLE] ")
+
+
 def test_a_pending_login_may_be_asked_for_more():
     core = responding()
     assert core.next_event() is None

@@ -51,19 +51,35 @@ class Connector:
 
     async def connect(self, endpoint: Endpoint, receiver: Receiver) -> Stream:
         """Return an open stream that feeds ``receiver``; OSError if no address of the host takes us."""
+        *others, last = await self._addresses(endpoint)
+        return await self._first(others, receiver) or await self._reach(last, receiver)
+
+    async def open(self, endpoint: Endpoint, channel: Channel) -> None:
+        """Connect a channel to somebody who speaks first; OSError if there is no address to connect to.
+
+        The last address of a host is not waited for, which makes a login a twentieth cheaper: where it does not take
+        us, the channel is lost before anything was received.
+        """
+        *others, last = await self._addresses(endpoint)
+        channel.stream = await self._first(others, channel) or Stream(self._loop, self._set_out(*last), channel)
+
+    async def _addresses(self, endpoint: Endpoint) -> list[tuple[str, int]]:
         addresses = await self._resolver.addresses(endpoint.host)
         allowed = [(address, endpoint.port) for address in addresses if self._allows(address)]
         if not allowed:
             raise PermissionError(f"{', '.join(addresses)} is not in backend.networks")
-        *others, last = sorted(allowed, key=self._is_avoided)
-        for where in others:
+        return sorted(allowed, key=self._is_avoided)
+
+    async def _first(self, addresses: list[tuple[str, int]], receiver: Receiver) -> Stream | None:
+        """Return a stream to the first of the addresses that takes us; None if none does."""
+        for where in addresses:
             with suppress(OSError):
                 return await self._reach(where, receiver)
-        return await self._reach(last, receiver)
+        return None
 
     async def _reach(self, where: tuple[str, int], receiver: Receiver) -> Stream:
         try:
-            return Stream(self._loop, await self._dial(*where), receiver)
+            return Stream(self._loop, await self._arrive(*where), receiver)
         except BaseException:  # it failed, or was given up since it took too long
             self._avoid(where)
             raise
@@ -76,33 +92,48 @@ class Connector:
         self._avoided = {each: until for each, until in self._avoided.items() if until > now}
         self._avoided[where] = now + self._loop.wheel.ticks(self._retry_after)
 
-    async def open(self, endpoint: Endpoint, channel: Channel) -> None:
-        """Connect a channel."""
-        channel.stream = await self.connect(endpoint, channel)
-
     def _allows(self, address: str) -> bool:
         return not self._networks or any(ip_address(address) in network for network in self._networks)
 
-    async def _dial(self, address: str, port: int) -> socket.socket:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    def _set_out(self, address: str, port: int) -> socket.socket:
+        """Return a socket on its way there."""
+        sock = self._socket(address)
+        _go(sock, address, port)
+        return sock
+
+    async def _arrive(self, address: str, port: int) -> socket.socket:
+        """Return a socket that is connected."""
+        sock = self._socket(address)
         try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            if self._source and (":" in self._source) == (family == socket.AF_INET6):
-                sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
-                sock.bind((self._source, 0))
-            await self._establish(sock, address, port)
+            while not _go(sock, address, port):
+                await _Connecting(self._loop, sock).done
         except BaseException:
             sock.close()
             raise
         return sock
 
-    async def _establish(self, sock: socket.socket, address: str, port: int) -> None:
-        while (result := sock.connect_ex((address, port))) in _UNDER_WAY:
-            await _Connecting(self._loop, sock).done
-        if result:
-            raise OSError(result, f"{Endpoint(address, port)}: {os.strerror(result)}")
+    def _socket(self, address: str) -> socket.socket:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if self._source and (":" in self._source) == (family == socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+            try:
+                sock.bind((self._source, 0))
+            except OSError:
+                sock.close()
+                raise
+        return sock
+
+
+def _go(sock: socket.socket, address: str, port: int) -> bool:
+    """Begin to connect, or see how far it is; return whether it is done; OSError, and the socket is closed, if not."""
+    result = sock.connect_ex((address, port))
+    if result and result not in _UNDER_WAY:
+        sock.close()
+        raise OSError(result, f"{Endpoint(address, port)}: {os.strerror(result)}")
+    return not result
 
 
 class TLSConnector:

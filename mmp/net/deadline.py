@@ -50,7 +50,7 @@ class _Bounded(Generic[T]):
                 raise
         finally:
             self._wheel.discard(self)
-        raise TimeoutError(f"nothing within {self._seconds:g} s")  # out here, it has no context that keeps secrets alive
+        raise TimeoutError(f"nothing within {self._seconds:g} s")  # here, without a context that keeps secrets alive
 
     def expired(self) -> None:
         """Cancel."""

@@ -64,7 +64,7 @@ class LeanReactor(EPollReactor):
             self.addReader(new)  # type: ignore[no-untyped-call]  # Twisted's
 
     def forget(self, selectable: Any) -> None:
-        """Watch no more a descriptor that its owner, who has the only copy, closes next: that alone ends it for epoll."""
+        """Watch no more a descriptor that has no copy and is closed next, which ends it for epoll too."""
         fd = selectable.fileno()
         self._reads.discard(fd)
         self._writes.discard(fd)

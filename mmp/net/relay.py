@@ -177,8 +177,10 @@ class End:
             self._relay.loop.pipes.take_back(pipe)
 
     def _say_end(self) -> None:
-        if not self._ended or type(self.socket) is TLSSocket:  # else closing says it as well
+        if not self._ended:
             self.socket.shutdown(socket.SHUT_WR)
+        elif isinstance(self.socket, TLSSocket):
+            self.socket.say_end()  # the rest is said by closing
         self._sink = Sink.FINISHED
 
     def _end(self) -> None:

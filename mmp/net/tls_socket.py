@@ -78,9 +78,13 @@ class TLSSocket:
 
     def shutdown(self, how: int) -> None:
         """Send the close alert, then FIN; only ``SHUT_WR`` makes sense here."""
+        self.say_end()
+        self._socket.shutdown(how)
+
+    def say_end(self) -> None:
+        """Send the close alert (RFC 8446, 6.1)."""
         if lib.SSL_shutdown(self._ssl) < 0:
             self._nothing(-1)
-        self._socket.shutdown(how)
 
     def _nothing(self, result: int) -> int:
         """Return 0 for a close alert, else raise what the failed call means."""

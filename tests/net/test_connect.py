@@ -3,12 +3,14 @@
 import gc
 import os
 import socket
+import threading
 from ipaddress import ip_network
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
 from mmp.model import Endpoint
+from mmp.net.channel import Channel
 from mmp.net.connect import Connector, TLSConnector
 from tests.net.turning import Peer, Told, client_tls, server_context
 
@@ -138,6 +140,83 @@ def test_a_failure_names_the_address_and_leaves_no_cycle(turning, listening):
         assert not [each for each in gc.get_objects() if type(each).__name__ == "_Connecting"]
     finally:
         gc.enable()
+
+
+def opened(turning, connector, port):
+    """Open a channel, turn until it is lost or has something to read, and return what its core was fed."""
+    fed = []
+    channel = Channel(Fed(fed), None)
+    turning.outcome(Deferred.fromCoroutine(connector.open(Endpoint("store", port), channel)))
+    lost = []
+    channel.on_loss(lost.append)
+    turning.until(lambda: lost or fed)
+    channel.abort()
+    turning.turn()
+    return b"".join(fed) or lost[0]
+
+
+class Fed:
+    """A core that remembers what it is fed."""
+
+    buffered = 0
+
+    def __init__(self, octets):
+        self.receive_data = octets.append
+
+
+def serve(listening, octets):
+    """Have the next connection say something, as soon as it is there."""
+
+    def say():
+        accepted, _ = listening.accept()
+        with accepted:
+            accepted.sendall(octets)
+
+    threading.Thread(target=say, daemon=True).start()
+
+
+def test_a_channel_to_the_only_address_is_not_waited_for(turning, listening):
+    serve(listening, b"* OK")
+    assert opened(turning, Connector(turning.loop, Names("127.0.0.2")), listening.getsockname()[1]) == b"* OK"
+
+
+def test_a_channel_to_an_only_address_that_refuses_is_lost(turning, listening):
+    lost = opened(turning, Connector(turning.loop, Names("127.0.0.3")), listening.getsockname()[1])
+    assert isinstance(lost, ConnectionRefusedError)
+
+
+def test_a_channel_too_goes_to_the_next_address_when_one_refuses(turning, listening):
+    port = listening.getsockname()[1]
+    serve(listening, b"* OK")
+    connector = Connector(turning.loop, Names("127.0.0.3", "127.0.0.2"))
+    assert opened(turning, connector, port) == b"* OK"
+    assert list(connector._avoided) == [("127.0.0.3", port)]
+
+
+def test_what_is_written_to_a_channel_on_its_way_arrives(turning, listening):
+    channel = Channel(Fed([]), None)
+    connector = Connector(turning.loop, Names("127.0.0.2"))
+    port = listening.getsockname()[1]
+    turning.outcome(Deferred.fromCoroutine(connector.open(Endpoint("store", port), channel)))
+    channel.write(b"hello")
+    accepted, _ = listening.accept()
+    accepted.setblocking(False)
+    with accepted:
+        assert Peer(turning, accepted).receive(5) == b"hello"
+    channel.abort()
+    turning.turn()
+
+
+def test_an_address_that_cannot_be_gone_to_at_all_leaves_no_socket(turning):
+    connector = Connector(turning.loop, Names("127.0.0.2"), source_address="192.0.2.1")
+    descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - the count alone
+    for begun in (
+        connector.open(Endpoint("store", 143), Channel(Fed([]), None)),
+        connector.connect(Endpoint("store", 143), Told()),
+    ):
+        with pytest.raises(OSError, match="Cannot assign requested address"):
+            turning.outcome(Deferred.fromCoroutine(begun))
+    assert len(os.listdir("/proc/self/fd")) == descriptors  # noqa: PTH208 - likewise
 
 
 def test_a_source_address_of_the_other_family_is_not_used(turning):

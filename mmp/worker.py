@@ -10,7 +10,7 @@ import resource
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -18,29 +18,12 @@ from attrs import frozen
 from twisted.internet.main import installReactor
 from twisted.logger import globalLogBeginner
 
-from mmp.config.files import read_secret
+from mmp.authenticators import Authenticators
 from mmp.config.load import Loaded
-from mmp.config.schema import LDAP, TLS, BackendService, Config, Directory, Listener
-from mmp.config.schema import Login as LoginRules
-from mmp.directory.cache import Cached, Lifetimes
-from mmp.directory.entry import AccountRules
-from mmp.directory.file import PASSWORD, FileDirectory
-from mmp.directory.interface import Directory as Finder
-from mmp.directory.ldap.directory import LDAPDirectory, Replicas
-from mmp.directory.ldap.filters import FilterTemplate
-from mmp.directory.ldap.replica import LDAPURL, Opening, Replica
-from mmp.directory.ldap.requests import Search, Simple
-from mmp.directory.ldap.verify import USER_PASSWORD, BindingReplica, BindJudge
-from mmp.directory.locate import Locator
-from mmp.directory.names import Naming
-from mmp.directory.offload import Offload
-from mmp.directory.replay import ReplayName
-from mmp.directory.verify import Authority, Judge
-from mmp.directory.verify_cache import Remembered
-from mmp.directory.verify_secret import SecretJudge
+from mmp.config.schema import TLS, BackendService, Config, Listener
 from mmp.interfaces import ClientCore, ServerCore
-from mmp.model import Administrator, Offer, Refusal, Security, Service, TLSMode
-from mmp.net.connect import Connector, TLSConnector
+from mmp.model import Offer, Refusal, Security, Service, TLSMode
+from mmp.net.connect import Connector
 from mmp.net.listen import Arrivals, House, Reception
 from mmp.net.port import Port
 from mmp.net.reactor import LeanReactor
@@ -127,9 +110,7 @@ class Parts:
         self.relays = Relays(self._loop, idle, accounting.close)
         self.arrivals = Arrivals(House(self._loop, log, accounting, self.relays, _session_ids(), _capacity()))
         self._tls: dict[TLS, ServerTLS] = {}
-        self._files_read: dict[str, FileDirectory] = {}
-        self._offload = Offload(reactor)
-        self._key = secrets.token_bytes(32)
+        self._authenticators = Authenticators(self._files, reactor, self._loop, self._resolver, log)
         self._dials = {service: self._dial(service) for service in CORES}
         self._receptions = [self._reception(listener) for listener in config.listener]
 
@@ -186,65 +167,13 @@ class Parts:
         )
 
     def _log_in(self, listener: Listener) -> LogIn:
-        attempt = Throttled(NoThrottle(), Login(self._locator(listener), Unlimited(), self._dials[listener.service]))
+        login = Login(self._authenticators.locator(listener), Unlimited(), self._dials[listener.service])
+        attempt = Throttled(NoThrottle(), login)
         outage = self._config.outage
         if listener.service is not Service.POP3 or outage.pop3_spoof == "none":
             return attempt
         notice = message(self._files[outage.pop3_spoof_message]) if outage.pop3_spoof == "message" else b""
         return Spoofed(attempt, self._loop, partial(Maildrop, notice), self._log)
-
-    # The directory
-
-    def _locator(self, listener: Listener) -> Locator:
-        login, directory = listener.login, listener.directory
-        rules = AccountRules(directory.ldap.mail_host_attributes, ReplayName.parse(login.replay_user))
-        naming = Naming(login.domain_separators, login.default_domain)
-        return Locator(self._cached(directory, rules, login), naming, rules, self._authority(login, directory))
-
-    def _cached(self, directory: Directory, rules: AccountRules, login: LoginRules) -> Cached:
-        lifetimes = Lifetimes(directory.cache_ttl, directory.negative_ttl, directory.stale_ttl)
-        attributes = (*rules.attributes, *((USER_PASSWORD,) if login.proofs else ()))
-        return Cached(self._finder(directory, attributes), directory.cache_size, lifetimes, self._reactor.seconds)
-
-    def _finder(self, directory: Directory, attributes: Sequence[str]) -> Finder:
-        if directory.kind == "file":
-            return self._users(directory.file.path)
-        ldap = directory.ldap
-        search = Search.prepare(ldap.base, FilterTemplate.parse(ldap.filter), attributes, ldap.timeout)
-        own = Simple(ldap.bind_dn, read_secret(self._files[ldap.bind_password_file])) if ldap.bind_dn else None
-        replicas = [Replica(self._opening(ldap, url, own), self._log) for url in ldap.urls]
-        return LDAPDirectory(Replicas(replicas, balance=ldap.balance), search)
-
-    def _users(self, path: str) -> FileDirectory:
-        if path not in self._files_read:
-            self._files_read[path] = FileDirectory.parse(self._files[path])
-        return self._files_read[path]
-
-    def _opening(self, ldap: LDAP, text: str, credentials: Simple | None) -> Opening:
-        url = LDAPURL.parse(text)
-        tls = ClientTLS(ca=self._files.get(ldap.ca, b""))
-        connector = TLSConnector(Connector(self._loop, self._resolver), tls, implicit=url.implicit_tls)
-        return Opening(url, connector, self._reactor, ldap.timeout, ldap.start_tls, credentials)
-
-    def _authority(self, login: LoginRules, directory: Directory) -> Authority:
-        judge = self._judge(directory)
-        remembered = Remembered(judge, directory.cache_size, directory.cache_ttl, self._reactor.seconds, self._key)
-        administrator = None
-        if login.admin_user:
-            file = login.admin_password_file
-            administrator = Administrator(login.admin_user, read_secret(self._files[file]) if file else b"")
-        return Authority(remembered, login.verify == "directory", administrator)
-
-    def _judge(self, directory: Directory) -> Judge:
-        def nonce() -> bytes:
-            return secrets.token_urlsafe(18).encode()
-
-        if directory.kind == "file":
-            decoy = self._users(directory.file.path).decoy
-            return SecretJudge(PASSWORD, self._offload, nonce, self._key, decoy)
-        ldap = directory.ldap
-        replicas = [BindingReplica(self._opening(ldap, url, None)) for url in ldap.urls]
-        return BindJudge(replicas, ldap.base, SecretJudge(USER_PASSWORD, self._offload, nonce, self._key))
 
     # Toward the stores
 

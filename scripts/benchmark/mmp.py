@@ -76,7 +76,9 @@ class MMP:
             self.copy = copied(self.checkout, laboratory.subfolder(self.name))
         folder = laboratory.subfolder("mmp-conf")
         (folder / "mmp.toml").write_text(self.configuration(task, folder, ldap))
-        (folder / "users.toml").write_text("".join(f'[users.u{n}]\nmailHost = "127.0.0.1"\n' for n in range(USERS)))
+        hosts = {f"u{n}": "127.0.0.1" for n in range(USERS)} | {"away": "127.0.0.2"}
+        users = "".join(f'[users.{user}]\nmailHost = "{host}"\n' for user, host in hosts.items())
+        (folder / "users.toml").write_text(users)
         words = ["-n", "--pidfile=", "mmp", "--config", str(folder / "mmp.toml")]
         environment = {
             "PYTHONPATH": f"{self.copy}:{self.copy}/plugins",

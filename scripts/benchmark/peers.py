@@ -36,8 +36,8 @@ class Nginx:
         return first_line_of("nginx", "-v")
 
     def can(self, setup: Setup) -> bool:
-        """Look nothing up in LDAP."""
-        return not setup.ldap
+        """Look nothing up in LDAP, and know one store."""
+        return not setup.ldap and not setup.stopped_store
 
     def start(self, laboratory: Laboratory, task: Task) -> Program:
         """Start the auth stub and nginx."""
@@ -87,8 +87,8 @@ class HAProxy:
         return first_line_of("haproxy", "-v")
 
     def can(self, setup: Setup) -> bool:
-        """Look nothing up in LDAP; a worker is a thread here."""
-        return not setup.ldap
+        """Look nothing up in LDAP, and know one store; a worker is a thread here."""
+        return not setup.ldap and not setup.stopped_store
 
     def start(self, laboratory: Laboratory, task: Task) -> Program:
         """Start HAProxy in the foreground."""
@@ -141,7 +141,7 @@ class Dovecot:
 
     def can(self, setup: Setup) -> bool:
         """Run one login process."""
-        return not setup.ldap and setup.workers == 1
+        return not setup.ldap and not setup.stopped_store and setup.workers == 1
 
     def start(self, laboratory: Laboratory, task: Task) -> Program:
         """Start Dovecot in the foreground."""

@@ -81,6 +81,16 @@ OTHERS = (
 )
 """What only some can be asked; the budget is an amount."""
 
+DISTURBANCE = (
+    Column("undisturbed", "disturbance", "undisturbed", 2),
+    Column("2,000 silent clients", "disturbance", "silent", 2),
+    Column("2,000 half handshakes", "disturbance", "half-handshakes", 2),
+    Column("records of one octet", "disturbance", "small-records", 2),
+    Column("again undisturbed", "disturbance-store", "undisturbed", 2),
+    Column("another's store stopped", "disturbance-store", "stopped-store", 2),
+)
+"""p99 of logins in ms while others misbehave."""
+
 Amount = Callable[[Column, Summary], float | None]
 """What is shown of a figure, if it can be."""
 
@@ -211,6 +221,7 @@ def report(results: Results, about: Sequence[str]) -> str:
         ("Rates, the proxy having one core (best)", costs(RATES, results, best)),
         ("Memory of an idle session (median)", judged(MEMORY, results, median)),
         ("While TLS sessions sit idle (median)", judged(SITTING, results, median)),
+        ("p99 of logins in ms, while others misbehave (median)", costs(DISTURBANCE, results, median)),
         ("Others (median)", judged(OTHERS, results, median)),
         ("The instrument: cores in use, the proxy's + the load's", instrument(results)),
         ("Trouble", bullets(results.troubles())),

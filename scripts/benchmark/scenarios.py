@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmark.accounting import pss_kib
 from benchmark.generator import Load, Observation, load
@@ -23,6 +26,8 @@ GENTLE = 16
 
 SPARE_CONNECTIONS = 150
 """Of those that descriptors allow, for logins beside the idle sessions."""
+
+DISTURBER = Path(__file__).with_name("disturber.py")
 
 LOOKED_UP_AT_ONCE = 2000
 """Users that one look-up measurement asks for; each measurement has users of its own."""
@@ -229,6 +234,45 @@ def round_trip(transport: Transport) -> Callable[[Bench], Measurement]:
     return measure
 
 
+# ---- disturbed
+
+
+def disturbed(*ways: str) -> Callable[[Bench], Measurement]:
+    """Measure the latency of logins by the clock, undisturbed and then while others misbehave in each of these ways."""
+
+    def measure(bench: Bench) -> Measurement:
+        done = {"undisturbed": paced(bench, Transport.CLEAR)}
+        for way in ways:
+            with disturbing(bench, way):
+                done[way] = paced(bench, Transport.CLEAR)
+        return Measurement({way: did.seen.p99_us / 1e3 for way, did in done.items()}, list(done.values()))
+
+    return measure
+
+
+@contextlib.contextmanager
+def disturbing(bench: Bench, way: str) -> Iterator[None]:
+    """Have the proxy disturbed."""
+    task, laboratory = bench.instance.task, bench.laboratory
+    words = [
+        "nice",
+        "-n",
+        "19",
+        sys.executable,
+        str(DISTURBER),
+        way,
+        *map(str, (task.clear, task.implicit, task.store)),
+    ]
+    program = laboratory.start("disturber", words, laboratory.cores.load, output=subprocess.PIPE)
+    try:
+        laboratory.await_line(program, "ready")
+        yield
+        if program.process.poll() is not None:
+            raise Trouble(f"the disturber has ended: {program.last_words()}")
+    finally:
+        laboratory.stop(program)
+
+
 # ---- sitting idle
 
 
@@ -287,5 +331,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     idle_scenario("idle-tls-10000", Transport.IMPLICIT, 10000, in_short=False),
     Scenario("lookup", lookup, setups=(Setup(ldap=True),)),
     Scenario("far-store", far_store, setups=(Setup(store_delay_us=5000),), long=True),
+    Scenario("disturbance", disturbed("silent", "half-handshakes", "small-records"), Transport.IMPLICIT, long=True),
+    Scenario("disturbance-store", disturbed("stopped-store"), setups=(Setup(stopped_store=True),), long=True),
     Scenario("two-workers", two_workers, Transport.IMPLICIT, (Setup(), Setup(workers=2)), in_short=False),
 )

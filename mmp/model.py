@@ -64,12 +64,16 @@ class Endpoint:
 
 @frozen
 class Security:
-    """What protects a connection: empty strings and 0 bits before TLS; names as OpenSSL spells them."""
+    """What protects a connection: empty strings and 0 bits before TLS; names as OpenSSL spells them.
+
+    ``certificate`` is the client's in DER, and there only if it has been verified.
+    """
 
     version: str = ""
     cipher: str = ""
     bits: int = 0
     resumed: bool = False
+    certificate: bytes = field(default=b"", repr=False)
 
     @property
     def encrypted(self) -> bool:

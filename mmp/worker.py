@@ -23,6 +23,7 @@ from mmp.config.load import Loaded
 from mmp.config.schema import TLS, BackendService, Config, Listener
 from mmp.interfaces import ClientCore, ServerCore
 from mmp.model import Offer, Refusal, Security, Service, TLSMode
+from mmp.net.certificates import Chain
 from mmp.net.connect import Connector
 from mmp.net.listen import Arrivals, House, Reception
 from mmp.net.port import Port
@@ -30,7 +31,7 @@ from mmp.net.reactor import LeanReactor
 from mmp.net.relay import Relays
 from mmp.net.resolve import Resolver
 from mmp.net.stream import Loop, Stream
-from mmp.net.tls import Chain, Ciphers, ClientTLS, FrontSettings, Ring, ServerTLS
+from mmp.net.tls import ClientTLS, FrontSettings, Ring, ServerTLS
 from mmp.net.wheel import Deadline, Wheel
 from mmp.observe.accounting import Accounting
 from mmp.observe.log import EventLog, LineObserver
@@ -90,7 +91,7 @@ def front_settings(config: Config) -> Iterator[FrontSettings]:
 
 
 def _front_settings(tls: TLS) -> FrontSettings:
-    return FrontSettings(tls.min_version, tls.key_period)
+    return FrontSettings(tls.min_version, tls.key_period, tls.ciphersuites)
 
 
 class Parts:
@@ -162,7 +163,7 @@ class Parts:
             self._inheritance.rings[settings],
             settings,
             [Chain(self._files[certificate], self._files[key]) for certificate, key in pairs],
-            Ciphers(tls.ciphers, tls.ciphersuites),
+            tls.ciphers,
             period=lambda: int((time.monotonic() - self._inheritance.began) / tls.key_period),
         )
 

@@ -18,7 +18,7 @@ from mmp.directory.file import FileDirectory
 from mmp.errors import ConfigError
 from mmp.model import Service
 from mmp.net import objections
-from mmp.net.tls import Chain, Ciphers
+from mmp.net.certificates import Chain
 from mmp.wire.pop3.maildrop import message
 
 _SHORTEST_IDLE: Final = {Service.IMAP: 1800.0, Service.POP3: 600.0, Service.MANAGESIEVE: 1800.0}
@@ -128,7 +128,7 @@ def _pairs(usage: Usage, files: Files) -> Iterator[Finding]:
 def _objection(chain: Chain, shown: TLS | None) -> str:
     if shown is None:
         return objections.to_showing(chain)
-    return objections.to_serving(chain, shown.min_version, Ciphers(shown.ciphers, shown.ciphersuites))
+    return objections.to_serving(chain, shown.min_version, shown.ciphers)
 
 
 def _other_files(usage: Usage, files: Files) -> Iterator[Finding]:

@@ -10,10 +10,11 @@ from collections.abc import Callable
 
 from OpenSSL import SSL
 
-from mmp.net.tls import Chain, Ciphers, ClientTLS, FrontSettings, ServerTLS
+from mmp.net.certificates import Chain
+from mmp.net.tls import ClientTLS, FrontSettings, ServerTLS
 
 
-def to_serving(chain: Chain, min_version: str, ciphers: Ciphers) -> str:
+def to_serving(chain: Chain, min_version: str, ciphers: str) -> str:
     """Return why this chain cannot be shown to clients, in OpenSSL's words; empty if it can."""
     settings = FrontSettings(min_version, key_period=1.0)
     return _objection(lambda: ServerTLS((), settings, [chain], ciphers, period=lambda: 0))

@@ -7,18 +7,20 @@ or without SNI, then swaps in a context made from today's certificates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import cache
 from ipaddress import ip_address
+from typing import Any
 
 import service_identity
 import service_identity.pyopenssl
-from attrs import field, frozen
+from attrs import evolve, frozen
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
-from twisted.internet.defer import Deferred
 
 from mmp.model import Security
+from mmp.net.certificates import Chain, ClientTrust, Staples, by_name, use
 from mmp.net.stream import Stream
 
 RING = 128
@@ -37,29 +39,18 @@ _MODE_RELEASE_BUFFERS = 0x10
 
 @frozen
 class FrontSettings:
-    """What the swap leaves as the front context has it; listeners that agree in these share a ring."""
+    """What the swap leaves as the front context has it; listeners that agree in these share a ring.
+
+    ``ciphersuites`` is OpenSSL's list for TLS 1.3, which chooses a suite before it has heard the name; empty means the
+    library's default.
+    """
 
     min_version: str
     key_period: float
+    ciphersuites: str = ""
 
 
 Ring = tuple[SSL.Context, ...]
-
-
-@frozen
-class Chain:
-    """A certificate chain, leaf first, and its private key, both in PEM."""
-
-    certificate: bytes = field(repr=False)
-    private_key: bytes = field(repr=False)
-
-
-@frozen
-class Ciphers:
-    """OpenSSL's lists for TLS 1.2 and older, and for 1.3; empty means the library's default."""
-
-    old: str = ""
-    tls13: str = ""
 
 
 def front_ring(settings: FrontSettings) -> Ring:
@@ -68,30 +59,52 @@ def front_ring(settings: FrontSettings) -> Ring:
 
 
 def _front(settings: FrontSettings) -> SSL.Context:
-    context = _server_context(settings.min_version, Ciphers())
+    context = _server_context(settings, ciphers="")
     context.set_tlsext_servername_callback(_swap)
     return context
 
 
+@frozen
+class _Terms:
+    """What is in force for one handshake; ``protocol`` is the only one that ALPN may agree on, empty for any."""
+
+    context_for: Callable[[bytes | None], SSL.Context]
+    verify: int
+    protocol: bytes
+
+
 def _swap(connection: SSL.Connection) -> None:
-    context_for: Callable[[bytes | None], SSL.Context] = connection.get_app_data()
-    connection.set_context(context_for(connection.get_servername()))
+    terms: _Terms = connection.get_app_data()
+    connection.set_context(terms.context_for(connection.get_servername()))
+    connection.set_verify(terms.verify)
 
 
-def _server_context(min_version: str, ciphers: Ciphers) -> SSL.Context:
+def _agree(connection: SSL.Connection, offered: list[bytes]) -> Any:
+    """Choose the protocol of a client that says which ones it would speak (ALPN, RFC 7301, 3.2).
+
+    A client that came for another protocol was sent here by somebody who means no good.
+    """
+    terms: _Terms = connection.get_app_data()
+    if not terms.protocol:
+        return SSL.NO_OVERLAPPING_PROTOCOLS
+    if terms.protocol not in offered:
+        raise SSL.Error([("", "", "no application protocol in common")])
+    return terms.protocol
+
+
+def _server_context(settings: FrontSettings, ciphers: str, *, lowest_level: bool = False) -> SSL.Context:
+    """Make a context; at its lowest level of security OpenSSL objects to nothing that it knows."""
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
-    context.set_min_proto_version(_VERSIONS[min_version])
+    context.set_min_proto_version(_VERSIONS[settings.min_version])
     context.set_options(_OPTIONS)
     context.set_mode(_MODE_RELEASE_BUFFERS)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)  # tickets carry the sessions
     context.set_session_id(b"mmp")
-    old = ciphers.old or "DEFAULT"
-    if min_version < "1.2":
-        old += ":@SECLEVEL=0"
-    if ciphers.old or min_version < "1.2":
-        context.set_cipher_list(old.encode())
-    if ciphers.tls13:
-        context.set_tls13_ciphersuites(ciphers.tls13.encode())
+    level = ":@SECLEVEL=0" if lowest_level or settings.min_version < "1.2" else ""
+    if ciphers or level:
+        context.set_cipher_list(((ciphers or "DEFAULT") + level).encode())
+    if settings.ciphersuites:
+        context.set_tls13_ciphersuites(settings.ciphersuites.encode())
     return context
 
 
@@ -103,58 +116,102 @@ class ServerTLS:
         ring: Ring,
         settings: FrontSettings,
         chains: Sequence[Chain],
-        ciphers: Ciphers,
+        ciphers: str = "",
         *,
         period: Callable[[], int],
+        trust: ClientTrust | None = None,
     ) -> None:
-        """``chains[0]`` is shown to clients that ask for no name that another has; ``period`` counts key periods."""
+        """``chains[0]`` is shown to clients that ask for no name that another has; ``period`` counts key periods.
+
+        ``ciphers`` is OpenSSL's list for TLS 1.2 and older, empty for the library's default. With ``trust`` clients are
+        asked for a certificate.
+        """
         self._ring = ring
         self._period = period
-        self._default = _certificate_context(settings, chains[0], ciphers)
-        self._by_name: dict[bytes, SSL.Context] = {}
-        for chain in chains:
-            context = self._default if chain is chains[0] else _certificate_context(settings, chain, ciphers)
-            for name in _names(chain):
-                self._by_name.setdefault(name, context)
+        self._verify = _verify_mode(trust)
+        self._store = None if trust is None else trust.fill(crypto.X509Store())
+        context_of = cache(lambda shown: _certificate_context(settings, shown, ciphers, trust))
+        self._by_name: dict[bytes, SSL.Context] = {name: context_of(shown) for name, shown in by_name(chains).items()}
 
-    def start(self, stream: Stream) -> Deferred[Security]:
-        """Take the stream through the handshake; the Deferred fails with ConnectionError."""
+    def start(self, stream: Stream, protocol: bytes = b"") -> Awaitable[Security]:
+        """Take the stream through the handshake; ConnectionError if that fails.
+
+        A client that names protocols (ALPN) has to name this one, if it is given.
+        """
         front = self._ring[min(self._period(), len(self._ring) - 1)]
         connection = SSL.Connection(front, stream.socket)  # type: ignore[arg-type]  # it is a plain one still
-        connection.set_app_data(self._context_for)
+        connection.set_app_data(_Terms(self._context_for, self._verify, protocol))
         connection.set_accept_state()
-        return stream.start_tls(connection, speak_first=False)
+        shaken = stream.start_tls(connection, speak_first=False)
+        return shaken if self._store is None else self._look(self._store, connection, stream, shaken)
 
     def _context_for(self, name: bytes | None) -> SSL.Context:
         """Return the context whose certificate bears ``name``, exactly or by a wildcard (RFC 6125, 6.4.3)."""
-        if not name:
-            return self._default
-        name = name.lower()
-        return self._by_name.get(name) or self._by_name.get(b"*." + name.partition(b".")[2], self._default)
+        name = (name or b"").lower()
+        return self._by_name.get(name) or self._by_name.get(b"*." + name.partition(b".")[2]) or self._by_name[b""]
+
+    async def _look(
+        self, store: crypto.X509Store, connection: SSL.Connection, stream: Stream, shaken: Awaitable[Security]
+    ) -> Security:
+        """Add the client's certificate to what was negotiated, if it has one that is good today.
+
+        OpenSSL looks at it in full handshakes alone: a session that is resumed may be older than what we know of the
+        certificate by now.
+        """
+        security = await shaken
+        shown = connection.get_peer_certificate(as_cryptography=True)
+        if shown is not None and _trusted(store, connection):
+            return evolve(security, certificate=shown.public_bytes(Encoding.DER))
+        if self._verify & SSL.VERIFY_FAIL_IF_NO_PEER_CERT:
+            stream.abortConnection()
+            raise ConnectionError("the client has no certificate that is good now")
+        return security
 
 
-def _certificate_context(settings: FrontSettings, chain: Chain, ciphers: Ciphers) -> SSL.Context:
-    context = _server_context(settings.min_version, ciphers)
-    _use(context, chain)
+def _trusted(store: crypto.X509Store, connection: SSL.Connection) -> bool:
+    leaf = connection.get_peer_certificate()
+    assert leaf is not None  # noqa: S101 - the caller has seen it
+    try:
+        crypto.X509StoreContext(store, leaf, connection.get_peer_cert_chain()).verify_certificate()
+    except crypto.X509StoreContextError:
+        return False
+    return True
+
+
+def _verify_mode(trust: ClientTrust | None) -> int:
+    if trust is None:
+        return SSL.VERIFY_NONE
+    return SSL.VERIFY_PEER | (SSL.VERIFY_FAIL_IF_NO_PEER_CERT if trust.require else 0)
+
+
+def _certificate_context(
+    settings: FrontSettings, chains: Iterable[Chain], ciphers: str, trust: ClientTrust | None
+) -> SSL.Context:
+    """Return a context that shows the chains, even if OpenSSL thinks one weak: the operator has been told."""
+    try:
+        context = _showing(_server_context(settings, ciphers), chains)
+    except SSL.Error:
+        context = _showing(_server_context(settings, ciphers, lowest_level=True), chains)
+    context.set_alpn_select_callback(_agree)
+    if staples := Staples(chains):
+        context.set_ocsp_server_callback(staples)
+    if trust is not None:
+        trust.fill(_store_of(context))
+        for authority in trust.authorities():
+            context.add_client_ca(authority)
     return context
 
 
-def _use(context: SSL.Context, chain: Chain) -> None:
-    leaf, *others = x509.load_pem_x509_certificates(chain.certificate)
-    context.use_certificate(leaf)
-    for other in others:
-        context.add_extra_chain_cert(other)
-    context.use_privatekey(load_pem_private_key(chain.private_key, None))  # type: ignore[arg-type]  # else an error
-    context.check_privatekey()
+def _showing(context: SSL.Context, chains: Iterable[Chain]) -> SSL.Context:
+    for chain in chains:
+        use(context, chain)
+    return context
 
 
-def _names(chain: Chain) -> list[bytes]:
-    leaf = x509.load_pem_x509_certificates(chain.certificate)[0]
-    try:
-        extension = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except x509.ExtensionNotFound:
-        return []
-    return [name.lower().encode() for name in extension.value.get_values_for_type(x509.DNSName)]
+def _store_of(context: SSL.Context) -> crypto.X509Store:
+    store = context.get_cert_store()
+    assert store is not None  # noqa: S101 - a context always has one
+    return store
 
 
 class ClientTLS:
@@ -167,8 +224,7 @@ class ClientTLS:
         context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
         context.set_mode(_MODE_RELEASE_BUFFERS)
         if ca:
-            store = context.get_cert_store()
-            assert store is not None  # noqa: S101 - a context always has one
+            store = _store_of(context)
             for certificate in x509.load_pem_x509_certificates(ca):
                 store.add_cert(crypto.X509.from_cryptography(certificate))
         else:
@@ -176,7 +232,7 @@ class ClientTLS:
         if verify:
             context.set_verify(SSL.VERIFY_PEER)
         if own is not None:
-            _use(context, own)
+            use(context, own)
         self._context = context
         self._verify = verify
 

@@ -7,8 +7,9 @@ import pytest
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 
+from mmp.net.certificates import Chain
 from mmp.net.stream import Stream
-from mmp.net.tls import Chain, Ciphers, ServerTLS, front_ring
+from mmp.net.tls import ServerTLS, front_ring
 from tests.net.turning import (
     AUTHORITY,
     SETTINGS,
@@ -300,7 +301,7 @@ class TestUnderTLS:
     def test_the_certificate_is_chosen_by_the_name_asked_for(self, turning):
         issued = [AUTHORITY.issue(names, days=1) for names in (["one.example"], ["*.two.example", "two.example"])]
         chains = [Chain(each.certificate, each.key) for each in issued]
-        tls = ServerTLS(front_ring(SETTINGS)[:1], SETTINGS, chains, Ciphers(), period=lambda: 0)
+        tls = ServerTLS(front_ring(SETTINGS)[:1], SETTINGS, chains, period=lambda: 0)
         shown = {}
         for name in ("one.example", "mail.two.example", "TWO.example", "a.b.two.example", "other.example", None):
             ours, theirs = connected()

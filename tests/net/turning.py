@@ -8,9 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from mmp.demo.certificates import Authority
+from mmp.net.certificates import Chain
 from mmp.net.reactor import LeanReactor
 from mmp.net.stream import Loop
-from mmp.net.tls import Chain, Ciphers, ClientTLS, FrontSettings, ServerTLS, front_ring
+from mmp.net.tls import ClientTLS, FrontSettings, ServerTLS, front_ring
 from mmp.net.wheel import Wheel
 
 SETTINGS = FrontSettings("1.2", 3600.0)
@@ -83,7 +84,7 @@ AUTHORITY = Authority.make("Authority of the tests")
 def server_tls(*names, ring=None):
     issued = AUTHORITY.issue(names or ("localhost",), days=1)
     chains = [Chain(issued.certificate, issued.key)]
-    return ServerTLS(ring or front_ring(SETTINGS)[:1], SETTINGS, chains, Ciphers(), period=lambda: 0)
+    return ServerTLS(ring or front_ring(SETTINGS)[:1], SETTINGS, chains, period=lambda: 0)
 
 
 def client_tls(**options):

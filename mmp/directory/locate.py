@@ -34,4 +34,5 @@ class Locator:
         administrator = await self.authority.stand_in(entry, credentials, ask)
         if entry is None:
             raise Refused(Refusal.BAD_CREDENTIALS, "several entries match" if entries else "unknown user")
-        return evolve(self.rules.account(names, entry), administrator=administrator)
+        judged = self.authority.judges(credentials)
+        return evolve(self.rules.account(names, entry), administrator=administrator, judged=judged)

@@ -43,3 +43,10 @@ def test_no_bits_take_any_cipher():
 @pytest.mark.parametrize("restricted", [False, True])
 def test_minus_one_takes_no_password_at_all(security, restricted):
     assert not plaintext(security, restricted=restricted, bits=-1)
+
+
+def test_proofs_may_be_shown_to_whoever_listens_and_tokens_may_not():
+    mechanisms = ("PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER", "SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5")
+    offered = offer(mechanisms, True, 128, CLEAR, starttls=True)
+    assert offered.mechanisms == ("SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5")
+    assert not offered.plaintext

@@ -18,7 +18,9 @@ STEPS = ("hold", "locate", "admit", "connect")
 
 def offer(security):
     return Offer(
-        ("PLAIN",) if security.encrypted else (), plaintext=security.encrypted, starttls=not security.encrypted
+        ("PLAIN", "SCRAM-SHA-1") if security.encrypted else (),
+        plaintext=security.encrypted,
+        starttls=not security.encrypted,
     )
 
 

@@ -43,12 +43,12 @@ class Network:
 class WholeLogin(Scene):
     """A session that logs in through a real dialer."""
 
-    def __init__(self):
+    def __init__(self, login=LOGIN):
         self.clock = Clock()
         self.wheel = Wheel(self.clock)
         super().__init__(dialer=self.dial)
         self.channel.said()
-        self.channel.say(LOGIN)
+        self.channel.say(login)
 
     def dial(self, gates):
         self.network = Network(gates)

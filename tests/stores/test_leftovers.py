@@ -83,6 +83,25 @@ def test_nothing_is_left_of_an_attempt_when_the_store(reached, store, alive):
     assert alive() == set()
 
 
+@pytest.mark.parametrize("ending", ["given up", "refused", "gone"])
+def test_nothing_is_left_of_an_exchange_that_ends(ending, alive):
+    scene = WholeLogin(b"a AUTHENTICATE SCRAM-SHA-1 biwsbj1BbGljZSxyPXg=\r\n")
+    for step in STEPS[: STEPS.index("capabilities")]:
+        scene.pass_step(step)
+    scene.network.channel.dataReceived(b"* CAPABILITY IMAP4rev1 SASL-IR AUTH=SCRAM-SHA-1\r\nm1 OK\r\n+ cj14eQ==\r\n")
+    assert scene.channel.said() == b"+ cj14eQ==\r\n"
+    if ending == "given up":
+        scene.channel.say(b"*\r\n")
+    elif ending == "refused":
+        scene.channel.say(b"Yz1iaXdz\r\n")
+        scene.network.channel.dataReceived(b"m2 NO [AUTHENTICATIONFAILED] no\r\n")
+    else:
+        scene.running.cancel()
+        scene.ended.pop().cleanFailure()
+    scene.network.channel = None
+    assert alive() == set()
+
+
 def test_only_the_connection_is_left_of_an_attempt_that_succeeds(alive):
     scene = WholeLogin()
     for step in STEPS:

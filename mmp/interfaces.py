@@ -167,6 +167,22 @@ Refused(CANCELLED) if the client gives the exchange up. Whoever it is lent to ma
 """
 
 
+class Guard(Protocol):
+    """Stands between a client and its store after the login, where the client must not say everything to the store.
+
+    What either end sends is shown to it in pieces of any size. It keeps a bounded part of them.
+    """
+
+    def from_client(self, octets: bytes, /) -> bytes:
+        """Return what is to go to the store; RemoteProtocolError if the session must end."""
+
+    def from_store(self, octets: bytes, /) -> bytes:
+        """Return what is to go to the client: what the store said, with our own answers each in its place."""
+
+    def answers(self) -> bytes:
+        """Return and forget what is to be said to the client at once, since the store owes it nothing before that."""
+
+
 class Authenticator(Protocol):
     """Finds the user, and judges the secret where we are the ones to do so."""
 

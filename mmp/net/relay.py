@@ -6,9 +6,11 @@ import enum
 import socket
 from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 
 from mmp import interfaces
-from mmp.interfaces import Lease
+from mmp.errors import RemoteProtocolError
+from mmp.interfaces import Guard, Lease
 from mmp.model import Service
 from mmp.net.channel import Channel
 from mmp.net.splice import Pipe
@@ -16,9 +18,13 @@ from mmp.net.stream import READ_SIZE, Loop
 from mmp.net.tls_socket import TLSSocket, WantRead, WantWrite
 from mmp.session.login import Relayed
 from mmp.session.record import Record, Who
+from mmp.wire.events import LoggedIn
 
 FINISH = 10.0
 """Seconds without progress after which an end that the other has left is cut off."""
+
+
+_NO_GUARDS: Mapping[Service, Callable[[LoggedIn], Guard | None]] = MappingProxyType({})
 
 
 class Sink(enum.Enum):
@@ -81,9 +87,31 @@ class End:
             return None
         self.received += got
         relay.due = loop.wheel.now + relay.patience
+        if relay.guard is not None:
+            return self._show(relay.guard, loop.buffer[:got].tobytes())
         if got == READ_SIZE and type(self.socket) is socket.socket and type(self.other.socket) is socket.socket:
             self._bulk = True
         return self.other.take(loop.buffer[:got])
+
+    def _show(self, guard: Guard, octets: bytes) -> None:
+        """Pass on what the guard lets through. Who does not read our answers is not read either."""
+        relay = self._relay
+        answers = b""
+        try:
+            if self is relay.client:
+                passed = guard.from_client(octets)
+                answers = guard.answers()
+            else:
+                passed = guard.from_store(octets)
+        except RemoteProtocolError as error:
+            return relay.close(str(error))
+        if passed:
+            self.other.take(memoryview(passed))
+        if answers and not self.closed:
+            self.take(memoryview(answers))
+            if self._queue:
+                relay.loop.reactor.removeReader(self)
+        return None
 
     def _move(self) -> None:
         """Pass on by splice: a third of the CPU of copying, once a read fills the buffer, until one does not."""
@@ -169,7 +197,17 @@ class End:
         reactor.removeWriter(self)
         if self._sink is not Sink.OPEN:
             return self._close_if_done()
-        return reactor.addReader(self.other)
+        return self._let_go_on()
+
+    def _let_go_on(self) -> None:
+        """Read the source again; with a guard, an end waits until it has taken its own answers too."""
+        if self._relay.guard is None:
+            return self._relay.loop.reactor.addReader(self.other)
+        ends = self, self.other
+        if not any(end._queue for end in ends):  # noqa: SLF001 - its own kind
+            for end in ends:
+                end.read_on()
+        return None
 
     def _give_back_pipe(self) -> None:
         pipe, self._pipe = self._pipe, None
@@ -201,8 +239,8 @@ class End:
             else:
                 self.doWrite()
 
-    def drop_input(self) -> None:
-        """Read on, only to see the end."""
+    def read_on(self) -> None:
+        """Read, unless all has been."""
         self._bulk = False
         if not self._ended and not self.closed:
             self._relay.loop.reactor.addReader(self)
@@ -244,15 +282,28 @@ class Relay:
     cause: 'client', 'backend' or 'proxy', and words for the log.
     """
 
-    __slots__ = ("_finished", "backend", "client", "discarding", "due", "loop", "patience", "tick", "who", "why")
+    __slots__ = (
+        "_finished",
+        "backend",
+        "client",
+        "discarding",
+        "due",
+        "guard",
+        "loop",
+        "patience",
+        "tick",
+        "who",
+        "why",
+    )
 
     client: End
     backend: End
     patience: int
     """Ticks without traffic after which it expires; the ends move ``due`` by it."""
 
-    def __init__(self, loop: Loop, finished: Callable[[Relay], None]) -> None:
+    def __init__(self, loop: Loop, finished: Callable[[Relay], None], guard: Guard | None = None) -> None:
         self.loop = loop
+        self.guard = guard
         self._finished: Callable[[Relay], None] | None = finished
         self.discarding = False
         self.due = self.tick = 0
@@ -291,7 +342,7 @@ class Relay:
         self._hurry()
         for end in (self.client, self.backend):
             end.finish()
-            end.drop_input()
+            end.read_on()
 
     def _hurry(self) -> None:
         self.patience = self.loop.wheel.ticks(FINISH)
@@ -328,30 +379,54 @@ class Relay:
 class Relays:
     """All relays of a worker: they begin here, and their records, leases and places in the books end here."""
 
-    def __init__(self, loop: Loop, idle: Mapping[Service, float], ended: Callable[[Record, Who, str], None]) -> None:
-        """``idle``: seconds without traffic, by service; ``ended`` is told each session's record, once."""
+    def __init__(
+        self,
+        loop: Loop,
+        idle: Mapping[Service, float],
+        ended: Callable[[Record, Who, str], None],
+        guards: Mapping[Service, Callable[[LoggedIn], Guard | None]] = _NO_GUARDS,
+    ) -> None:
+        """``idle``: seconds without traffic, by service; ``ended`` is told each session's record, once.
+
+        ``guards`` make what watches over a session, if what its store has said of itself calls for it.
+        """
         self._loop = loop
         self._idle = idle
         self._ended = ended
+        self._guards = guards
         self._running: dict[Relay, tuple[Lease, Record]] = {}
 
     def take_over(self, channel: interfaces.Channel, relayed: Relayed, trailing: bytes, record: Record) -> None:
         """Own both connections, the lease and the record from now on; what was left over is written first.
 
-        ConnectionError, and nothing is taken, if either connection is already lost.
+        ConnectionError, and nothing is taken, if either connection is already lost; RemoteProtocolError likewise if the
+        guard ends the session at once.
         """
         store = relayed.backend.channel
         assert isinstance(channel, Channel)  # noqa: S101 - there is one transport
         assert isinstance(store, Channel)  # noqa: S101 - likewise
-        store.write(trailing)
-        channel.write(relayed.backend.logged_in.trailing)
+        guard = self._write_first(channel, relayed, trailing, record)
         client, backend = channel.stream, store.stream
         if client is None or backend is None or not (client.open and backend.open):
             raise ConnectionError("connection lost")
-        relay = Relay(self._loop, self._finished)
+        relay = Relay(self._loop, self._finished, guard)
         self._running[relay] = relayed.lease, record
         ends = client.hand_over(partial(End, relay)), backend.hand_over(partial(End, relay))
         relay.start(*ends, self._idle[record.client.service])
+
+    def _write_first(self, channel: Channel, relayed: Relayed, trailing: bytes, record: Record) -> Guard | None:
+        """Write what was left over from the login, and return who watches over what follows."""
+        logged_in = relayed.backend.logged_in
+        make = self._guards.get(record.client.service)
+        guard = make(logged_in) if make is not None else None
+        if guard is None:
+            relayed.backend.channel.write(trailing)
+            channel.write(logged_in.trailing)
+        else:
+            channel.write(guard.from_store(logged_in.trailing))
+            relayed.backend.channel.write(guard.from_client(trailing))
+            channel.write(guard.answers())
+        return guard
 
     def _finished(self, relay: Relay) -> None:
         lease, record = self._running.pop(relay)

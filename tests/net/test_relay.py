@@ -44,9 +44,9 @@ class Slot:
 class Store:
     name = "store"
 
-    def __init__(self, channel, trailing):
+    def __init__(self, channel, trailing, capabilities):
         self.channel = channel
-        self.logged_in = LoggedIn((), b"", trailing)
+        self.logged_in = LoggedIn(capabilities, b"", trailing)
 
 
 class Scene:
@@ -56,6 +56,7 @@ class Scene:
         self.turning = turning
         self.ended = []
         self.slot = Slot()
+        self.capabilities = ()
         self.relays = Relays(turning.loop, {Service.IMAP: idle}, lambda *ended: self.ended.append(ended))
         self.client_channel, self.client = self.connection(client_tls_on, toward_client=True)
         self.store_channel, self.store = self.connection(store_tls_on, toward_client=False)
@@ -77,7 +78,7 @@ class Scene:
 
     def join(self, from_client=b"", from_store=b""):
         record = Record(Client("s1", Service.IMAP, Endpoint("c", 1), Endpoint("s", 2)), 0.0)
-        relayed = Relayed(Store(self.store_channel, from_store), self.slot)
+        relayed = Relayed(Store(self.store_channel, from_store, self.capabilities), self.slot)
         self.relays.take_over(self.client_channel, relayed, from_client, record)
         return self
 

@@ -1,0 +1,115 @@
+"""The relay under a guard: what it lets through, what it answers itself, and that who does not read is not read."""
+
+import itertools
+
+import pytest
+
+from mmp.errors import RemoteProtocolError
+from mmp.model import Service
+from mmp.net.relay import Relays
+from tests.net.test_relay import PAIRINGS, Scene
+
+
+class Doorkeeper:
+    """Refuses lines that begin with X, at once; ends the session at one that begins with Q."""
+
+    def __init__(self):
+        self._line = b""
+        self._answers = []
+
+    def from_client(self, octets):
+        *lines, self._line = (self._line + octets).split(b"\n")
+        for line in lines:
+            if line.startswith(b"Q"):
+                raise RemoteProtocolError("quarrelsome")
+            if line.startswith(b"X"):
+                self._answers.append(b"no\n")
+        return b"".join(line + b"\n" for line in lines if not line.startswith(b"X"))
+
+    def from_store(self, octets):
+        return octets.upper()
+
+    def answers(self):
+        answers = b"".join(self._answers)
+        self._answers.clear()
+        return answers
+
+
+def guarded(turning, **options):
+    scene = Scene(turning, **options)
+    guards = {Service.IMAP: lambda logged_in: None if b"harmless" in logged_in.capabilities else Doorkeeper()}
+    scene.relays = Relays(turning.loop, {Service.IMAP: 1800.0}, lambda *ended: scene.ended.append(ended), guards)
+    return scene
+
+
+@pytest.fixture(params=PAIRINGS, ids=["clear-clear", "clear-tls", "tls-clear", "tls-tls"])
+def scene(request, turning):
+    made = guarded(turning, client_tls_on=request.param[0], store_tls_on=request.param[1])
+    yield made
+    made.close()
+
+
+def test_what_the_guard_refuses_does_not_arrive_and_is_answered(scene):
+    scene.join()
+    scene.client.send(b"one\nXCLIENT\ntwo\n")
+    assert scene.store.receive(8) == b"one\ntwo\n"
+    assert scene.client.receive(3) == b"no\n"
+    scene.store.send(b"ok\n")
+    assert scene.client.receive(3) == b"OK\n"
+
+
+def test_what_was_sent_behind_the_login_goes_by_the_guard_too(scene):
+    scene.join(from_client=b"one\nX\n", from_store=b"hello\n")
+    assert scene.store.receive(4) == b"one\n"
+    assert scene.client.receive(9) == b"HELLO\nno\n"
+
+
+def test_the_guard_may_end_the_session(scene):
+    scene.join()
+    scene.client.send(b"one\nQ\n")
+    assert scene.client.rest() == b""
+    assert scene.store.rest() == b""
+    scene.client.close()
+    scene.store.close()
+    _, who, why = scene.over()
+    assert (who, why) == ("proxy", "quarrelsome")
+
+
+def test_the_guard_may_end_the_session_at_what_was_sent_behind_the_login(scene):
+    with pytest.raises(RemoteProtocolError):
+        scene.join(from_client=b"Q\n")
+    assert len(scene.relays) == 0
+    assert scene.slot.closed == 0
+
+
+def test_a_session_that_needs_none_has_none(turning):
+    made = guarded(turning)
+    made.capabilities = (b"harmless",)
+    made.join()
+    made.client.send(b"XCLIENT\n")
+    assert made.store.receive(8) == b"XCLIENT\n"
+    made.close()
+
+
+def test_who_does_not_read_our_answers_is_not_read_and_goes_on_later(turning):
+    made = guarded(turning).join()
+    relay = next(iter(made.relays._running))
+    flood = b"X\n" * 100_000
+    sent = blocked = 0
+    while blocked < 10 and sent < 1 << 28:
+        taken = made.client.now(made.client.sock.send, flood)
+        blocked = 0 if taken else blocked + 1
+        sent += taken or 0
+        turning.turn()
+    assert blocked == 10
+    assert len(relay.client._queue) <= 2 * 65536
+    assert relay.client not in turning.reactor.getReaders()
+    answers = itertools.takewhile(bool, iter(lambda: made.client.now(made.client.sock.recv, 65536), None))
+    got = 0
+    while got < sent // 2 * 3 - 3:
+        got += sum(map(len, answers)) or len(made.client.now(made.client.sock.recv, 65536) or b"")
+        turning.turn()
+    made.client.send(b"\nlast\n")
+    turning.until(lambda: relay.client in turning.reactor.getReaders())
+    assert made.store.receive(6).endswith(b"last\n")
+    made.close()

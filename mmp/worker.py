@@ -30,6 +30,7 @@ from mmp.net.port import Port
 from mmp.net.reactor import LeanReactor
 from mmp.net.relay import Relays
 from mmp.net.resolve import Resolver
+from mmp.net.share import Share
 from mmp.net.stream import Loop, Stream
 from mmp.net.tls import ClientTLS, FrontSettings, Ring, ServerTLS
 from mmp.net.wheel import Deadline, Wheel
@@ -76,11 +77,15 @@ PROXY_HEADERS: Mapping[str, Callable[[Header], bytes]] = {"proxy-v1": render_v1,
 
 @frozen
 class Inheritance:
-    """What a worker has from the zygote: the configuration, the rings, and the monotonic second their clock began."""
+    """What a worker has from the zygote: the configuration, the rings, and the monotonic second their clock began.
+
+    ``share`` is what it may take of the sessions.
+    """
 
     loaded: Loaded
     rings: Mapping[FrontSettings, Ring]
     began: float
+    share: Share
 
 
 def front_settings(config: Config) -> Iterator[FrontSettings]:
@@ -117,7 +122,11 @@ class Parts:
 
     def listen(self, index: int, listening: socket.socket) -> Port:
         """Accept for the listener of this index."""
-        return Port(self._loop, listening, partial(self.arrivals.receive, self._receptions[index]), self._log)
+        receive = partial(self.arrivals.receive, self._receptions[index])
+        return Port(self._loop, listening, receive, self._log, self._exceeds_share)
+
+    def _exceeds_share(self) -> bool:
+        return self._inheritance.share.is_exceeded(len(self.arrivals) + len(self.relays))
 
     def after(self, seconds: float, call: Callable[[], object]) -> None:
         """Call once, later."""
@@ -277,6 +286,7 @@ class Worker:
         for port in self._ports:
             port.close()
         self._ports.clear()
+        self._inheritance.share.leave()
         if seconds < math.inf:
             self._parts.after(seconds, self._close_rest)
         if not self._ending:

@@ -15,8 +15,11 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 
 from mmp.config.load import Loaded
+from mmp.net.share import Share, Shares
 from mmp.net.tls import FrontSettings, Ring, front_ring
 from mmp.shared.link import EXIT, NUMBER, TWO_NUMBERS, Kind, frame, frames, receive
 from mmp.worker import Inheritance, front_settings, run
@@ -32,7 +35,9 @@ class Zygote:
         """``wakeup`` is readable after a SIGCHLD."""
         self._link = link
         self._wakeup = wakeup
-        self._inheritance: Inheritance | None = None
+        self._make_inheritance: Callable[[Share], Inheritance] | None = None
+        self._shares = Shares()
+        self._own: dict[int, Share] = {}
 
     def serve(self) -> None:
         """Go on until the supervisor says no more."""
@@ -64,14 +69,15 @@ class Zygote:
         rings: dict[FrontSettings, Ring] = {
             settings: front_ring(settings) for settings in set(front_settings(loaded.config))
         }
-        self._inheritance = Inheritance(loaded, rings, time.monotonic())
+        self._make_inheritance = partial(Inheritance, loaded, rings, time.monotonic())
         gc.collect()
         gc.freeze()  # what the workers share is never looked at, and so never copied, by their collectors
         self._link.send(frame(Kind.PREPARED))
 
     def _fork(self, serial: int, descriptor: int) -> None:
         assert "twisted.internet.reactor" not in sys.modules, "a reactor must not be forked"  # noqa: S101 - a bug of ours
-        assert self._inheritance is not None  # noqa: S101 - the supervisor prepares first
+        assert self._make_inheritance is not None  # noqa: S101 - the supervisor prepares first
+        share = self._shares.of(serial)
         try:
             pid = os.fork()
         except OSError:  # no process or memory to be had: the supervisor sees its link end, and tries again
@@ -79,7 +85,8 @@ class Zygote:
             os.close(descriptor)
             return
         if pid == 0:
-            self._become_worker(descriptor, self._inheritance)
+            self._become_worker(descriptor, self._make_inheritance(share))
+        self._own[pid] = share
         os.close(descriptor)
         process = os.pidfd_open(pid)  # before anything is reaped, so it can only be this child's
         socket.send_fds(self._link, [frame(Kind.FORKED, TWO_NUMBERS.pack(serial, pid))], [process])
@@ -102,6 +109,7 @@ class Zygote:
         with contextlib.suppress(ChildProcessError):
             while (found := os.waitpid(-1, os.WNOHANG))[0]:
                 pid, status = found
+                self._own.pop(pid).leave()
                 self._link.send(frame(Kind.DIED, EXIT.pack(pid, os.waitstatus_to_exitcode(status))))
 
 

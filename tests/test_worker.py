@@ -8,6 +8,7 @@ import time
 import pytest
 
 from mmp.config.load import load
+from mmp.net.share import Shares
 from mmp.shared import link as wire
 from mmp.shared.link import PACKET, Kind, frame, frames
 from mmp.worker import Inheritance, Worker
@@ -48,7 +49,7 @@ class Scene:
         self.log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self.written = folder / "log"
         loaded = load(str(folder / "mmp.toml"))
-        self.worker = Worker(Inheritance(loaded, {}, time.monotonic()), self.turning.reactor, ours)
+        self.worker = Worker(Inheritance(loaded, {}, time.monotonic(), Shares().of(0)), self.turning.reactor, ours)
         self.heard = []
         self.peers = []
 

@@ -22,7 +22,7 @@ def link():
 def test_a_fork_that_fails_ends_the_workers_link_and_nothing_else(link, monkeypatch, capsys):
     supervisor, end = link
     zygote = Zygote(end, -1)
-    zygote._inheritance = object()
+    zygote._make_inheritance = object()
 
     def fork():
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")

@@ -1,4 +1,4 @@
-"""Accepting connections, a few at a time and only while there are descriptors for them."""
+"""Accepting connections, a few at a time, no more than this worker's part, and only while there are descriptors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import errno
 import socket
 from collections.abc import Callable
 
-from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
 from zope.interface import implementer
 
 from mmp.interfaces import Log
@@ -14,8 +14,10 @@ from mmp.model import Endpoint
 from mmp.net.stream import Loop, endpoint_of
 from mmp.net.wheel import Deadline
 
-ACCEPTS_A_TURN = 16
+ACCEPTS_A_TURN = 4
 """Few, so that established sessions are served in between, and so that other workers get their share of a rush."""
+BREATH = 0.002
+"""Seconds that a worker with more than its part leaves to the others; then it takes one, lest they all be stuck."""
 PAUSE = 1.0
 """Seconds without accepting once descriptors have run out."""
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -26,19 +28,39 @@ class Port:
     """A listening socket, shared with other workers; hands each accepted connection to ``arrive``."""
 
     def __init__(
-        self, loop: Loop, sock: socket.socket, arrive: Callable[[socket.socket, Endpoint], None], log: Log
+        self,
+        loop: Loop,
+        sock: socket.socket,
+        arrive: Callable[[socket.socket, Endpoint], None],
+        log: Log,
+        exceeds: Callable[[], bool] = lambda: False,
     ) -> None:
+        """``exceeds`` says whether this worker has more than its part of the sessions."""
         self._loop = loop
         self._socket = sock
         self._arrive = arrive
         self._log = log
+        self._exceeds = exceeds
         self._pause: Deadline | None = None
+        self._breath: IDelayedCall | None = None
         self._told = -float("inf")
         loop.reactor.addReader(self)
 
     def doRead(self) -> None:  # noqa: N802 - Twisted's name
         """Accept what is waiting, a few at a time."""
-        for _ in range(ACCEPTS_A_TURN):
+        if self._exceeds():
+            self._loop.reactor.removeReader(self)
+            self._breath = self._loop.reactor.callLater(BREATH, self._breathed)
+        else:
+            self._accept(ACCEPTS_A_TURN)
+
+    def _breathed(self) -> None:
+        self._breath = None
+        self._loop.reactor.addReader(self)
+        self._accept(1)
+
+    def _accept(self, most: int) -> None:
+        for _ in range(most):
             try:
                 accepted, address = self._socket.accept()
             except OSError as error:
@@ -67,6 +89,9 @@ class Port:
         """Accept no more; the socket is closed in this process."""
         if self._pause is not None:
             self._pause.cancel()
+        if self._breath is not None:
+            self._breath.cancel()
+            self._breath = None
         self._loop.reactor.removeReader(self)
         self._socket.close()
 

@@ -9,7 +9,7 @@ from attrs import define, field, frozen
 
 from mmp.errors import Refused, RemoteProtocolError
 from mmp.interfaces import Ask, ClientCore, Level, Log
-from mmp.model import Account, Client, Credentials, Endpoint, Origin, Refusal, Replay, Security, TLSMode
+from mmp.model import CLEAR, Account, Client, Credentials, Endpoint, Origin, Refusal, Replay, Security, TLSMode
 from mmp.net.channel import Channel
 from mmp.net.connect import Connector
 from mmp.net.deadline import within
@@ -119,14 +119,18 @@ class Dial:
     async def _reach(self, client: Client, host: str, channel: Channel, core: ClientCore) -> None:
         await self.connector.open(Endpoint(host, self.route.port), channel)
         if self.route.render_header is not None:
-            header = Header(client.address, client.local, client.security, client.session.encode())
-            channel.write(self.route.render_header(header))
+            channel.write(self.route.render_header(self._header(client)))
         if self.route.tls is TLSMode.IMPLICIT:
             await channel.start_tls()
         await make_ready(channel, core)
 
     def _handshake(self, host: str) -> Callable[[Stream], Awaitable[Security]]:
         return lambda stream: self.route.client_tls.start(stream, host)
+
+    def _header(self, client: Client) -> Header:
+        """Dovecot takes a client's TLS that it is told of for its own, and then offers no STARTTLS."""
+        security = CLEAR if self.route.tls is TLSMode.STARTTLS else client.security
+        return Header(client.address, client.local, security, client.session.encode())
 
     def _replay(self, client: Client, account: Account, credentials: Credentials) -> Replay:
         user, origin = account.replay_user, None

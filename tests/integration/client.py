@@ -68,9 +68,9 @@ class Client:
 
 
 @contextmanager
-def connected(address, port, ca=None, greeting=True):
-    """Connect, with TLS if there is a ``ca`` to trust, and read the greeting."""
-    connection = socket.create_connection((address, port), timeout=PATIENCE)
+def connected(address, port, ca=None, greeting=True, source=None):
+    """Connect, from a ``source`` address if there is one, with TLS if there is a ``ca`` to trust; read the greeting."""
+    connection = socket.create_connection((address, port), PATIENCE, source and (source, 0))
     client = Client(connection)
     try:
         if ca:

@@ -3,7 +3,7 @@
 from contextlib import ExitStack, contextmanager
 
 import pytest
-from attrs import frozen
+from attrs import fields, frozen
 
 from tests.integration.certificates import LOOPBACK, Certificates
 from tests.integration.dovecot import Dovecot, dovecot
@@ -55,7 +55,8 @@ def pair(certificates):
 def stores(ports, certificates):
     """Two stores."""
     with ExitStack() as held:
-        chosen = {name: ports.free() for name in ("port", "tls_port", "pop3_port", "pop3_tls_port", "sieve_port")}
+        names = {each.name for each in fields(Dovecot) if each.type is int}
+        chosen = {name: ports.free() for name in names}
         started = [held.enter_context(_dovecot(address, certificates, chosen)) for address in (FIRST, SECOND)]
         yield Stores(*started)
 

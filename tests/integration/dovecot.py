@@ -38,6 +38,7 @@ imap_id_send = name dovecot support-url {address}
 
 # Every proxy may say who came.
 login_trusted_networks = 127.0.0.1
+haproxy_trusted_networks = 127.0.0.1
 ssl = yes
 ssl_cert = <{certificate}
 ssl_key = <{key}
@@ -68,6 +69,15 @@ service imap-login {{
     port = {tls_port}
     ssl = yes
   }}
+  inet_listener imap_behind_header {{
+    port = {header_port}
+    haproxy = yes
+  }}
+  inet_listener imaps_behind_header {{
+    port = {header_tls_port}
+    haproxy = yes
+    ssl = yes
+  }}
 }}
 service pop3-login {{
   chroot =
@@ -77,6 +87,10 @@ service pop3-login {{
   inet_listener pop3s {{
     port = {pop3_tls_port}
     ssl = yes
+  }}
+  inet_listener pop3_behind_header {{
+    port = {pop3_header_port}
+    haproxy = yes
   }}
 }}
 service managesieve-login {{
@@ -100,7 +114,10 @@ service anvil {{
 
 @define
 class Dovecot:
-    """One running server; ``port`` is for IMAP in plain text and with STARTTLS, ``tls_port`` in TLS."""
+    """One running server; ``port`` is for IMAP in plain text and with STARTTLS, ``tls_port`` in TLS.
+
+    On the ports called ``header`` every connection must begin with a PROXY header.
+    """
 
     address: str
     port: int
@@ -108,6 +125,9 @@ class Dovecot:
     pop3_port: int
     pop3_tls_port: int
     sieve_port: int
+    header_port: int
+    header_tls_port: int
+    pop3_header_port: int
     directory: Path
     process: subprocess.Popen
 

@@ -7,7 +7,7 @@ from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 
 from mmp.errors import Refused, RemoteProtocolError
-from mmp.model import Account, Client, Credentials, Endpoint, Refusal, Service, TLSMode
+from mmp.model import CLEAR, Account, Client, Credentials, Endpoint, Refusal, Service, TLSMode
 from mmp.net.connect import Connector
 from mmp.net.resolve import Resolver
 from mmp.net.tls import ClientTLS
@@ -276,7 +276,8 @@ TLS_CLIENT = evolve(CLIENT, security=fakes.TLS)
 def test_a_proxy_header_is_the_first_that_a_store_hears(scene, render, tls):
     here = scene(render_header=render, tls=tls, make_core=lambda: IMAPClient(starttls=tls is TLSMode.STARTTLS))
     running = here.connect(client=TLS_CLIENT)
-    expected = render(Header(CLIENT.address, CLIENT.local, fakes.TLS, b"s1"))
+    security = CLEAR if tls is TLSMode.STARTTLS else fakes.TLS
+    expected = render(Header(CLIENT.address, CLIENT.local, security, b"s1"))
     with here.store() as store:
         heard = here.heard(store, expected)
         assert heard.startswith(expected)

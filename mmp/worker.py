@@ -10,7 +10,7 @@ import resource
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -63,12 +63,14 @@ class Cores:
 
     server: Callable[..., ServerCore]
     client: Callable[..., ClientCore]
+    alpn: bytes = b""
+    """The protocol's name in TLS (RFC 7301), if it has one."""
 
 
 CORES: Mapping[Service, Cores] = {
-    Service.IMAP: Cores(IMAPServer, IMAPClient),
-    Service.POP3: Cores(POP3Server, POP3Client),
-    Service.MANAGESIEVE: Cores(ManageSieveServer, ManageSieveClient),
+    Service.IMAP: Cores(IMAPServer, IMAPClient, b"imap"),
+    Service.POP3: Cores(POP3Server, POP3Client, b"pop3"),
+    Service.MANAGESIEVE: Cores(ManageSieveServer, ManageSieveClient, b"managesieve"),
 }
 
 
@@ -142,7 +144,7 @@ class Parts:
         return Reception(
             service=listener.service,
             implicit_tls=listener.tls is TLSMode.IMPLICIT,
-            start_tls=self._no_tls if listener.tls is TLSMode.NONE else self._server_tls(listener.tls_settings).start,
+            start_tls=self._start_tls(listener, cores.alpn),
             offer=partial(
                 _offer, login.mechanisms, login.restrict_plain_passwords, login.plaintext_min_cipher, starttls
             ),
@@ -155,6 +157,11 @@ class Parts:
             proxy_protocol_from=listener.proxy_protocol_from,
         )
 
+    def _start_tls(self, listener: Listener, protocol: bytes) -> Callable[[Stream], Awaitable[Security]]:
+        if listener.tls is TLSMode.NONE:
+            return self._no_tls
+        return partial(self._server_tls(listener.tls_settings).start, protocol=protocol)
+
     @staticmethod
     async def _no_tls(_stream: Stream) -> Security:
         raise ConnectionError("TLS is not offered here")
@@ -166,12 +173,14 @@ class Parts:
         return self._tls[tls]
 
     def _make_server_tls(self, tls: TLS) -> ServerTLS:
-        pairs = [(tls.certificate, tls.private_key), *((pair.certificate, pair.private_key) for pair in tls.sni)]
+        staple = self._files.get(tls.ocsp_staple, b"")
+        first = Chain(self._files[tls.certificate], self._files[tls.private_key], staple)
+        others = (Chain(self._files[pair.certificate], self._files[pair.private_key]) for pair in tls.sni)
         settings = _front_settings(tls)
         return ServerTLS(
             self._inheritance.rings[settings],
             settings,
-            [Chain(self._files[certificate], self._files[key]) for certificate, key in pairs],
+            [first, *others],
             tls.ciphers,
             period=lambda: int((time.monotonic() - self._inheritance.began) / tls.key_period),
         )

@@ -128,6 +128,7 @@ def _host(name):
 
 
 def _builder(name, issuer, key, *, days):
-    end = datetime.now(UTC) + days * DAY
+    now = datetime.now(UTC)
+    begin, end = now + min(days, 0) * DAY - 60 * DAY, now + days * DAY
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(issuer).public_key(key.public_key())
-    return builder.serial_number(x509.random_serial_number()).not_valid_before(end - 60 * DAY).not_valid_after(end)
+    return builder.serial_number(x509.random_serial_number()).not_valid_before(begin).not_valid_after(end)

@@ -12,9 +12,6 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from cryptography.x509 import Certificate, load_pem_x509_certificates
 
-SOON: Final = timedelta(days=21)
-"""How long before its end a certificate is worth a word."""
-
 _LEAST_RSA: Final = 2048
 _LEAST_CURVE: Final = 224
 
@@ -46,15 +43,15 @@ def match(certificate: Certificate, key: PrivateKeyTypes) -> bool:
     return certificate.public_key().public_bytes(*form) == key.public_key().public_bytes(*form)
 
 
-def doubts(certificate: Certificate, now: datetime) -> Iterator[str]:
-    """Yield what is unwise about a certificate, or soon over."""
+def doubts(certificate: Certificate, now: datetime, soon: timedelta) -> Iterator[str]:
+    """Yield what is unwise about a certificate, or over ``soon``."""
     name = certificate.subject.rfc4514_string() or f"serial number {certificate.serial_number:x}"
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if end < now:
         yield f"{name} expired on {end:%Y-%m-%d}"
     elif begin > now:
         yield f"{name} is not valid before {begin:%Y-%m-%d %H:%M} UTC"
-    elif end - now < SOON:
+    elif end - now < soon:
         yield f"{name} expires on {end:%Y-%m-%d}, in {(end - now).days} days"
     if weakness := _weakness(certificate):
         yield f"{name} is weak: {weakness}"

@@ -1,24 +1,28 @@
-"""What ``mmp check`` tells: every mistake, and what works today but is unwise or soon over."""
+"""What ``mmp check`` and the log tell: every mistake, and what works today but is unwise or soon over."""
 
 from __future__ import annotations
 
-import pwd
-import stat
+import re
 from collections.abc import Iterable, Iterator
-from datetime import datetime
-from pathlib import Path
+from contextlib import suppress
+from datetime import datetime, timedelta
+from itertools import chain
 from typing import Final
 
 from attrs import frozen
+from cryptography.x509 import Certificate
 
 from mmp.config.certificates import doubts, read_chain
 from mmp.config.files import Files
-from mmp.config.load import examine
-from mmp.config.schema import Listener
+from mmp.config.load import Examined, Loaded, accept, examine
+from mmp.config.modes import excesses
+from mmp.config.schema import TLS, Listener
 from mmp.config.tables import Finding
-from mmp.config.usage import Named, Usage
+from mmp.config.usage import Named, Origin, Usage
 from mmp.errors import ConfigError
 from mmp.model import CLEAR, Security, TLSMode
+from mmp.net import objections
+from mmp.net.certificates import Staple
 from mmp.policy.security import offer
 
 _UNPRIVILEGED: Final = 1024
@@ -42,26 +46,60 @@ def check(path: str, now: datetime) -> Report:
         examined = examine(path)
     except ConfigError as error:
         return Report(mistakes=error.mistakes)
-    warnings = _warnings(examined.usage, examined.files, now)
-    return Report(_lines(examined.mistakes), _lines(warnings), tuple(_notes(examined.usage)))
+    return Report(_lines(examined.mistakes), _warnings(examined, now), tuple(_notes(examined.usage)))
+
+
+def load_with_warnings(path: str, now: datetime) -> tuple[Loaded, tuple[str, ...]]:
+    """Return the configuration and what is unwise about it, or raise ConfigError with every mistake in it."""
+    examined = examine(path)
+    return accept(examined), _warnings(examined, now)
 
 
 def _lines(findings: Iterable[Finding]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(str, findings)))
 
 
-def _warnings(usage: Usage, files: Files, now: datetime) -> Iterator[Finding]:
+def _warnings(examined: Examined, now: datetime) -> tuple[str, ...]:
+    usage, files = examined.usage, examined.files
+    found = (_listeners(usage), _certificates(usage, files, now), _staples(usage, files, now))
+    return _lines(chain(*found, excesses(examined.path, usage), _unused(usage)))
+
+
+def _listeners(usage: Usage) -> Iterator[Finding]:
     for listener, origin in usage.listeners():
         if not _ever_lets_in(listener):
             yield Finding(origin.path, "nobody can log in here, since under these rules no password is taken")
-        if listener.tls is not TLSMode.NONE and listener.tls_settings.min_version < "1.2":
-            yield Finding(origin("tls.min_version"), "TLS older than 1.2 is deprecated (RFC 8996)")
+        if listener.tls is not TLSMode.NONE:
+            yield from _old(listener.tls_settings, origin)
+
+
+def _old(tls: TLS, origin: Origin) -> Iterator[Finding]:
+    if tls.min_version < "1.2":
+        price = "OpenSSL then takes short keys and weak digests from every client here"
+        yield Finding(origin("tls.min_version"), f"TLS older than 1.2 is deprecated (RFC 8996); {price}")
+    for name in re.findall(r"(?<![^:, ])[A-Za-z0-9][^:, ]*", tls.ciphers):
+        if objections.to_ciphers(f"{name}:@SECLEVEL=0"):
+            yield Finding(origin("tls.ciphers"), f'"{name}" is nothing that OpenSSL has here, or has any more')
+
+
+def _certificates(usage: Usage, files: Files, now: datetime) -> Iterator[Finding]:
     for pair in usage.pairs():
-        yield from _certificate(pair.certificate, files, now)
-        yield from _mode(pair.private_key)
-    for secret in usage.secrets():
-        yield from _mode(secret)
-    yield from _unused(usage)
+        named, soon = pair.certificate, timedelta(seconds=(pair.shown or TLS()).expiry_warning)
+        for certificate in _chain(named, files):
+            yield from (Finding(named.path, f"{named.file}: {doubt}") for doubt in doubts(certificate, now, soon))
+
+
+def _staples(usage: Usage, files: Files, now: datetime) -> Iterator[Finding]:
+    """Yield what keeps a response from being sent, as far as it can be read at all."""
+    for listener, origin in usage.listeners():
+        settings, path = listener.tls_settings, origin("tls.ocsp_staple")
+        with suppress(ValueError):
+            staple = Staple.parse(files.contents.get(settings.ocsp_staple, b""))
+            leaf = read_chain(files.contents.get(settings.certificate, b""))[0]
+            if leaf.serial_number != staple.serial_number:
+                yield Finding(path, f"{settings.ocsp_staple} is not about the certificate in {settings.certificate}")
+            if staple.until is not None and staple.until < now:
+                yield Finding(path, f"{settings.ocsp_staple} was good until {staple.until:%Y-%m-%d %H:%M} UTC")
 
 
 def _ever_lets_in(listener: Listener) -> bool:
@@ -72,30 +110,11 @@ def _ever_lets_in(listener: Listener) -> bool:
     return bool(offered.plaintext or offered.mechanisms)
 
 
-def _certificate(named: Named, files: Files, now: datetime) -> Iterator[Finding]:
+def _chain(named: Named, files: Files) -> list[Certificate]:
     try:
-        chain = read_chain(files.contents.get(named.file, b""))
+        return read_chain(files.contents.get(named.file, b""))
     except ValueError:
-        return
-    for certificate in chain:
-        yield from (Finding(named.path, f"{named.file}: {doubt}") for doubt in doubts(certificate, now))
-
-
-def _mode(named: Named) -> Iterator[Finding]:
-    try:
-        status = Path(named.file).stat()
-    except OSError:
-        return
-    if status.st_mode & (stat.S_IROTH | stat.S_IWOTH):
-        mode = f"mode {stat.S_IMODE(status.st_mode):04o}, owner {_user(status.st_uid)}"
-        yield Finding(named.path, f"{named.file} is open to every user of this machine ({mode}); 0600 would do")
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
+        return []
 
 
 def _unused(usage: Usage) -> Iterator[Finding]:

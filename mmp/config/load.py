@@ -25,17 +25,23 @@ class Loaded:
     ``path`` is the configuration file's, absolute. ``files`` has the content of every file that is in use, by the name
     that stands in ``config``; it was read once, so that everybody sees the same. ``mmp.config.files.read_secret`` takes
     a secret out of such content. All of it can be pickled, and a pickle of it has the secrets in it.
+
+    ``renewable`` are the files of certificates and what belongs to them, which others write anew from time to time;
+    ``shown`` has the certificates that clients are shown, with the seconds before their end when that is worth a word.
     """
 
     path: str
     config: Config
     files: Mapping[str, bytes] = field(repr=False)
+    renewable: tuple[str, ...] = ()
+    shown: Mapping[str, float] = field(factory=dict)
 
 
 @frozen
 class Examined:
-    """A configuration that may have mistakes; what is mistaken has its default."""
+    """A configuration that may have mistakes; what is mistaken has its default. ``path`` is absolute."""
 
+    path: str
     usage: Usage
     files: Files
     mistakes: tuple[Finding, ...]
@@ -43,10 +49,17 @@ class Examined:
 
 def load(path: str) -> Loaded:
     """Return the configuration, or raise ConfigError with every mistake in it and in the files that it names."""
-    examined = examine(path)
+    return accept(examine(path))
+
+
+def accept(examined: Examined) -> Loaded:
+    """Return what was examined, or raise ConfigError with every mistake."""
     if examined.mistakes:
         raise ConfigError([str(mistake) for mistake in examined.mistakes])
-    return Loaded(str(Path(path).absolute()), examined.usage.config, examined.files.contents)
+    usage = examined.usage
+    renewable = tuple(dict.fromkeys(named.file for named in usage.renewable()))
+    shown = {pair.certificate.file: pair.shown.expiry_warning for pair in usage.pairs() if pair.shown is not None}
+    return Loaded(examined.path, usage.config, examined.files.contents, renewable, shown)
 
 
 def examine(path: str) -> Examined:
@@ -60,7 +73,7 @@ def examine(path: str) -> Examined:
     config = merge(common, {"listener": tuple(listener for listener, _ in listeners)})
     usage = Usage(resolve(config, file.parent), tuple(origin for _, origin in listeners))
     reading.judge(mistakes_in(usage, files))
-    return Examined(usage, files, tuple(reading.mistakes))
+    return Examined(str(file), usage, files, tuple(reading.mistakes))
 
 
 def _parse(file: Path) -> dict[str, Any]:

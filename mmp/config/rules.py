@@ -18,7 +18,7 @@ from mmp.directory.file import FileDirectory
 from mmp.errors import ConfigError
 from mmp.model import Service
 from mmp.net import objections
-from mmp.net.certificates import Chain
+from mmp.net.certificates import Chain, Staple
 from mmp.wire.pop3.maildrop import message
 
 _SHORTEST_IDLE: Final = {Service.IMAP: 1800.0, Service.POP3: 600.0, Service.MANAGESIEVE: 1800.0}
@@ -134,6 +134,8 @@ def _objection(chain: Chain, shown: TLS | None) -> str:
 def _other_files(usage: Usage, files: Files) -> Iterator[Finding]:
     for authority in usage.authorities():
         yield from _content(authority, read_chain, files)
+    for staple in usage.staples():
+        yield from _content(staple, Staple.parse, files)
     for secret in usage.secrets():
         yield from _content(secret, read_secret, files)
     for notice in usage.notices():

@@ -74,6 +74,12 @@ class TLS:
     ciphersuites: CipherSuites = ""
     """OpenSSL's list for TLS 1.3; empty means the library's own default."""
 
+    ocsp_staple: File = ""
+    """OCSP response in DER about certificate, for clients that ask; whoever fetches it puts a new one there in time."""
+
+    expiry_warning: Duration = 21 * 86400.0
+    """How long before its end a certificate is worth a word in the log, every day, and in mmp check."""
+
 
 @frozen(kw_only=True)
 class Login:

@@ -85,6 +85,19 @@ class Usage:
             if backend.tls is not TLSMode.NONE and backend.ca:
                 yield Named(f"{path}.ca", backend.ca, (f"{path}.tls",))
 
+    def staples(self) -> Iterator[Named]:
+        """Yield each file with an OCSP response."""
+        for listener, origin in self.listeners():
+            if listener.tls is not TLSMode.NONE and (file := listener.tls_settings.ocsp_staple):
+                yield Named(origin("tls.ocsp_staple"), file, (f"{origin.path}.tls",))
+
+    def renewable(self) -> Iterator[Named]:
+        """Yield what others write anew from time to time: certificates, keys, and what belongs to them."""
+        for pair in self.pairs():
+            yield from (pair.certificate, pair.private_key)
+        yield from self.authorities()
+        yield from self.staples()
+
     def secrets(self) -> Iterator[Named]:
         """Yield each file that holds a password."""
         for listener, origin in self.listeners():

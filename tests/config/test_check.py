@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import os
 import pwd
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from mmp.config.check import Report, check
+from tests.authority import Authority, subject
 from tests.config.folder import NOW, Folder, certificate_pem, key_pem
+
+OLD = (
+    "TLS older than 1.2 is deprecated (RFC 8996); OpenSSL then takes short keys and weak digests from every client here"
+)
 
 
 def report(folder: Folder, toml: str) -> Report:
@@ -36,7 +41,7 @@ def test_ports_that_need_privileges_are_a_note_and_no_warning(folder: Folder):
 def test_mistakes_and_warnings_are_told_together(folder: Folder):
     found = report(folder, '[[listener]]\nmin_version = "1.0"\nport = 0')
     assert found.mistakes == ("listener[1].port: must be a whole number from 1 to 65535, not 0",)
-    assert found.warnings == ("listener[1].min_version: TLS older than 1.2 is deprecated (RFC 8996)",)
+    assert found.warnings == (f"listener[1].min_version: {OLD}",)
 
 
 def test_a_file_that_is_not_there_is_a_mistake(tmp_path):
@@ -65,8 +70,8 @@ def test_a_short_rsa_key_is_a_warning(folder: Folder):
     folder.write("tls/mail.pem", certificate_pem(key))
     weak = "CN=mail.example.com is weak: an RSA key of 1024 bits, where 2048 is the least"
     toml = "[[listener]]\n[[listener]]\nport = 993\n[tls]\nmin_version = '1.1'"
-    old = "tls.min_version: TLS older than 1.2 is deprecated (RFC 8996)"
-    assert warnings(folder, toml) == [old, f"tls.certificate: DIR/tls/mail.pem: {weak}"]
+    assert warnings(folder, toml) == [f"tls.min_version: {OLD}", f"tls.certificate: DIR/tls/mail.pem: {weak}"]
+    assert warnings(folder, "[[listener]]") == [f"tls.certificate: DIR/tls/mail.pem: {weak}"]
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o602, 0o604])
@@ -80,6 +85,69 @@ def test_a_key_or_secret_open_to_everybody_is_a_warning_with_owner_and_mode(fold
         f"tls.private_key: DIR/tls/mail.key {state}",
         f"directory.ldap.bind_password_file: DIR/secret {state}",
     ]
+
+
+def test_a_folder_or_public_file_that_everybody_can_write_is_a_warning_with_owner_and_mode(folder: Folder):
+    (folder.path / "tls").chmod(0o777)
+    folder.write("tls/mail.pem", (folder.path / "tls/mail.pem").read_bytes(), 0o666)
+    owner = pwd.getpwuid(os.getuid()).pw_name
+    place = f"DIR/tls is a folder in which every user of this machine can put another file (mode 0777, owner {owner})"
+    assert warnings(folder, "[[listener]]") == [
+        f"tls.certificate: DIR/tls/mail.pem can be changed by every user of this machine (mode 0666, owner {owner})",
+        f"tls.private_key: {place}",
+        f"tls.certificate: {place}",
+    ]
+    (folder.path / "tls").chmod(0o1777)
+    assert len(warnings(folder, "[[listener]]")) == 1
+
+
+def test_a_configuration_that_everybody_can_write_is_a_warning(folder: Folder):
+    path = folder.write("mmp.toml", "[[listener]]", 0o602)
+    (found,) = check(str(path), NOW).warnings
+    assert found.startswith(f"{path}: {path} can be changed by every user of this machine (mode 0602, owner ")
+
+
+def test_users_passwords_are_not_for_everybody_to_read(folder: Folder):
+    folder.write("users.toml", "", 0o604)
+    (found,) = warnings(folder, '[[listener]]\n[directory]\nkind = "file"')
+    assert found.startswith("directory.file.path: DIR/users.toml is open to every user of this machine (mode 0604")
+
+
+def test_suites_that_openssl_does_not_have_are_named(folder: Folder):
+    toml = '[[listener]]\n[tls]\nciphers = "ECDHE+AESGCM:RC4-SHA:DES-CBC3-SHA,FROBNICATE:!aNULL:-kRSA:@STRENGTH"'
+    nothing = "is nothing that OpenSSL has here, or has any more"
+    assert warnings(folder, toml) == [
+        f'tls.ciphers: "{name}" {nothing}' for name in ("RC4-SHA", "DES-CBC3-SHA", "FROBNICATE")
+    ]
+
+
+def test_how_soon_an_end_is_worth_a_word_is_for_the_configuration_to_say(folder: Folder):
+    assert warnings(folder, '[[listener]]\n[tls]\nexpiry_warning = "100d"') == [
+        "tls.certificate: DIR/tls/mail.pem: CN=mail.example.com expires on 2027-02-22, in 90 days"
+    ]
+
+
+STAPLED = '[[listener]]\n[tls]\nocsp_staple = "staple"'
+
+
+def test_a_staple_that_will_not_be_sent_is_a_warning(folder: Folder):
+    root = Authority.make("Root")
+    issued, other = (root.issue(subject(CN="mail.example"), days=300) for _ in range(2))
+    folder.write("tls/mail.pem", issued.pem)
+    folder.write("tls/mail.key", issued.key_pem)
+    folder.write("staple", root.staple(issued, days=300))
+    assert warnings(folder, STAPLED) == []
+    folder.write("staple", root.staple(other, days=300))
+    assert warnings(folder, STAPLED) == ["tls.ocsp_staple: DIR/staple is not about the certificate in DIR/tls/mail.pem"]
+    folder.write("staple", root.staple(issued, days=-9))
+    (found,) = check(str(folder.write("mmp.toml", STAPLED)), datetime.now(UTC)).warnings
+    assert "/staple was good until " in found
+
+
+def test_a_staple_that_cannot_be_read_is_a_mistake(folder: Folder):
+    folder.write("staple", "nonsense")
+    found = report(folder, STAPLED).mistakes
+    assert found == (f"tls.ocsp_staple: {folder.path}/staple has no OCSP response in DER that can be read",)
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o400])

@@ -99,8 +99,13 @@ class Slapd:
             self.process = None
 
     def freeze(self):
-        """Have it do nothing more; the system still takes connections for it."""
+        """Have it do nothing more, once each of its threads has stopped; the system still takes connections for it."""
         self.process.send_signal(signal.SIGSTOP)
+        until(self._stands_still, "slapd stopped")
+
+    def _stands_still(self):
+        threads = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return all((thread / "stat").read_text().rpartition(")")[2].split()[0] == "T" for thread in threads)
 
     def thaw(self):
         """Have it go on."""

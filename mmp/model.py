@@ -13,6 +13,7 @@ class Service(enum.Enum):
 
     IMAP = "imap"
     POP3 = "pop3"
+    SUBMISSION = "submission"
     MANAGESIEVE = "managesieve"
 
 
@@ -146,13 +147,14 @@ class Account:
 
     ``user`` is the canonical name (limits, log), ``replay_user`` the name that the store is told, ``host`` the mailHost
     as the directory spells it. ``administrator`` is who logs in at the store on the user's behalf, where that is not
-    for the user's own secret to do.
+    for the user's own secret to do. ``judged``: whether we have judged the secret, so that no store need do it.
     """
 
     user: str
     replay_user: str
     host: str
     administrator: Administrator | None = None
+    judged: bool = False
 
 
 @frozen
@@ -160,6 +162,7 @@ class Origin:
     """Who is behind us, as told to the store: whence the client came and where it arrived, how often we may be passed.
 
     ``ttl`` is how many more proxies the connection may go through; ``greeting`` the client's own name, if it gave one.
+    ``user`` is whom the store may let in on our word alone; empty unless we have judged the secret.
     """
 
     session: str

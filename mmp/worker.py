@@ -43,6 +43,8 @@ from mmp.session.throttled import Throttled
 from mmp.shared import link as wire
 from mmp.shared.link import Kind, Link
 from mmp.stores.dial import Dial, Route
+from mmp.stores.known import Known, Survey
+from mmp.stores.routing import InTurn, MailHost
 from mmp.stores.spoof import Spoofed
 from mmp.wire.imap.client import Client as IMAPClient
 from mmp.wire.imap.server import Server as IMAPServer
@@ -52,6 +54,8 @@ from mmp.wire.pop3.client import Client as POP3Client
 from mmp.wire.pop3.maildrop import Maildrop, message
 from mmp.wire.pop3.server import Server as POP3Server
 from mmp.wire.proxy_header import Header, render_v1, render_v2
+from mmp.wire.submission.client import Client as SubmissionClient
+from mmp.wire.submission.server import Server as SubmissionServer
 
 OTHER_DESCRIPTORS = 128
 """Kept for listening sockets, the log, the directory, and what accepting and connecting need for a moment."""
@@ -70,6 +74,7 @@ class Cores:
 CORES: Mapping[Service, Cores] = {
     Service.IMAP: Cores(IMAPServer, IMAPClient, b"imap"),
     Service.POP3: Cores(POP3Server, POP3Client, b"pop3"),
+    Service.SUBMISSION: Cores(SubmissionServer, SubmissionClient),
     Service.MANAGESIEVE: Cores(ManageSieveServer, ManageSieveClient, b"managesieve"),
 }
 
@@ -119,8 +124,11 @@ class Parts:
         self.arrivals = Arrivals(House(self._loop, log, accounting, self.relays, _session_ids(), _capacity()))
         self._tls: dict[TLS, ServerTLS] = {}
         self._authenticators = Authenticators(self._files, reactor, self._loop, self._resolver, log)
+        self._known = {service: Known() for service in CORES}
         self._dials = {service: self._dial(service) for service in CORES}
         self._receptions = [self._reception(listener) for listener in config.listener]
+        if any(listener.service is Service.SUBMISSION for listener in config.listener):
+            self._survey().start()
 
     def listen(self, index: int, listening: socket.socket) -> Port:
         """Accept for the listener of this index."""
@@ -140,6 +148,7 @@ class Parts:
         login = listener.login
         starttls = listener.tls is TLSMode.STARTTLS
         cores = CORES[listener.service]
+        known = self._known[listener.service]
         own = {"alert": self._config.outage.imap_alert} if listener.service is Service.IMAP else {}
         return Reception(
             service=listener.service,
@@ -149,7 +158,11 @@ class Parts:
                 _offer, login.mechanisms, login.restrict_plain_passwords, login.plaintext_min_cipher, starttls
             ),
             make_core=lambda offered: cores.server(
-                offer=offered, hostname=self._config.hostname, timestamp=_timestamp(self._config.hostname), **own
+                offer=offered,
+                hostname=self._config.hostname,
+                timestamp=_timestamp(self._config.hostname),
+                capabilities=known.common,
+                **own,
             ),
             log_in=self._log_in(listener),
             deadline=login.deadline,
@@ -213,10 +226,26 @@ class Parts:
             login_timeout=backend.login_timeout,
             max_connecting=how.max_connecting,
             tell_origin=how.client_address in {"id", "xclient"},
-            make_core=lambda: CORES[service].client(starttls=how.tls is TLSMode.STARTTLS),
+            make_core=self._store_core(service),
             render_header=PROXY_HEADERS.get(how.client_address),
         )
-        return Dial(connector, self._wheel, route, self._log)
+        hosts = InTurn(how.hosts, backend.retry_after, self._reactor.seconds) if how.hosts else MailHost()
+        learn = self._known[service].learn if service is Service.SUBMISSION else None
+        return Dial(connector, self._wheel, route, self._log, hosts, learn)
+
+    def _store_core(self, service: Service) -> Callable[[], ClientCore]:
+        if service is Service.SUBMISSION:
+            return self._relay_core()
+        return partial(CORES[service].client, starttls=self._config.backend.reaching(service).tls is TLSMode.STARTTLS)
+
+    def _relay_core(self) -> Callable[[], SubmissionClient]:
+        starttls = self._config.backend.submission.tls is TLSMode.STARTTLS
+        return partial(SubmissionClient, starttls=starttls, hostname=self._config.hostname)
+
+    def _survey(self) -> Survey:
+        """Return what finds out what the relays offer that every user shares."""
+        service, hosts = Service.SUBMISSION, self._config.backend.submission.hosts
+        return Survey(self._dials[service], service, hosts, self._known[service], self._relay_core(), self._log)
 
     def _client_tls(self, how: BackendService) -> ClientTLS:
         own = (

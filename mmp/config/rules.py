@@ -21,10 +21,16 @@ from mmp.net import objections
 from mmp.net.certificates import Chain, Staple
 from mmp.wire.pop3.maildrop import message
 
-_SHORTEST_IDLE: Final = {Service.IMAP: 1800.0, Service.POP3: 600.0, Service.MANAGESIEVE: 1800.0}
-"""Seconds for which each protocol's standard lets a client be silent (RFC 9051, 5.4; 1939, 3; 5804, 1.2)."""
+_SHORTEST_IDLE: Final = {
+    Service.IMAP: 1800.0,
+    Service.POP3: 600.0,
+    Service.SUBMISSION: 600.0,
+    Service.MANAGESIEVE: 1800.0,
+}
+"""Seconds for which a client may be silent (RFC 9051, 5.4; 1939, 3; 5804, 1.2), or for which a message's end may be
+waited for (RFC 5321, 4.5.3.2.6)."""
 
-_CLIENT_ADDRESS: Final = {Service.IMAP: "id", Service.POP3: "xclient", Service.MANAGESIEVE: "xclient"}
+_CLIENT_ADDRESS: Final = dict.fromkeys(Service, "xclient") | {Service.IMAP: "id"}
 """The command of each protocol that tells a store who came; a PROXY header goes before any."""
 
 Content = TypeVar("Content")
@@ -40,6 +46,7 @@ def mistakes_in(usage: Usage, files: Files) -> Iterator[Finding]:
             yield from _ldap(listener.directory.ldap, origin)
     yield from _idle_timeouts(usage)
     yield from _client_addresses(usage)
+    yield from _hosts(usage)
     yield from _pairs(usage, files)
     yield from _other_files(usage, files)
 
@@ -108,6 +115,14 @@ def _client_addresses(usage: Usage) -> Iterator[Finding]:
         way = _CLIENT_ADDRESS[service]
         if backend.client_address in {"id", "xclient"} - {way}:
             yield Finding(f"{path}.client_address", f'{service.value} has no "{backend.client_address}", but "{way}"')
+
+
+def _hosts(usage: Usage) -> Iterator[Finding]:
+    for service, backend, path in usage.backends():
+        if backend.hosts and service is not Service.SUBMISSION:
+            yield Finding(f"{path}.hosts", "is for submission alone: elsewhere the user's mailHost is the store")
+        if len(set(backend.hosts)) < len(backend.hosts):
+            yield Finding(f"{path}.hosts", "names a host twice")
 
 
 def _pairs(usage: Usage, files: Files) -> Iterator[Finding]:

@@ -240,7 +240,10 @@ class BackendService:
     """Connections being made to one store at a time; more are refused for now."""
 
     idle_timeout: Timeout = 1800.0
-    """How long a logged-in session may be silent; at least 30m for IMAP and ManageSieve, 10m for POP3."""
+    """How long a logged-in session may be silent; at least 30m for IMAP and ManageSieve, 10m for the others."""
+
+    hosts: tuple[HostName, ...] = ()
+    """For submission: relays, each used in its turn instead of the user's mailHost; empty means none."""
 
 
 @frozen(kw_only=True)
@@ -264,6 +267,9 @@ class Backend:
 
     pop3: BackendService = BackendService(port=110)
     """How to reach a store for POP3."""
+
+    submission: BackendService = BackendService(port=587)
+    """How to reach a relay for submission."""
 
     managesieve: BackendService = BackendService(port=4190)
     """How to reach a store for ManageSieve."""

@@ -53,6 +53,10 @@ class Authority:
             )
         return True
 
+    def judges(self, credentials: Credentials) -> bool:
+        """Tell whether the secret is for us to judge."""
+        return credentials.proves is not None or (self.everything and credentials.mechanism not in TOKENS)
+
     async def stand_in(self, entry: Entry | None, credentials: Credentials, ask: Ask) -> Administrator | None:
         """Judge what is to be judged here, and return who has to log in at the store in place of the user.
 
@@ -60,7 +64,7 @@ class Authority:
         """
         if self.acts_for_another(credentials):
             return self._acting(credentials)
-        if credentials.proves is None and (not self.everything or credentials.mechanism in TOKENS):
+        if not self.judges(credentials):
             return None
         if not await self.judge(entry, credentials, ask):
             raise Refused(Refusal.BAD_CREDENTIALS, "wrong password" if entry else "unknown user")

@@ -49,4 +49,5 @@ class Login:
         except BaseException:
             lease.close()
             raise
+        record.backend = backend.name
         return Relayed(backend, lease)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 
 from attrs import define, field, frozen
 
@@ -17,9 +18,12 @@ from mmp.net.stream import Stream
 from mmp.net.tls import ClientTLS
 from mmp.net.wheel import Wheel
 from mmp.session.backend_login import answer, make_ready
+from mmp.stores.routing import Hosts, MailHost
 from mmp.wire.events import Challenge, LoggedIn
 from mmp.wire.proxy_header import Header
 from mmp.wire.sasl import replayed
+
+_LEVELS: Mapping[str, Level] = MappingProxyType({"failed": "warn", "refused": "info", "connected": "debug"})
 
 
 @frozen
@@ -50,8 +54,12 @@ class StoreConnection:
     name: str
 
 
-class _StoreError(Exception):
+class StoreError(Exception):
     """The store is away, or no use; the client has no part in it."""
+
+    def __init__(self, reason: str, *, login_begun: bool = False) -> None:
+        super().__init__(reason)
+        self.login_begun = login_begun
 
 
 @contextmanager
@@ -59,7 +67,7 @@ def _store_at_fault() -> Iterator[None]:
     try:
         yield
     except (OSError, RemoteProtocolError) as error:
-        raise _StoreError(str(error)) from None
+        raise StoreError(str(error)) from None
 
 
 @define(eq=False)
@@ -70,43 +78,67 @@ class Dial:
     wheel: Wheel
     route: Route
     log: Log
+    hosts: Hosts = field(factory=MailHost)
+    learn: Callable[[str, tuple[bytes, ...]], None] | None = None
+    """Told what a store offers, once somebody is logged in."""
     _connecting: dict[str, int] = field(factory=dict, init=False)
 
     async def connect(self, client: Client, account: Account, credentials: Credentials, ask: Ask) -> StoreConnection:
-        """Return the logged-in connection; Refused if the store is away or says no."""
+        """Return the logged-in connection; Refused if the store is away or says no.
+
+        Another host is asked only as long as none has heard of the login.
+        """
         if client.ttl <= 1:
             raise Refused(Refusal.BACKEND_UNAVAILABLE, "through too many proxies already: they seem to form a loop")
+        reason = ""
+        for host in self.hosts.order(account.host):
+            try:
+                return await self._connect(host, client, account, credentials, ask)
+            except StoreError as error:
+                self.hosts.failed(host)
+                reason = f"store {host}: {error}"
+                if error.login_begun:
+                    break
+        raise Refused(Refusal.BACKEND_UNAVAILABLE, reason)
+
+    async def _connect(
+        self, host: str, client: Client, account: Account, credentials: Credentials, ask: Ask
+    ) -> StoreConnection:
         core = self.route.make_core()
-        channel = Channel(core, self._handshake(account.host))
+        channel = Channel(core, self.handshake(host))
+        login_begun = False
         try:
-            await self._make_ready(client, account.host, channel, core)
+            await self.make_ready(client, host, channel, core)
             core.log_in(self._replay(client, account, credentials))
+            login_begun = True
             while isinstance(answered := await self._answer(channel, core), Challenge):
                 core.respond(await ask(answered.octets))
-        except _StoreError as error:
+        except StoreError as error:
             channel.abort()
             reason = f"{core.phase}: {error}"
-            self._tell("failed", "warn", client, account, reason)
-            raise Refused(Refusal.BACKEND_UNAVAILABLE, f"store {account.host}: {reason}") from None
+            self._tell("failed", host, client, account, reason)
+            raise StoreError(reason, login_begun=login_begun) from None
         except Refused as refused:
             channel.close()
-            self._tell("refused", "info", client, account, refused.reason)
+            self._tell("refused", host, client, account, refused.reason)
             raise
         except BaseException:  # cancelled, or the client broke its protocol when it was asked
             channel.abort()
             raise
-        self._tell("connected", "debug", client, account, "")
-        return StoreConnection(channel, answered, account.host)
+        self._tell("connected", host, client, account, "")
+        if self.learn is not None:
+            self.learn(host, answered.capabilities)
+        return StoreConnection(channel, answered, host)
 
     async def _answer(self, channel: Channel, core: ClientCore) -> LoggedIn | Challenge:
         """Return what the store says next; only the store's own time is measured, not the client's between."""
         with _store_at_fault():
             return await within(self.wheel, self.route.login_timeout, answer(channel, core))
 
-    async def _make_ready(self, client: Client, host: str, channel: Channel, core: ClientCore) -> None:
+    async def make_ready(self, client: Client, host: str, channel: Channel, core: ClientCore) -> None:
         """Connect and go on until a login may be sent; no more than a few at a time toward one store."""
         if self._connecting.get(host, 0) >= self.route.max_connecting:
-            raise _StoreError("too many connections under way to it")
+            raise StoreError("too many connections under way to it")
         self._connecting[host] = self._connecting.get(host, 0) + 1
         try:
             with _store_at_fault():
@@ -124,7 +156,8 @@ class Dial:
             await channel.start_tls()
         await make_ready(channel, core)
 
-    def _handshake(self, host: str) -> Callable[[Stream], Awaitable[Security]]:
+    def handshake(self, host: str) -> Callable[[Stream], Awaitable[Security]]:
+        """Return what begins TLS toward a host."""
         return lambda stream: self.route.client_tls.start(stream, host)
 
     def _header(self, client: Client) -> Header:
@@ -135,19 +168,20 @@ class Dial:
     def _replay(self, client: Client, account: Account, credentials: Credentials) -> Replay:
         user, origin = account.replay_user, None
         if self.route.tell_origin:
-            origin = Origin(client.session, client.address, client.local, client.ttl - 1, client.greeting, user)
+            trusted = user if account.judged else ""
+            origin = Origin(client.session, client.address, client.local, client.ttl - 1, client.greeting, trusted)
         if account.administrator is not None:
             return Replay(account.administrator.user, account.administrator.secret, authzid=user, origin=origin)
         return Replay(user, credentials.secret, mechanism=replayed(credentials.mechanism), origin=origin)
 
-    def _tell(self, result: str, level: Level, client: Client, account: Account, reason: str) -> None:
+    def _tell(self, result: str, host: str, client: Client, account: Account, reason: str) -> None:
         self.log.event(
             "backend",
-            level,
+            _LEVELS[result],
             result=result,
             session=client.session,
             service=client.service,
-            backend=account.host,
+            backend=host,
             user=account.user,
             reason=reason,
         )

@@ -133,6 +133,11 @@ VALUES = [
         'backend.imap.client_address: must be "none", "id", "xclient", "proxy-v1" or "proxy-v2", not "ip"',
     ),
     ('outage.imap_alert = "Störung"', 'outage.imap_alert: "Störung" is not a line of at most 400 characters of ASCII'),
+    (
+        'backend.imap.hosts = ["a"]',
+        "backend.imap.hosts: is for submission alone: elsewhere the user's mailHost is the store",
+    ),
+    ('backend.imap.hosts = ["a b"]', 'backend.imap.hosts[1]: "a b" is not a host name'),
     ('backend.imap.client_address = "xclient"', 'backend.imap.client_address: imap has no "xclient", but "id"'),
     ('log.level = "loud"', 'log.level: must be "debug", "info", "warn" or "error", not "loud"'),
 ]

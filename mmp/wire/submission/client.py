@@ -159,6 +159,11 @@ class Client:
         self._unspeakable += (octets, line)
         self._queue.append(line + b"\r\n")
 
+    def log_out(self) -> None:
+        """Queue a goodbye in place of a login; nothing is listened to any more."""
+        self._end()
+        self._queue.append(b"QUIT\r\n")
+
     # What is received
 
     def _greeted(self, reply: Reply) -> None:

@@ -1,0 +1,109 @@
+"""What all stores are known to offer, so that it can be offered to clients of whose store nothing is known yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+
+from mmp.interfaces import ClientCore, Log
+from mmp.model import Client, Endpoint, Service
+from mmp.net.channel import Channel
+from mmp.net.wheel import Deadline
+from mmp.stores.dial import Dial, StoreError
+
+STORES_LIMIT = 1000
+"""Stores remembered; of more, those heard of last."""
+
+INTERVAL = 600.0
+"""Seconds after which stores are asked again; a login tells the same in between."""
+
+_NOBODY = Endpoint("0.0.0.0", 0)  # noqa: S104 - nothing is bound: it says that nobody is behind the connection
+
+
+class Asked(ClientCore, Protocol):
+    """A core that can be used without a login."""
+
+    @property
+    def capabilities(self) -> tuple[bytes, ...]:
+        """What the store offers, once Ready was reported."""
+
+    def log_out(self) -> None:
+        """Queue a goodbye, after Ready."""
+
+
+@define(eq=False)
+class Known:
+    """The capabilities of each store, and those that all have, in the words of the one heard of last.
+
+    Of SIZE the least counts (RFC 1870, 4); of any other with parameters only what is the same everywhere.
+    """
+
+    common: tuple[bytes, ...] = field(default=(), init=False)
+    _by_host: dict[str, tuple[bytes, ...]] = field(factory=dict, init=False)
+
+    def learn(self, host: str, capabilities: tuple[bytes, ...]) -> None:
+        """Remember what a store offers."""
+        if self._by_host.get(host) == capabilities:
+            return
+        self._by_host.pop(host, None)
+        self._by_host[host] = capabilities
+        if len(self._by_host) > STORES_LIMIT:
+            del self._by_host[next(iter(self._by_host))]
+        self.common = _common(capabilities, list(self._by_host.values()))
+
+
+def _common(lines: Sequence[bytes], stores: Sequence[Sequence[bytes]]) -> tuple[bytes, ...]:
+    sizes = [_size(store) for store in stores]
+    offered = [frozenset(store) for store in stores]
+    found = (line for line in lines if _size((line,)) is None and all(line in store for store in offered))
+    least = min((size for size in sizes if size), default=0)
+    size = () if None in sizes else (b"SIZE %d" % least if least else b"SIZE",)
+    return (*found, *size)
+
+
+def _size(lines: Sequence[bytes]) -> int | None:
+    """Return the number behind SIZE, 0 if there is no limit, None if there is no SIZE."""
+    for line in lines:
+        keyword, _, parameter = line.upper().partition(b" ")
+        if keyword == b"SIZE":
+            return int(parameter) if parameter.isdigit() and len(parameter) <= 20 else 0  # noqa: PLR2004 - RFC 1870, 4
+    return None
+
+
+@define(eq=False)
+class Survey:
+    """Asks the stores that are configured what they offer, before somebody logs in."""
+
+    dial: Dial
+    service: Service
+    hosts: Sequence[str]
+    known: Known
+    make_core: Callable[[], Asked]
+    log: Log
+
+    def start(self) -> None:
+        """Ask all of them now, and again every now and then."""
+        for host in self.hosts:
+            Deferred.fromCoroutine(self.ask(host))
+        Deadline(self.dial.wheel, INTERVAL, self.start)
+
+    async def ask(self, host: str) -> None:
+        """Connect, listen, say goodbye; a store that is away is told to the log alone."""
+        core = self.make_core()
+        channel = Channel(core, self.dial.handshake(host))
+        try:
+            await self.dial.make_ready(Client("", self.service, _NOBODY, _NOBODY), host, channel, core)
+            self.known.learn(host, core.capabilities)
+            core.log_out()
+            channel.write(core.data_to_send())
+        except StoreError as error:
+            self.log.event(
+                "backend", "warn", result="failed", service=self.service, backend=host, reason=f"{core.phase}: {error}"
+            )
+        except BaseException:
+            channel.abort()
+            raise
+        channel.close()

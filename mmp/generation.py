@@ -8,8 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,7 @@ class Generation:
     _process: subprocess.Popen[bytes] = field(init=False)
     _serial: int = field(default=0, init=False)
     _failures: int = field(default=0, init=False)
+    _fresh: bytes = field(default=b"", init=False, repr=False)
     _announced: bool = field(default=False, init=False)
 
     def start(self) -> None:
@@ -101,10 +102,7 @@ class Generation:
 
         OSError, and nothing is left behind, if the system has no room for another process.
         """
-        memory = os.memfd_create("mmp-settings")
-        with os.fdopen(memory, "wb") as file:
-            file.write(self.settings)
-            file.flush()
+        with _memory(self.settings) as memory:
             self._start(memory)
         self._watch()
 
@@ -211,6 +209,7 @@ class Generation:
             self.kill(worker)
             return
         worker.link.send(Kind.LOG, descriptors=[self.log_descriptor()])
+        self._renew(worker)
         for index, listening in self.sockets.items():
             worker.link.send(Kind.LISTEN, wire.NUMBER.pack(index), [listening.fileno()])
         worker.link.send(Kind.SERVE)
@@ -287,10 +286,30 @@ class Generation:
             self.kill(worker)
         self._process.kill()
 
+    def renew(self, fresh: bytes) -> None:
+        """Have all workers, and those yet to come, use these certificates: a pickled mapping by file name."""
+        self._fresh = fresh
+        for worker in self.workers.values():
+            self._renew(worker)
+
+    def _renew(self, worker: Worker) -> None:
+        if self._fresh:
+            with _memory(self._fresh) as memory:
+                worker.link.send(Kind.RENEW, descriptors=[memory])
+
     def reopen_log(self) -> None:
         """Have all workers write to the log's present descriptor."""
         for worker in self.workers.values():
             worker.link.send(Kind.LOG, descriptors=[self.log_descriptor()])
+
+
+@contextmanager
+def _memory(octets: bytes) -> Iterator[int]:
+    """Lend a file in memory that holds this; it is one for each receiver, since the position in it is shared."""
+    with os.fdopen(os.memfd_create("mmp-settings"), "wb") as file:
+        file.write(octets)
+        file.flush()
+        yield file.fileno()
 
 
 def _environment() -> dict[str, str]:

@@ -9,9 +9,11 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
+from attrs import evolve
 from twisted.application.service import Service
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IDelayedCall
@@ -22,6 +24,7 @@ from mmp.generation import SHORT_LIFE, Generation, back_off
 from mmp.model import Endpoint
 from mmp.net.bind import listening_socket
 from mmp.net.tls import RING
+from mmp.observe.certificates import CertificateWatch
 from mmp.observe.log import EventLog
 
 KILL_AFTER = 15.0
@@ -49,6 +52,7 @@ class Supervisor(Service):
         """When another generation is due."""
         self._failures = 0
         self._stopping = False
+        self._certificates = CertificateWatch(reactor, log, lambda: datetime.now(UTC), self.renew)
 
     # Starting
 
@@ -60,6 +64,7 @@ class Supervisor(Service):
         """Start the first generation; take the signals over once Twisted has installed its own."""
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's
         self._start_generation()
+        self._watch_certificates()
         self._reactor.callLater(0, self._install_signals)
 
     def _bind(self, loaded: Loaded) -> None:
@@ -173,11 +178,47 @@ class Supervisor(Service):
             return
         self._loaded = loaded
         self._log.event("reload", result="ok")
+        self._watch_certificates()
+        self._replace()
+
+    def _replace(self) -> None:
         if self._coming is not None:
             self._retire(self._coming)
             self._coming = None
         self._close_unused()
         self._start_generation()
+
+    def renew(self) -> None:
+        """Take in the certificates that have changed, and nothing else; with a mistake anywhere nothing changes.
+
+        What clients are shown changes in the workers that there are, so that tickets stay good; anything else has new
+        workers made.
+        """
+        try:
+            read = self._load(self._loaded.path).files
+        except ConfigError as error:
+            self._log.event("reload", "error", result="refused", reason="; ".join(error.mistakes))
+            return
+        known, watched = self._loaded.files, self._loaded.watched
+        fresh = {name: read[name] for name in watched if name in read and read[name] != known[name]}
+        if not fresh:
+            return
+        self._loaded = evolve(self._loaded, files={**known, **fresh})
+        self._log.event("reload", result="certificates", reason=", ".join(fresh))
+        self._watch_certificates()
+        if fresh.keys() <= set(self._loaded.renewable):
+            self._renew()
+        else:
+            self._replace()
+
+    def _renew(self) -> None:
+        fresh = pickle.dumps({name: self._loaded.files[name] for name in self._loaded.renewable})
+        for generation in (self._serving, self._coming):
+            if generation is not None:
+                generation.renew(fresh)
+
+    def _watch_certificates(self) -> None:
+        self._certificates.watch(self._loaded.watched, self._loaded.shown, self._loaded.files)
 
     def _reopen_log(self) -> None:
         try:
@@ -203,6 +244,7 @@ class Supervisor(Service):
             self._stop_reactor()
             return
         self._stopping = True
+        self._certificates.stop()
         grace = self._loaded.config.shutdown_grace
         self._log.event("drain", result="begun", seconds=grace)
         for listening in self._sockets.values():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from twisted.application.service import MultiService, Service
@@ -11,8 +13,10 @@ from twisted.internet.main import installReactor
 from twisted.logger import ILogObserver
 from twisted.python import usage
 
-from mmp.config.load import Loaded, load
+from mmp.config.check import load_with_warnings
+from mmp.config.load import Loaded
 from mmp.errors import ConfigError
+from mmp.interfaces import Log
 from mmp.net.reactor import LeanReactor
 from mmp.observe.log import EventLog, LineObserver, open_log
 from mmp.supervisor import Supervisor
@@ -30,7 +34,7 @@ def makeService(options: Any) -> Service:  # noqa: N802 - Twisted's name
     End the program, saying why, if the configuration is unusable or a socket or the log is not to be had.
     """
     try:
-        return _service(load(options["config"]), (options.parent or {}).get("logfile") or "-")
+        return _service(options["config"], (options.parent or {}).get("logfile") or "-")
     except ConfigError as error:
         mistakes = error.mistakes
     except OSError as error:
@@ -40,14 +44,27 @@ def makeService(options: Any) -> Service:  # noqa: N802 - Twisted's name
     raise SystemExit(1)
 
 
-def _service(loaded: Loaded, logfile: str) -> Service:
+def _service(configuration: str, logfile: str) -> Service:
+    loaded, warnings = load_with_warnings(configuration, datetime.now(UTC))
     path = "" if logfile == "-" else os.path.abspath(logfile)  # noqa: PTH100 - twistd changes directory later
     log = EventLog(open_log(path), loaded.config.log.format, loaded.config.log.level)
     proxy = Proxy(LineObserver(log))
+
+    def load(configuration: str) -> Loaded:
+        loaded, warnings = load_with_warnings(configuration, datetime.now(UTC))
+        _tell(log, warnings)
+        return loaded
+
     supervisor = Supervisor(_reactor(), loaded, load, log, lambda: open_log(path))
     supervisor.bind()
+    _tell(log, warnings)
     supervisor.setServiceParent(proxy)  # type: ignore[no-untyped-call]  # Twisted's
     return proxy
+
+
+def _tell(log: Log, warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        log.event("configuration", "warn", reason=warning)
 
 
 def _reactor() -> Any:

@@ -6,6 +6,7 @@ import gc
 import itertools
 import math
 import os
+import pickle
 import resource
 import secrets
 import socket
@@ -142,6 +143,11 @@ class Parts:
         """Call once, later."""
         Deadline(self._wheel, seconds, call)
 
+    def renew(self, fresh: Mapping[str, bytes]) -> None:
+        """Show clients from now on what these files hold now."""
+        self._files = {**self._files, **fresh}
+        self._tls = {tls: self._make_server_tls(tls) for tls in self._tls}
+
     # Toward clients
 
     def _reception(self, listener: Listener) -> Reception:
@@ -173,7 +179,8 @@ class Parts:
     def _start_tls(self, listener: Listener, protocol: bytes) -> Callable[[Stream], Awaitable[Security]]:
         if listener.tls is TLSMode.NONE:
             return self._no_tls
-        return partial(self._server_tls(listener.tls_settings).start, protocol=protocol)
+        self._server_tls(listener.tls_settings)
+        return lambda stream: self._server_tls(listener.tls_settings).start(stream, protocol)
 
     @staticmethod
     async def _no_tls(_stream: Stream) -> Security:
@@ -297,6 +304,10 @@ class Worker:
         if kind is Kind.LOG:
             if descriptors:  # else we have too many open to be given one, and go on with the old one
                 self._log.reopen(descriptors.pop())
+        elif kind is Kind.RENEW:
+            with os.fdopen(descriptors.pop(), "rb") as file:
+                file.seek(0)
+                self._parts.renew(pickle.load(file))  # noqa: S301 - from our own supervisor, over a socket pair
         elif kind is Kind.LISTEN:
             listening = socket.socket(fileno=descriptors.pop())
             self._ports.append(self._parts.listen(wire.NUMBER.unpack(payload)[0], listening))

@@ -4,6 +4,7 @@ import os
 import socket
 
 import pytest
+from attrs import evolve
 
 from mmp.config.load import Loaded
 from mmp.config.schema import TLS, Config, Listener
@@ -387,3 +388,71 @@ def test_reloads_leave_no_descriptor_behind(scene):
         return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - the count alone
 
     assert reload() == reload() == reload()
+
+
+# Certificates
+
+
+def holding(loaded, watched=("front", "back"), renewable=("front",), **files):
+    return evolve(loaded, files=dict.fromkeys(watched, b"old") | files, watched=watched, renewable=renewable)
+
+
+def renew(scene, **files):
+    scene.loaded = holding(scene.configuration(1), **files)
+    scene.supervisor.renew()
+    scene.turn()
+
+
+@pytest.fixture
+def renewing(scene):
+    scene.supervisor._loaded = holding(scene.loaded)
+    return scene
+
+
+def test_a_certificate_for_clients_is_renewed_in_the_workers_that_there_are(renewing):
+    worker = renewing.start()
+    renew(renewing, front=b"new")
+    assert worker.listen()[3:] == [Kind.RENEW]
+    assert len(renewing.zygotes) == 1
+    assert renewing.log.named("reload") == [{"result": "certificates", "reason": "front"}]
+
+
+def test_nothing_else_of_the_configuration_is_taken_in(renewing):
+    renewing.start()
+    before = renewing.supervisor._loaded.config
+    renew(renewing, front=b"new")
+    assert renewing.supervisor._loaded.config is before
+    assert renewing.supervisor._loaded.files == {"front": b"new", "back": b"old"}
+
+
+def test_a_worker_forked_later_has_the_renewed_one_as_well(renewing):
+    worker = renewing.start()
+    renew(renewing, front=b"new")
+    worker.die()
+    renewing.until_forked(renewing.zygotes[0], 2)
+    again = renewing.zygotes[0].workers[1].serve()
+    renewing.turn()
+    assert again.listen() == [Kind.LOG, Kind.RENEW, Kind.LISTEN, Kind.SERVE]
+
+
+def test_a_certificate_for_stores_takes_new_workers(renewing):
+    worker = renewing.start()
+    renew(renewing, back=b"new")
+    renewing.serve()
+    assert Kind.RETIRE in worker.listen()
+
+
+def test_files_that_were_only_touched_change_nothing(renewing):
+    worker = renewing.start()
+    renew(renewing)
+    assert worker.listen() == [Kind.LOG, Kind.LISTEN, Kind.SERVE]
+    assert renewing.log.named("reload") == []
+
+
+def test_a_new_file_that_is_wrong_leaves_the_old_one_serving_and_is_told(renewing):
+    worker = renewing.start()
+    renewing.loaded = ConfigError(["tls.private_key: does not belong to it"])
+    renewing.supervisor.renew()
+    renewing.turn()
+    assert renewing.log.named("reload") == [{"result": "refused", "reason": "tls.private_key: does not belong to it"}]
+    assert worker.listen() == [Kind.LOG, Kind.LISTEN, Kind.SERVE]

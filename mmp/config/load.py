@@ -26,13 +26,15 @@ class Loaded:
     that stands in ``config``; it was read once, so that everybody sees the same. ``mmp.config.files.read_secret`` takes
     a secret out of such content. All of it can be pickled, and a pickle of it has the secrets in it.
 
-    ``renewable`` are the files of certificates and what belongs to them, which others write anew from time to time;
-    ``shown`` has the certificates that clients are shown, with the seconds before their end when that is worth a word.
+    ``watched`` are the files of certificates and what belongs to them, which others write anew from time to time;
+    ``renewable`` those among them that matter toward clients only. ``shown`` has the certificates that clients are
+    shown, with the seconds before their end when that is worth a word.
     """
 
     path: str
     config: Config
     files: Mapping[str, bytes] = field(repr=False)
+    watched: tuple[str, ...] = ()
     renewable: tuple[str, ...] = ()
     shown: Mapping[str, float] = field(factory=dict)
 
@@ -57,9 +59,12 @@ def accept(examined: Examined) -> Loaded:
     if examined.mistakes:
         raise ConfigError([str(mistake) for mistake in examined.mistakes])
     usage = examined.usage
-    renewable = tuple(dict.fromkeys(named.file for named in usage.renewable()))
+    toward_clients = dict.fromkeys(named.file for named in usage.toward_clients())
+    toward_others = dict.fromkeys(named.file for named in usage.toward_others())
+    renewable = tuple(name for name in toward_clients if name not in toward_others)
+    watched = tuple(toward_clients | toward_others)
     shown = {pair.certificate.file: pair.shown.expiry_warning for pair in usage.pairs() if pair.shown is not None}
-    return Loaded(examined.path, usage.config, examined.files.contents, renewable, shown)
+    return Loaded(examined.path, usage.config, examined.files.contents, watched, renewable, shown)
 
 
 def examine(path: str) -> Examined:

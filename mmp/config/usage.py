@@ -91,12 +91,19 @@ class Usage:
             if listener.tls is not TLSMode.NONE and (file := listener.tls_settings.ocsp_staple):
                 yield Named(origin("tls.ocsp_staple"), file, (f"{origin.path}.tls",))
 
-    def renewable(self) -> Iterator[Named]:
-        """Yield what others write anew from time to time: certificates, keys, and what belongs to them."""
+    def toward_clients(self) -> Iterator[Named]:
+        """Yield what makes TLS with clients: certificates, keys, and what belongs to them."""
         for pair in self.pairs():
-            yield from (pair.certificate, pair.private_key)
-        yield from self.authorities()
+            if pair.shown is not None:
+                yield from (pair.certificate, pair.private_key)
         yield from self.staples()
+
+    def toward_others(self) -> Iterator[Named]:
+        """Yield what makes TLS with stores and directories."""
+        for pair in self.pairs():
+            if pair.shown is None:
+                yield from (pair.certificate, pair.private_key)
+        yield from self.authorities()
 
     def secrets(self) -> Iterator[Named]:
         """Yield each file that holds a password."""

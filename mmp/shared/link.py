@@ -44,6 +44,8 @@ class Kind(enum.IntEnum):
     """To a worker, with a descriptor to write the log to."""
     LISTEN = 12
     """To a worker, with a listening socket: the listener's index in the configuration (u32)."""
+    RENEW = 19
+    """To a worker, with a memory file: certificates and keys that have changed, a pickled mapping by file name."""
     SERVE = 17
     """To a worker: that was all of them."""
     SERVING = 13

@@ -1,0 +1,175 @@
+"""TLS toward clients as operators and OpenSSL's own program see it."""
+
+import re
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from tests.integration.client import connected
+from tests.integration.people import ALICE
+from tests.integration.waiting import until
+
+
+def s_client(port, *options, said=b"", certificates=None):
+    """Run OpenSSL's client; return what it printed."""
+    trust = ["-CAfile", certificates.ca] if certificates else []
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername", "localhost", *trust, *options]
+    done = subprocess.run(command, input=said, capture_output=True, timeout=60, check=False)
+    return (done.stdout + done.stderr).decode(errors="replace")
+
+
+@contextmanager
+def shaken(port, context, **options):
+    """Shake hands, as Python's own library does."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as plain:
+        client = context.wrap_socket(plain, server_hostname="localhost", **options)
+        with client:
+            yield client
+
+
+def shown(port, ca):
+    """Return the serial number of the certificate that a new client is shown."""
+    with shaken(port, ssl.create_default_context(cafile=ca)) as client:
+        return client.getpeercert()["serialNumber"]
+
+
+@pytest.fixture(scope="module")
+def two_workers(run_proxy, stores):
+    with run_proxy(stores.port, workers=2) as proxy:
+        yield proxy
+
+
+def test_tls12_sessions_are_resumed_whichever_worker_accepts(two_workers, certificates):
+    printed = s_client(
+        two_workers.port("implicit"), "-tls1_2", "-reconnect", certificates=certificates, said=b"a LOGOUT\r\n"
+    )
+    assert len(re.findall("^Reused, TLSv1.2", printed, re.MULTILINE)) == 5, printed
+
+
+def test_tls13_sessions_are_resumed_whichever_worker_accepts(two_workers, certificates, tmp_path):
+    port, ticket = two_workers.port("implicit"), tmp_path / "ticket"
+    for attempt in range(8):
+        how = ["-sess_in", ticket] if attempt else []
+        printed = s_client(
+            port, "-tls1_3", *how, "-sess_out", ticket, "-ign_eof", said=b"a LOGOUT\r\n", certificates=certificates
+        )
+        assert ("Reused, TLSv1.3" if attempt else "New, TLSv1.3") in printed, printed
+
+
+@pytest.mark.parametrize(
+    ("option", "taken"),
+    [("-tls1_1", False), ("-tls1_2", True), ("-tls1_3", True)],
+)
+def test_only_versions_from_12_on_are_spoken(proxy, option, taken):
+    """OpenSSL's own program is asked to be as lax as it can, so that it is us who refuse."""
+    printed = s_client(proxy.port("implicit"), option, "-cipher", "ALL:@SECLEVEL=0", said=b"a LOGOUT\r\n")
+    assert ("BYE" in printed) is taken, printed
+
+
+def test_nothing_is_compressed_and_nothing_renegotiated(proxy):
+    printed = s_client(proxy.port("implicit"), "-tls1_2", said=b"a LOGOUT\r\n")
+    assert "Compression: NONE" in printed
+    assert "Secure Renegotiation IS supported" in printed
+    with_request = s_client(proxy.port("implicit"), "-tls1_2", said=b"R\n")
+    assert "no renegotiation" in with_request
+
+
+@pytest.mark.parametrize(("offered", "agreed"), [("imap", True), ("h2,imap", True), ("http/1.1", False)])
+def test_alpn_has_to_be_for_this_service(proxy, offered, agreed):
+    printed = s_client(proxy.port("implicit"), "-alpn", offered, said=b"a LOGOUT\r\n")
+    assert ("ALPN protocol: imap" in printed) is agreed
+    assert ("no application protocol" in printed) is not agreed
+
+
+def test_an_old_clients_listener_speaks_what_the_others_do_not_and_is_told_of_at_the_start(run_proxy, stores, ports):
+    old, new = ports.free(), ports.free()
+    listeners = [
+        {"service": "imap", "address": "127.0.0.1", "port": old, "tls": "implicit", "min_version": "1.0"},
+        {"service": "imap", "address": "127.0.0.1", "port": new, "tls": "implicit"},
+    ]
+    with run_proxy(stores.port, listener=listeners) as proxy:
+        for version in ("-tls1", "-tls1_1"):
+            for port in (old, new):
+                printed = s_client(port, version, "-cipher", "ALL:@SECLEVEL=0", said=b"a LOGOUT\r\n")
+                assert ("BYE" in printed) is (port == old), printed
+        assert "TLS older than 1.2 is deprecated" in proxy.logged("configuration", "listener[1].min_version")
+
+
+class TestRenewal:
+    """A change by itself is noticed after two looks, of which there is one every ten seconds."""
+
+    @pytest.fixture
+    def own(self, certificates, tmp_path):
+        first = certificates.issue("localhost", "127.0.0.1")
+        files = tmp_path / "mail.pem", tmp_path / "mail.key"
+        self.put(first, files)
+        return files
+
+    @staticmethod
+    def put(pair, files):
+        for source, file in zip((pair.certificate, pair.key), files, strict=True):
+            fresh = file.with_suffix(".new")
+            fresh.write_bytes(source.read_bytes())
+            fresh.chmod(0o600)
+            fresh.rename(file)
+
+    def test_certificates_change_by_themselves_and_tickets_stay_good(self, run_proxy, stores, certificates, own):
+        context = ssl.create_default_context(cafile=certificates.ca)
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        tls = {"certificate": str(own[0]), "private_key": str(own[1])}
+        with (
+            run_proxy(stores.port, tls=tls) as proxy,
+            connected("127.0.0.1", proxy.port("implicit"), certificates.ca) as staying,
+        ):
+            assert staying.command(b"a LOGIN %b %b" % (ALICE.user.encode(), ALICE.password))[-1].startswith(b"a OK")
+            port, workers = proxy.port("implicit"), proxy.workers()
+            before = shown(port, certificates.ca)
+            with shaken(port, context) as client:
+                ticket = client.session
+            own[1].write_bytes(b"nonsense")
+            proxy.logged("reload", "result=refused", "has no private key")
+            assert shown(port, certificates.ca) == before
+            self.put(certificates.issue("localhost"), own)
+            until(lambda: shown(port, certificates.ca) != before, "the new certificate is shown")
+            with shaken(port, context, session=ticket) as client:
+                assert client.session_reused
+            assert proxy.workers() == workers
+            assert staying.command(b"n NOOP")[-1].startswith(b"n OK")
+
+    def test_a_reload_under_handshakes_loses_none(self, run_proxy, stores, certificates, own):
+        context = ssl.create_default_context(cafile=certificates.ca)
+        tls = {"certificate": str(own[0]), "private_key": str(own[1])}
+        with run_proxy(stores.port, tls=tls) as proxy:
+            port, faults, done = proxy.port("implicit"), [], []
+            enough = threading.Event()
+
+            def shake_hands():
+                while not enough.is_set():
+                    try:
+                        with shaken(port, context) as client:
+                            assert client.recv(100).startswith(b"* OK")
+                            done.append(client.getpeercert()["serialNumber"])
+                    except (OSError, AssertionError) as fault:
+                        faults.append(fault)
+                    time.sleep(0.01)
+
+            clients = [threading.Thread(target=shake_hands) for _ in range(4)]
+            for client in clients:
+                client.start()
+            try:
+                for _ in range(3):
+                    serving = proxy.log().count(" serving ")
+                    self.put(certificates.issue("localhost"), own)
+                    proxy.process.send_signal(1)
+                    until(lambda before=serving: proxy.log().count(" serving ") > before, "new workers serve")
+            finally:
+                enough.set()
+                for client in clients:
+                    client.join()
+            assert faults == []
+            assert len(set(done)) >= 3

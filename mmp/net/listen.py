@@ -25,7 +25,7 @@ from mmp.net.relay import Relays
 from mmp.net.stream import Loop, Stream, endpoint_of
 from mmp.observe.accounting import Accounting
 from mmp.session.login import LogIn
-from mmp.session.record import Who
+from mmp.session.record import Record, Who
 from mmp.session.session import Session
 from mmp.wire.proxy_header import Header
 
@@ -152,6 +152,10 @@ class Arrivals:
     def __len__(self) -> int:
         return len(self._present)
 
+    def sessions(self) -> Iterator[tuple[Arrival, Record]]:
+        """Yield those that have begun, each with its record; none may begin or end meanwhile."""
+        return ((present, present.record) for present in self._present if isinstance(present, Arrival))
+
 
 class Arrival:
     """One accepted connection: runs its session, under a deadline, until it ends or the relay takes over."""
@@ -162,7 +166,7 @@ class Arrival:
         house = arrivals.house
         self._arrivals = arrivals
         self._reception = reception
-        self._record = house.accounting.open(client)
+        self.record = house.accounting.open(client)
         self._core = reception.make_core(reception.offer(CLEAR))
         self._channel = Channel(self._core, reception.start_tls)
         self._channel.stream = Stream(house.loop, accepted, self._channel)
@@ -174,14 +178,14 @@ class Arrival:
         """Begin the session."""
         house = self._arrivals.house
         house.loop.wheel.add(self, self._reception.deadline)
-        house.log.event("connected", "debug", **self._record.facts())
+        house.log.event("connected", "debug", **self.record.facts())
         self._running = Deferred.fromCoroutine(self._session().run())
         self._running.addBoth(self._ended)
 
     def _session(self) -> Session:
         house, reception = self._arrivals.house, self._reception
         return Session(
-            record=self._record,
+            record=self.record,
             channel=self._channel,
             core=self._core,
             implicit_tls=reception.implicit_tls,
@@ -218,7 +222,7 @@ class Arrival:
             who, why = self._judge(result)
             self._channel.write(self._core.data_to_send())
             self._channel.close()
-            house.accounting.close(self._record, who, why)
+            house.accounting.close(self.record, who, why)
         if isinstance(result, Failure):
             result.cleanFailure()  # its traceback has the whole session in its frames, and those have the failure
 
@@ -232,7 +236,7 @@ class Arrival:
             return "client", result.getErrorMessage()
         if result.check(RemoteProtocolError):
             return "proxy", result.getErrorMessage()
-        self._log.failure("unexpected error in session {session}", result, session=self._record.client.session)
+        self._log.failure("unexpected error in session {session}", result, session=self.record.client.session)
         self._core.goodbye(Refusal.INTERNAL)
         return "proxy", "internal error"
 

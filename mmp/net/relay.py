@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import MappingProxyType
 
@@ -16,6 +16,7 @@ from mmp.net.channel import Channel
 from mmp.net.splice import Pipe
 from mmp.net.stream import READ_SIZE, Loop
 from mmp.net.tls_socket import TLSSocket, WantRead, WantWrite
+from mmp.net.wheel import RESOLUTION
 from mmp.session.login import Relayed
 from mmp.session.record import Record, Who
 from mmp.wire.events import LoggedIn
@@ -319,6 +320,10 @@ class Relay:
         client.start()
         backend.start()
 
+    def idle(self) -> float:
+        """Return for how many seconds nothing has moved, to the wheel's resolution."""
+        return max(0, self.loop.wheel.now - (self.due - self.patience)) * RESOLUTION
+
     def close(self, why: str) -> None:
         """End it from our side: what is kept is still written, what still comes is dropped."""
         self._blame("proxy", why)
@@ -436,6 +441,10 @@ class Relays:
 
     def __len__(self) -> int:
         return len(self._running)
+
+    def sessions(self) -> Iterator[tuple[Relay, Record]]:
+        """Yield those that run, each with its record; none may begin or end meanwhile."""
+        return ((relay, record) for relay, (_, record) in self._running.items())
 
     def close_all(self, why: str) -> None:
         """End all of them in order."""

@@ -59,6 +59,27 @@ class Kind(enum.IntEnum):
     """To a worker: answer."""
     PONG = 16
     """From a worker: sessions before login, sessions relayed (u32 each)."""
+    ASK = 20
+    """To a worker: the number of a question (u32), and the question in JSON."""
+    MORE = 21
+    """To a worker: the number of a question of which the next page is wanted (u32)."""
+    ENOUGH = 22
+    """Likewise, of which no more is wanted."""
+    PAGE = 23
+    """From a worker: the number of the question, a ``Part`` (u32, u8), and a piece of a page, which is a JSON list."""
+    DISABLED = 24
+    """To a worker: the stores that no login may go to, a JSON list."""
+
+
+class Part(enum.IntEnum):
+    """What follows a piece of a page."""
+
+    GOES_ON = 0
+    """The rest of the page."""
+    MORE = 1
+    """Another page, once it is wanted."""
+    LAST = 2
+    """Nothing."""
 
 
 _HEADER = struct.Struct("!BH")
@@ -66,6 +87,7 @@ NUMBER = struct.Struct("!I")
 TWO_NUMBERS = struct.Struct("!II")
 EXIT = struct.Struct("!Ii")
 SECONDS = struct.Struct("!d")
+PIECE = struct.Struct("!IB")
 
 
 def frame(kind: Kind, payload: bytes = b"") -> bytes:

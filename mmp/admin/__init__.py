@@ -1,0 +1,1 @@
+"""What operators do to a running proxy, and what they are told of it."""

@@ -1,0 +1,168 @@
+"""What a worker tells of its sessions, and how it ends some of them: a page at a time, others are served in between.
+
+A page goes over some hundred sessions, whether they match or not.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from attrs import frozen
+
+from mmp.model import Refusal
+from mmp.net.listen import Arrival, Arrivals
+from mmp.net.relay import Relay, Relays
+from mmp.net.wheel import Deadline, Wheel
+from mmp.session.record import Record
+from mmp.shared.asking import Page
+
+PAGE = 100
+"""Sessions looked at without serving others in between: about a millisecond."""
+STEP = 0.25
+"""Seconds between two batches where ending sessions is spread over time."""
+
+Matches = Callable[[Record, str], bool]
+
+
+@frozen
+class Sessions:
+    """The sessions of one worker; ``now`` is the time of day in seconds."""
+
+    arrivals: Arrivals
+    relays: Relays
+    wheel: Wheel
+    now: Callable[[], float]
+
+    def listed(self, wanted: Mapping[str, str]) -> Iterator[Page]:
+        """Yield what ``mmp who`` tells of the sessions that have all of the wanted properties."""
+        matches = matching(wanted)
+        for batch in self._batches():
+            yield [self._row(each, record) for each, record in batch if matches(record, _phase(each))]
+
+    def numbers(self) -> Iterator[Counter[tuple[str, ...]]]:
+        """Yield how many sessions there are, and what those that last have moved, in parts that are to be added up."""
+        for batch in self._batches():
+            numbers: Counter[tuple[str, ...]] = Counter()
+            for each, record in batch:
+                service = record.client.service.value
+                numbers["sessions", service, _phase(each)] += 1
+                if isinstance(each, Relay):
+                    numbers["backend_sessions", record.backend, service] += 1
+                    numbers["relay_bytes_total", service, "in"] += each.client.received
+                    numbers["relay_bytes_total", service, "out"] += each.backend.received
+            yield numbers
+
+    def ended(self, wanted: Mapping[str, str], why: str) -> Iterator[Page]:
+        """End the sessions that have all of the wanted properties; yield how many, in each page one number."""
+        matches = matching(wanted)
+        for batch in self._batches():
+            found = [each for each, record in batch if matches(record, _phase(each))]
+            for each in found:
+                _end(each, why)
+            yield [len(found)]
+
+    def ended_slowly(self, wanted: Mapping[str, str], why: str, seconds: float) -> Iterator[Page]:
+        """The same, spread over so many seconds; the number is of those that will be."""
+        matches = matching(wanted)
+        found = [each for batch in self._batches() for each, record in batch if matches(record, _phase(each))]
+        self._end_some(found, why, max(1, -int(-len(found) * STEP // max(seconds, STEP))))
+        yield [len(found)]
+
+    def _end_some(self, rest: list[Relay | Arrival], why: str, size: int) -> None:
+        for each in rest[:size]:
+            _end(each, why)
+        if rest[size:]:
+            Deadline(self.wheel, STEP, lambda: self._end_some(rest[size:], why, size))
+
+    def _batches(self) -> Iterator[list[tuple[Relay | Arrival, Record]]]:
+        """Yield the sessions that are there now, except those that have ended when it is their turn."""
+        present: Iterator[tuple[Relay | Arrival, Record]]
+        present = iter((*self.relays.sessions(), *self.arrivals.sessions()))
+        while batch := list(itertools.islice(present, PAGE)):
+            yield [(each, record) for each, record in batch if not record.finished]
+
+    def _row(self, session: Relay | Arrival, record: Record) -> dict[str, Any]:
+        client = record.client
+        row = {
+            "session": client.session,
+            "worker": os.getpid(),
+            "service": client.service.value,
+            "user": record.user or record.typed,
+            "address": client.address.host,
+            "port": client.address.port,
+            "backend": record.backend,
+            "mechanism": record.mechanism,
+            "tls": client.security.version,
+            "phase": _phase(session),
+            "since": stamp(self.now() - (self.wheel.seconds() - record.started)),
+        }
+        if isinstance(session, Arrival):
+            return row | {"idle": None, "bytes_in": 0, "bytes_out": 0}
+        return row | {
+            "idle": round(session.idle(), 3),
+            "bytes_in": session.client.received,
+            "bytes_out": session.backend.received,
+        }
+
+
+def stamp(seconds: float) -> str:
+    """Return a time of day in UTC to the millisecond (RFC 3339), as the log has it."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def matching(wanted: Mapping[str, str]) -> Matches:
+    """Return a function that tells whether a session has all of these properties; ValueError if one is no network.
+
+    ``target`` is a user, an address, a network or a session: whatever of these it can be.
+    """
+    tests = [_TESTS[name](value) for name, value in wanted.items()]
+    return lambda record, phase: all(test(record, phase) for test in tests)
+
+
+def _is_user(name: str) -> Matches:
+    name = name.casefold()
+    return lambda record, _: name in (record.user.casefold(), record.typed.casefold())
+
+
+def _is_from(network: str) -> Matches:
+    within = ip_network(network, strict=False)
+    return lambda record, _: ip_address(record.client.address.host) in within
+
+
+def _is_target(target: str) -> Matches:
+    try:
+        return _is_from(target)
+    except ValueError:
+        is_user = _is_user(target)
+        return lambda record, phase: record.client.session == target or is_user(record, phase)
+
+
+_TESTS: Mapping[str, Callable[[str], Matches]] = {
+    "target": _is_target,
+    "user": _is_user,
+    "address": _is_from,
+    "session": lambda session: lambda record, _: record.client.session == session,
+    "service": lambda service: lambda record, _: record.client.service.value == service,
+    "backend": lambda backend: lambda record, _: record.backend.casefold() == backend.casefold(),
+    "phase": lambda wanted: lambda _, phase: phase == wanted,
+}
+
+
+def _phase(session: Relay | Arrival) -> str:
+    if isinstance(session, Arrival):
+        return "login"
+    return "closing" if session.why else "relay"
+
+
+def _end(session: Relay | Arrival, why: str) -> None:
+    """End it from our side."""
+    if isinstance(session, Arrival):
+        session.turn_out(Refusal.SHUTTING_DOWN, why)
+    else:
+        session.close(why)

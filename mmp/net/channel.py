@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
 
-from mmp.model import Security
-from mmp.net.stream import Stream
+from mmp.model import Endpoint, Security
+from mmp.net.stream import Stream, endpoint_of
 
 BUFFER = 131072
 """Bytes that a core may hold unconsumed; reading stops above it. As much as the largest command with its literals."""
@@ -90,6 +91,12 @@ class Channel:
         if self.stream is None:
             raise ConnectionError("not connected")
         return self.stream
+
+    def ends(self) -> tuple[Endpoint, Endpoint]:
+        """Return our address and the other end's, before there is TLS; OSError if the connection is gone."""
+        plain = self._open.socket
+        assert isinstance(plain, socket.socket)  # noqa: S101 - see above
+        return endpoint_of(plain.getsockname()), endpoint_of(plain.getpeername())
 
     def write(self, octets: bytes) -> None:
         """Send or queue."""

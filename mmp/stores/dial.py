@@ -135,8 +135,11 @@ class Dial:
         with _store_at_fault():
             return await within(self.wheel, self.route.login_timeout, answer(channel, core))
 
-    async def make_ready(self, client: Client, host: str, channel: Channel, core: ClientCore) -> None:
-        """Connect and go on until a login may be sent; no more than a few at a time toward one store."""
+    async def make_ready(self, client: Client | None, host: str, channel: Channel, core: ClientCore) -> None:
+        """Connect and go on until a login may be sent; no more than a few at a time toward one store.
+
+        Without a client the connection is our own.
+        """
         if self._connecting.get(host, 0) >= self.route.max_connecting:
             raise StoreError("too many connections under way to it")
         self._connecting[host] = self._connecting.get(host, 0) + 1
@@ -148,10 +151,14 @@ class Dial:
             if not self._connecting[host]:
                 del self._connecting[host]
 
-    async def _reach(self, client: Client, host: str, channel: Channel, core: ClientCore) -> None:
-        await self.connector.open(Endpoint(host, self.route.port), channel)
+    async def _reach(self, client: Client | None, host: str, channel: Channel, core: ClientCore) -> None:
+        store = Endpoint(host, self.route.port)
+        if client is not None:
+            await self.connector.open(store, channel)
+        else:
+            channel.stream = await self.connector.connect(store, channel)
         if self.route.render_header is not None:
-            channel.write(self.route.render_header(self._header(client)))
+            channel.write(self.route.render_header(self._header(client, channel)))
         if self.route.tls is TLSMode.IMPLICIT:
             await channel.start_tls()
         await make_ready(channel, core)
@@ -160,8 +167,13 @@ class Dial:
         """Return what begins TLS toward a host."""
         return lambda stream: self.route.client_tls.start(stream, host)
 
-    def _header(self, client: Client) -> Header:
-        """Dovecot takes a client's TLS that it is told of for its own, and then offers no STARTTLS."""
+    def _header(self, client: Client | None, channel: Channel) -> Header:
+        """Return what is told of the client; a connection of our own is made for ourselves.
+
+        Dovecot takes a client's TLS that it is told of for its own, and then offers no STARTTLS.
+        """
+        if client is None:
+            return Header(*channel.ends())
         security = CLEAR if self.route.tls is TLSMode.STARTTLS else client.security
         return Header(client.address, client.local, security, client.session.encode())
 

@@ -9,7 +9,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 
 from mmp.interfaces import ClientCore, Log
-from mmp.model import Client, Endpoint, Service
+from mmp.model import Service
 from mmp.net.channel import Channel
 from mmp.net.wheel import Deadline
 from mmp.stores.dial import Dial, StoreError
@@ -19,8 +19,6 @@ STORES_LIMIT = 1000
 
 INTERVAL = 600.0
 """Seconds after which stores are asked again; a login tells the same in between."""
-
-_NOBODY = Endpoint("0.0.0.0", 0)  # noqa: S104 - nothing is bound: it says that nobody is behind the connection
 
 
 class Asked(ClientCore, Protocol):
@@ -95,7 +93,7 @@ class Survey:
         core = self.make_core()
         channel = Channel(core, self.dial.handshake(host))
         try:
-            await self.dial.make_ready(Client("", self.service, _NOBODY, _NOBODY), host, channel, core)
+            await self.dial.make_ready(None, host, channel, core)
             self.known.learn(host, core.capabilities)
             core.log_out()
             channel.write(core.data_to_send())

@@ -8,6 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from mmp.errors import Refused, RemoteProtocolError
 from mmp.model import CLEAR, Account, Client, Credentials, Endpoint, Refusal, Service, TLSMode
+from mmp.net.channel import Channel
 from mmp.net.connect import Connector
 from mmp.net.resolve import Resolver
 from mmp.net.tls import ClientTLS
@@ -287,3 +288,18 @@ def test_a_proxy_header_is_the_first_that_a_store_hears(scene, render, tls):
             here.heard(store, b"\x16\x03")
         running.cancel()
         here.at_its_end(store)
+
+
+@pytest.mark.parametrize("render", [render_v1, render_v2])
+def test_a_connection_without_a_client_is_said_to_be_our_own(scene, render):
+    here = scene(render_header=render)
+    core = IMAPClient(starttls=False)
+    channel = Channel(core, here.dial.handshake("127.0.0.1"))
+    running = Deferred.fromCoroutine(here.dial.make_ready(None, "127.0.0.1", channel, core))
+    here.turning.until(lambda: channel.stream)
+    with here.store() as store:
+        ends = [Endpoint(*store.getpeername()), Endpoint(*store.getsockname())]
+        assert here.heard(store, render(Header(*ends))) == render(Header(*ends))
+        store.send(GREETING)
+        here.turning.outcome(running)
+    channel.abort()

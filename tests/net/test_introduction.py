@@ -1,5 +1,6 @@
 """The PROXY header at the beginning of a connection: taken exactly, in time, only from where it is expected."""
 
+import gc
 import itertools
 import socket
 from ipaddress import ip_network
@@ -301,6 +302,39 @@ def test_a_drain_closes_those_that_have_not_said_who_they_are(make):
     assert peer.rest() == b""
     assert scene.refused() == "shutting down"
     peer.close()
+
+
+def introduce(scene, peer):
+    peer.send(render_v1(CLIENT))
+    assert peer.receive(5) == b"* OK "
+
+
+def talk_nonsense(scene, peer):
+    peer.send(b"nonsense")
+
+
+def drain(scene, peer):
+    scene.arrivals.turn_out(Refusal.SHUTTING_DOWN, "shutting down")
+
+
+@pytest.mark.parametrize("end", [introduce, talk_nonsense, drain], ids=lambda end: end.__name__)
+def test_an_introduction_that_is_over_leaves_nothing_to_the_garbage_collector(make, end):
+    def alive():
+        return sum(type(each) is Introduction for each in gc.get_objects())
+
+    scene = make()
+    gc.collect()
+    before = alive()
+    gc.disable()
+    try:
+        peer = scene.client()
+        scene.turning.until(lambda: len(scene.arrivals))
+        assert alive() == before + 1
+        end(scene, peer)
+        scene.turning.until(lambda: alive() == before)
+        peer.close()
+    finally:
+        gc.enable()
 
 
 def test_no_more_than_the_header_is_read_and_an_unfinished_one_does_not_turn_the_loop_in_circles(turning):

@@ -1,0 +1,43 @@
+"""How often something may happen: so many times at once, and then evenly over the minute."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Final
+
+MINUTE: Final = 60.0
+
+
+class Rate:
+    """Events by key, ``per_minute`` of each at most; what was refused does not count.
+
+    Of each key one number is kept: the second at which all its events would be over if they came evenly, as in ATM's
+    generic cell rate algorithm (ITU-T I.371). ``size`` keys are kept; then the one that was quiet longest is forgotten.
+    """
+
+    def __init__(self, per_minute: int, size: int) -> None:
+        self._step = MINUTE / per_minute
+        self._size = size
+        self._over: OrderedDict[Hashable, float] = OrderedDict()
+
+    def wait(self, now: float, key: Hashable) -> float:
+        """Count an event and return 0, or return in how many seconds there is room for it."""
+        over = max(now, self._over.get(key, now)) + self._step
+        if over > now + MINUTE:
+            return over - now - MINUTE
+        self._over[key] = over
+        self._over.move_to_end(key)
+        self._forget(now)
+        return 0.0
+
+    def _forget(self, now: float) -> None:
+        """Forget what is over, two at a time, and what there is no room for; what was counted just now is neither."""
+        for _ in range(2):
+            quietest = next(iter(self._over))
+            if self._over[quietest] > now and len(self._over) <= self._size:
+                return
+            del self._over[quietest]
+
+    def __len__(self) -> int:
+        return len(self._over)

@@ -69,6 +69,10 @@ def _listeners(usage: Usage) -> Iterator[Finding]:
     for listener, origin in usage.listeners():
         if not _ever_lets_in(listener):
             yield Finding(origin.path, "nobody can log in here, since under these rules no password is taken")
+        for number, network in enumerate(listener.proxy_protocol_from, 1):
+            if not network.prefixlen:
+                path = f"{origin.path}.proxy_protocol_from[{number}]"
+                yield Finding(path, f'"{network}" is everybody, and so anybody may say any address here')
         if listener.tls is not TLSMode.NONE:
             yield from _old(listener.tls_settings, origin)
 

@@ -175,6 +175,12 @@ def test_a_listener_where_nobody_can_ever_log_in_is_a_warning(folder: Folder, to
     assert warnings(folder, f"[[listener]]\n{toml}") == expected
 
 
+def test_believing_everybody_about_addresses_is_a_warning(folder: Folder):
+    assert warnings(folder, "[[listener]]\nproxy_protocol_from = ['10.0.0.0/8', '::/0']") == [
+        'listener[1].proxy_protocol_from[2]: "::/0" is everybody, and so anybody may say any address here'
+    ]
+
+
 def test_trust_that_is_not_used_is_a_warning(folder: Folder):
     toml = '[[listener]]\n[backend.imap]\nca = "x"\nclient_certificate = "x"\n[directory.ldap]\nca = "x"'
     assert warnings(folder, toml) == [

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import TypeVar
 
 from mmp.config.files import read_secret
 from mmp.config.schema import LDAP, Directory, Listener, Login
+from mmp.directory.access import AccessByEntry
 from mmp.directory.cache import Cached, Lifetimes
-from mmp.directory.entry import AccountRules
+from mmp.directory.domains import Domains, UsersOfDomains
+from mmp.directory.entry import AccountRules, Entry
 from mmp.directory.file import PASSWORD, FileDirectory
 from mmp.directory.interface import Directory as Finder
 from mmp.directory.ldap.directory import LDAPDirectory, Replicas
+from mmp.directory.ldap.domains import DomainTree, Organisations, Reading
 from mmp.directory.ldap.filters import FilterTemplate
 from mmp.directory.ldap.replica import LDAPURL, Opening, Replica
 from mmp.directory.ldap.requests import Search, Simple
@@ -20,16 +24,19 @@ from mmp.directory.locate import Locator
 from mmp.directory.names import Naming
 from mmp.directory.offload import Offload
 from mmp.directory.replay import ReplayName
+from mmp.directory.status import USER_STATUS
 from mmp.directory.verify import Authority, Judge
 from mmp.directory.verify_cache import Remembered
 from mmp.directory.verify_secret import SecretJudge
 from mmp.interfaces import Log
-from mmp.model import Administrator
+from mmp.model import Administrator, TLSMode
 from mmp.net.connect import Connector, TLSConnector
 from mmp.net.reactor import LeanReactor
 from mmp.net.resolve import Resolver
 from mmp.net.stream import Loop
 from mmp.net.tls import ClientTLS
+
+Found = TypeVar("Found")
 
 
 class Authenticators:
@@ -52,21 +59,34 @@ class Authenticators:
         login, directory = listener.login, listener.directory
         rules = AccountRules(directory.ldap.mail_host_attributes, ReplayName.parse(login.replay_user))
         naming = Naming(login.domain_separators, login.default_domain)
-        return Locator(self._cached(directory, rules, login), naming, rules, self._authority(login, directory))
+        access = AccessByEntry(
+            directory.ldap.access_attribute, self._log, implicit_tls=listener.tls is TLSMode.IMPLICIT
+        )
+        passwords = (USER_PASSWORD,) if login.proofs else ()
+        attributes = (*rules.attributes, *USER_STATUS, access.attribute, *passwords)
+        users, domains = self._people(directory, tuple(dict.fromkeys(attributes)))
+        return Locator(users, naming, rules, self._authority(login, directory), domains, access)
 
-    def _cached(self, directory: Directory, rules: AccountRules, login: Login) -> Cached:
-        lifetimes = Lifetimes(directory.cache_ttl, directory.negative_ttl, directory.stale_ttl)
-        attributes = (*rules.attributes, *((USER_PASSWORD,) if login.proofs else ()))
-        return Cached(self._finder(directory, attributes), directory.cache_size, lifetimes, self._reactor.seconds)
-
-    def _finder(self, directory: Directory, attributes: Sequence[str]) -> Finder:
+    def _people(self, directory: Directory, attributes: tuple[str, ...]) -> tuple[Cached[Entry], Domains | None]:
+        """Return who knows users, and who knows domains where those have entries."""
         if directory.kind == "file":
-            return self._users(directory.file.path)
+            return self._cached(directory, self._users(directory.file.path)), None
         ldap = directory.ldap
-        search = Search.prepare(ldap.base, FilterTemplate.parse(ldap.filter), attributes, ldap.timeout)
         own = Simple(ldap.bind_dn, read_secret(self._files[ldap.bind_password_file])) if ldap.bind_dn else None
-        replicas = [Replica(self._opening(ldap, url, own), self._log) for url in ldap.urls]
-        return LDAPDirectory(Replicas(replicas, balance=ldap.balance), search)
+        replicas = Replicas(
+            [Replica(self._opening(ldap, url, own), self._log) for url in ldap.urls], balance=ldap.balance
+        )
+        template = FilterTemplate.parse(ldap.filter)
+        if ldap.schema == "flat":
+            search = Search.prepare(ldap.base, template, attributes, ldap.timeout)
+            return self._cached(directory, LDAPDirectory(replicas, search)), None
+        reading = Reading(replicas, template, attributes, ldap.timeout)
+        layout = DomainTree(reading, ldap.domain_root) if ldap.schema == "1" else Organisations(reading, ldap.base)
+        return self._cached(directory, UsersOfDomains()), Domains(self._cached(directory, layout))
+
+    def _cached(self, directory: Directory, finder: Finder[Found]) -> Cached[Found]:
+        lifetimes = Lifetimes(directory.cache_ttl, directory.negative_ttl, directory.stale_ttl)
+        return Cached(finder, directory.cache_size, lifetimes, self._reactor.seconds)
 
     def _users(self, path: str) -> FileDirectory:
         if path not in self._files_read:

@@ -82,6 +82,7 @@ ReplayName = Annotated[str, Text("text with %s, %o, %U, %V and %A[attribute]", s
 LDAPURL = Annotated[str, Text('"ldap://HOST:PORT" or "ldaps://HOST:PORT"', spellings.ldap_url)]
 LDAPFilter = Annotated[str, Text("an LDAP filter", spellings.ldap_filter)]
 SearchBase = Annotated[str, Text("a distinguished name", spellings.search_base)]
+DistinguishedName = Annotated[str, Text("a distinguished name", spellings.distinguished_name)]
 Attribute = Annotated[str, Text("an attribute's name", spellings.attribute)]
 Ciphers = Annotated[str, _or_empty(Text("a cipher list of OpenSSL's", spellings.ciphers))]
 CipherSuites = Annotated[str, _or_empty(Text("suites of TLS 1.3, with colons between them", spellings.ciphersuites))]

@@ -15,6 +15,7 @@ from mmp.config.kinds import (
     Ciphers,
     CipherSuites,
     Count,
+    DistinguishedName,
     DomainName,
     Duration,
     File,
@@ -156,11 +157,17 @@ class LDAP:
     base: SearchBase = "dc=example,dc=com"
     """Where users are searched, with all that is below."""
 
-    schema: Literal["flat"] = "flat"
-    """How domains are laid out: flat means one tree for all."""
+    schema: Literal["flat", "1", "2"] = "flat"
+    """How domains are laid out: one tree for all, each with an entry in a tree of dc entries, or by organisation."""
+
+    domain_root: DistinguishedName = "o=internet"
+    """Above the dc entries of schema 1."""
 
     filter: LDAPFilter = "(|(uid=%U)(mail=%s)(mailAlternateAddress=%s))"
     """Filter that finds a user: %s user@domain, %o as typed, %U user, %V domain, %C client's and %S our address."""
+
+    access_attribute: Attribute = "mailAllowedServiceAccess"
+    """Attribute of users that says which services they may use, and from where."""
 
     mail_host_attributes: tuple[Attribute, ...] = ("mailHost",)
     """Attributes that may name the store; the first that has a value counts."""

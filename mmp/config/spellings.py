@@ -78,6 +78,7 @@ _LABEL: Final = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 host_name: Final = matching(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*", "is not a host name")
 attribute: Final = matching("[A-Za-z][A-Za-z0-9-]*", "is not an attribute's name")
 alert: Final = matching(r"[ -~]{1,400}", "is not a line of at most 400 characters of ASCII")
+distinguished_name: Final = matching(r"[A-Za-z0-9.-]+\s*=.*", 'is not a distinguished name, such as "o=internet"')
 search_base: Final = matching(r"(?:[A-Za-z0-9.-]+\s*=.*)?", 'is not a distinguished name, such as "dc=example,dc=com"')
 separators: Final = matching(r"[^\w\s]+", "must be one or more characters other than letters, digits and blanks")
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from typing import Generic, TypeVar
 
 from attrs import field, frozen
 
-from mmp.directory.entry import Entry
 from mmp.directory.interface import Directory
 from mmp.directory.joined import Joined
 from mmp.directory.names import Names
 from mmp.errors import Refused
+
+Found = TypeVar("Found")
 
 
 @frozen
@@ -27,32 +29,34 @@ class Lifetimes:
 
 
 @frozen
-class _Answer:
-    entries: Sequence[Entry] = field(repr=False)
+class _Answer(Generic[Found]):
+    entries: Sequence[Found] = field(repr=False)
     expires: float
 
 
-class Cached:
+class Cached(Generic[Found]):
     """A directory that asks another one only for what it does not remember.
 
     It keeps the most recently used answers, and asks once however many wait for the same. The clock counts seconds
     and never goes back.
     """
 
-    def __init__(self, directory: Directory, size: int, lifetimes: Lifetimes, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, directory: Directory[Found], size: int, lifetimes: Lifetimes, clock: Callable[[], float]
+    ) -> None:
         self._directory = directory
         self._size = size
         self._lifetimes = lifetimes
         self._clock = clock
-        self._answers: OrderedDict[Hashable, _Answer] = OrderedDict()
-        self._asking: dict[Hashable, Joined[Sequence[Entry]]] = {}
+        self._answers: OrderedDict[Hashable, _Answer[Found]] = OrderedDict()
+        self._asking: dict[Hashable, Joined[Sequence[Found]]] = {}
         self._down = False
 
     def key(self, names: Names) -> Hashable:
         """Return the directory's own key."""
         return self._directory.key(names)
 
-    async def find(self, names: Names) -> Sequence[Entry]:
+    async def find(self, names: Names) -> Sequence[Found]:
         """Return the entries that match; Refused if the directory cannot say and nothing remembered may serve."""
         key = self._directory.key(names)
         answer = self._answers.get(key)
@@ -62,7 +66,7 @@ class Cached:
                 return answer.entries
         return await self._ask(key, names, answer)
 
-    async def _ask(self, key: Hashable, names: Names, answer: _Answer | None) -> Sequence[Entry]:
+    async def _ask(self, key: Hashable, names: Names, answer: _Answer[Found] | None) -> Sequence[Found]:
         joined = self._asking.get(key)
         if joined is None:
             joined = self._asking[key] = Joined(lambda: self._fetch(key, names))
@@ -77,10 +81,10 @@ class Cached:
         except Refused:
             return answer.entries
 
-    def _may_serve(self, answer: _Answer) -> bool:
+    def _may_serve(self, answer: _Answer[Found]) -> bool:
         return len(answer.entries) == 1 and self._clock() < answer.expires + self._lifetimes.stale
 
-    async def _fetch(self, key: Hashable, names: Names) -> Sequence[Entry]:
+    async def _fetch(self, key: Hashable, names: Names) -> Sequence[Found]:
         try:
             entries = await self._directory.find(names)
         except Refused:
@@ -92,7 +96,7 @@ class Cached:
         self._keep(key, entries)
         return entries
 
-    def _keep(self, key: Hashable, entries: Sequence[Entry]) -> None:
+    def _keep(self, key: Hashable, entries: Sequence[Found]) -> None:
         lifetime = self._lifetimes.found if len(entries) == 1 else self._lifetimes.negative
         self._answers[key] = _Answer(entries, self._clock() + lifetime)
         self._answers.move_to_end(key)

@@ -50,7 +50,8 @@ class AccountRules:
 
     def account(self, names: Names, entry: Entry) -> Account:
         """Return the account of the user who logged in by these names, or raise Refused."""
-        return Account(canonical_name(names, entry), self.replay_user.render(names, entry), self._host(entry))
+        replay_user = (names.within and names.within.replay_user) or self.replay_user
+        return Account(canonical_name(names, entry), replay_user.render(names, entry), self._host(entry))
 
     def _host(self, entry: Entry) -> str:
         for attribute in self.mail_host_attributes:

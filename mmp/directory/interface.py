@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from mmp.directory.entry import Entry
 from mmp.directory.names import Names
 
+Found_co = TypeVar("Found_co", covariant=True)
 
-class Directory(Protocol):
-    """Finds users by what they typed."""
+
+class Directory(Protocol[Found_co]):
+    """Finds users, or the domains they are in, by what they typed."""
 
     def key(self, names: Names) -> Hashable:
         """Return what decides the answer: equal keys have equal answers, from this directory."""
 
-    async def find(self, names: Names) -> Sequence[Entry]:
-        """Return the entries that match, two at most; Refused if the directory cannot say."""
+    async def find(self, names: Names) -> Sequence[Found_co]:
+        """Return what matches, two at most; Refused if the directory cannot say."""

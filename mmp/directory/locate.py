@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from attrs import evolve, field, frozen
 
-from mmp.directory.entry import AccountRules
+from mmp.directory.access import AccessByEntry
+from mmp.directory.domains import Domain, Domains
+from mmp.directory.entry import AccountRules, Entry
 from mmp.directory.interface import Directory
-from mmp.directory.names import Naming
+from mmp.directory.names import Names, Naming
+from mmp.directory.status import check_status
 from mmp.directory.verify import Authority
 from mmp.errors import Refused
 from mmp.interfaces import Ask
@@ -17,10 +20,12 @@ from mmp.model import Account, Client, Credentials, Refusal
 class Locator:
     """Looks the user up, and has the secret judged as far as that is not for the store to do."""
 
-    directory: Directory
+    directory: Directory[Entry]
     naming: Naming = field(factory=Naming)
     rules: AccountRules = field(factory=AccountRules)
     authority: Authority = field(factory=Authority)
+    domains: Domains | None = None
+    access: AccessByEntry | None = None
 
     async def locate(self, client: Client, credentials: Credentials, ask: Ask) -> Account:
         """Return the account of the user, or of whom the administrator wants to act as; or raise Refused.
@@ -29,10 +34,29 @@ class Locator:
         """
         acting = self.authority.acts_for_another(credentials)
         names = self.naming.names(client, credentials.authzid if acting else credentials.user)
+        if self.domains is not None:
+            names = await self.domains.place(names)
         entries = await self.directory.find(names)
         entry = entries[0] if len(entries) == 1 else None
-        administrator = await self.authority.stand_in(entry, credentials, ask)
+        authority = self.authority if acting else self._authority(names.within)
+        administrator = await authority.stand_in(entry, credentials, ask)
         if entry is None:
-            raise Refused(Refusal.BAD_CREDENTIALS, "several entries match" if entries else "unknown user")
-        judged = self.authority.judges(credentials)
+            raise Refused(Refusal.BAD_CREDENTIALS, "several entries match" if entries else self._unknown(names))
+        self._check(client, names.within, entry)
+        judged = authority.judges(credentials)
         return evolve(self.rules.account(names, entry), administrator=administrator, judged=judged)
+
+    def _authority(self, domain: Domain | None) -> Authority:
+        if domain is None or domain.verified_here is None:
+            return self.authority
+        return evolve(self.authority, everything=domain.verified_here)
+
+    def _check(self, client: Client, domain: Domain | None, user: Entry) -> None:
+        """Raise Refused if the directory does not let the user in, or not from there."""
+        of_domain = None if domain is None else domain.entry
+        check_status(of_domain, user)
+        if self.access is not None:
+            self.access.check(client, of_domain, user)
+
+    def _unknown(self, names: Names) -> str:
+        return "unknown user" if self.domains is None or names.within is not None else "unknown or ambiguous domain"

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from mmp.errors import Refused
 from mmp.model import Client, Refusal
+from mmp.wire.sasl.saslprep import saslprep
+
+if TYPE_CHECKING:
+    from mmp.directory.domains import Domain
 
 ESCAPES: Mapping[str, str] = {
     "s": "full",
@@ -28,7 +33,8 @@ _LONGEST = 512
 class Names:
     """What one login may be looked up by.
 
-    ``full`` is user@domain, or the user alone if there is no domain; ``typed`` is what the client sent.
+    ``full`` is user@domain, or the user alone if there is no domain; ``typed`` is what the client sent. ``within`` is
+    the domain as the directory knows it, where domains are looked up.
     """
 
     full: str
@@ -37,6 +43,7 @@ class Names:
     domain: str
     client_address: str
     our_address: str
+    within: Domain | None = None
 
 
 @frozen
@@ -47,13 +54,15 @@ class Naming:
     default_domain: str = ""
 
     def names(self, client: Client, typed: str) -> Names:
-        """Take a login name apart; refuse it as an unknown user's if it can be nobody's.
+        """Take a login name apart, in the form that SASLprep gives it; refuse one that can be nobody's.
 
-        What cannot be printed is refused: NUL and other control characters, octets that are no text, and the
-        invisible characters that make one name look like another in a log.
+        It is refused as an unknown user's. What cannot be printed is: NUL and other control characters, octets that
+        are no text, and the invisible characters that make one name look like another in a log.
         """
         if len(typed) > _LONGEST:
             raise Refused(Refusal.BAD_CREDENTIALS, f"login name of {len(typed)} characters")
+        if not typed.isascii():  # printable ASCII is in that form
+            typed = _prepared(typed)
         if not typed.isprintable():
             raise Refused(Refusal.BAD_CREDENTIALS, "login name with characters that cannot be printed")
         end = max(map(typed.rfind, self.separators))
@@ -62,6 +71,16 @@ class Naming:
             raise Refused(Refusal.BAD_CREDENTIALS, "login name without a user or without a domain")
         full = f"{user}@{domain}" if domain else user
         return Names(full, typed, user, domain, client.address.host, client.local.host)
+
+
+def _prepared(typed: str) -> str:
+    try:
+        prepared = saslprep(typed)
+    except ValueError as error:
+        raise Refused(Refusal.BAD_CREDENTIALS, f"login name {error}") from None
+    if len(prepared) > _LONGEST:  # one character can stand for eighteen
+        raise Refused(Refusal.BAD_CREDENTIALS, f"login name that stands for {len(prepared)} characters")
+    return prepared
 
 
 def field_of(letter: str, known: str = "".join(ESCAPES)) -> str:

@@ -11,7 +11,7 @@ from mmp.errors import Refused
 from mmp.interfaces import Entry
 from mmp.model import Refusal
 
-_ESCAPE = re.compile(r"%(?:A\[(?P<attribute>[A-Za-z][A-Za-z0-9-]*)\]|(?P<letter>.?))")
+_ESCAPE = re.compile(r"%(?:A?\[(?P<attribute>[A-Za-z][A-Za-z0-9-]*)\]|(?P<letter>.?))")
 
 
 @frozen
@@ -32,7 +32,10 @@ class ReplayName:
 
     @classmethod
     def parse(cls, pattern: str) -> ReplayName:
-        """Read a pattern of text, %s, %o, %U, %V and %A[attribute]; ValueError if there is another ``%`` in it."""
+        """Read a pattern of text, %s, %o, %U, %V and %A[attribute]; ValueError if there is another ``%`` in it.
+
+        ``%[attribute]`` is the same as the last, and the way to write it in the directory.
+        """
         pieces: list[str | _Typed | _Attribute] = []
         end = 0
         for escape in _ESCAPE.finditer(pattern):

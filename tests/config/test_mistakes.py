@@ -107,8 +107,12 @@ VALUES = [
     ),
     ('directory.ldap.bind_dn = "cn=x"', "directory.ldap.bind_password_file: is needed, since bind_dn is given"),
     (
-        'directory.ldap.schema = "2"',
-        'directory.ldap.schema: must be "flat", not "2"',
+        'directory.ldap.schema = "3"',
+        'directory.ldap.schema: must be "flat", "1" or "2", not "3"',
+    ),
+    (
+        'directory.ldap.domain_root = ""',
+        'directory.ldap.domain_root: "" is not a distinguished name, such as "o=internet"',
     ),
     (
         'backend.networks = ["10.0.0.1/8"]',

@@ -62,8 +62,9 @@ def test_the_addresses_of_both_ends_are_there():
         "alice\x7f",
         "alice\x85",
         "ali\u202ece",
-        "ali\u200bce",
         "alice\u2028",
+        "\u05d0lice",
+        "\ufdfa" * 100,
         "alice\udcff",
         "a" * 513,
         "a" * 65536,
@@ -80,6 +81,19 @@ def test_a_name_that_can_be_nobodys_is_refused_as_an_unknown_users(typed):
 )
 def test_every_printable_name_is_let_through(typed):
     assert names(typed).typed == typed
+
+
+@pytest.mark.parametrize("typed", ["ali\u200bce", "\uff41lice", "al\u00adice"])
+def test_ways_to_write_the_same_name_are_one_name(typed):
+    assert names(typed + "@example.com").full == "alice@example.com"
+
+
+def test_a_separator_that_comes_of_another_character_separates():
+    assert names("alice\uff20example.com").domain == "example.com"
+
+
+def test_a_name_from_right_to_left_is_let_through():
+    assert names("\u05d0\u05dc").user == "\u05d0\u05dc"
 
 
 def test_an_unknown_letter_is_told_with_those_known():

@@ -85,9 +85,13 @@ class LDAPDirectory:
 
     async def find(self, names: Names) -> Sequence[Entry]:
         """Return the entries that the search finds, two at most; Refused if no replica can say."""
-        answer = await self._replicas.search(self._search.operation(names))
-        complete = answer.result.code == SUCCESS
-        enough = answer.result.code == SIZE_LIMIT_EXCEEDED and len(answer.entries) == MOST_ENTRIES
-        if not (complete or enough):
-            raise Refused(Refusal.DIRECTORY_UNAVAILABLE, f"search failed: {answer.result}")
-        return answer.entries
+        return found(await self._replicas.search(self._search.operation(names)))
+
+
+def found(answer: Answer) -> Sequence[Entry]:
+    """Return the entries that a search found, two at most; Refused if it failed."""
+    complete = answer.result.code == SUCCESS
+    enough = answer.result.code == SIZE_LIMIT_EXCEEDED and len(answer.entries) == MOST_ENTRIES
+    if not (complete or enough):
+        raise Refused(Refusal.DIRECTORY_UNAVAILABLE, f"search failed: {answer.result}")
+    return answer.entries

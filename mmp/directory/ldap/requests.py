@@ -25,6 +25,7 @@ MOST_ENTRIES: Final = 2
 
 _SEARCH: Final = 0x63
 _ABANDON: Final = 0x50
+_BASE_OBJECT: Final = 0
 _WHOLE_SUBTREE: Final = 2
 _NEVER_DEREFERENCE: Final = 0
 
@@ -43,20 +44,32 @@ class Search:
     @classmethod
     def prepare(cls, base: str, filter_: FilterTemplate, attributes: Sequence[str], seconds: float) -> Search:
         """Search everything below the base; the server shall give up after so many seconds, as we do."""
-        head = (
-            element(OCTET_STRING, base.encode()),
-            integer(_WHOLE_SUBTREE, ENUMERATED),
-            integer(_NEVER_DEREFERENCE, ENUMERATED),
-            integer(MOST_ENTRIES),
-            integer(ceil(seconds)),
-            element(BOOLEAN, b"\0"),
-        )
-        tail = element(SEQUENCE, b"".join(element(OCTET_STRING, name.encode()) for name in attributes))
-        return cls(filter_, b"".join(head), tail)
+        return cls(filter_, _head(base, _WHOLE_SUBTREE, seconds), _tail(attributes))
 
     def operation(self, names: Names) -> bytes:
         """Return the search for these names."""
         return element(_SEARCH, self._head + self.filter.encode(self.filter.values(names)) + self._tail)
+
+
+def read(name: str, filter_: bytes, attributes: Sequence[str], seconds: float) -> bytes:
+    """Return the search for the one entry of this name, if the filter matches it."""
+    return element(_SEARCH, _head(name, _BASE_OBJECT, seconds) + filter_ + _tail(attributes))
+
+
+def _head(base: str, scope: int, seconds: float) -> bytes:
+    fields = (
+        element(OCTET_STRING, base.encode()),
+        integer(scope, ENUMERATED),
+        integer(_NEVER_DEREFERENCE, ENUMERATED),
+        integer(MOST_ENTRIES),
+        integer(ceil(seconds)),
+        element(BOOLEAN, b"\0"),
+    )
+    return b"".join(fields)
+
+
+def _tail(attributes: Sequence[str]) -> bytes:
+    return element(SEQUENCE, b"".join(element(OCTET_STRING, name.encode()) for name in attributes))
 
 
 @frozen

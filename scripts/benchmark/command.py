@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.laboratory import Laboratory
-from benchmark.mail import IMAP
+from benchmark.mail import PROTOCOLS
 from benchmark.mmp import HERE, MMP
 from benchmark.peers import PEERS
 from benchmark.report import YARDSTICK, as_json, report
@@ -44,6 +44,7 @@ def options(words: Sequence[str]) -> argparse.Namespace:
     add("--full", action="store_true", help="all peers, all scenarios, more repetitions (about an hour)")
     add("--peers", type=names, metavar="NAMES", help=f"which of {', '.join(each.name for each in PEERS)}; or none")
     add("--scenarios", type=names, metavar="NAMES", help="only these, by the beginnings of their names")
+    add("--protocol", choices=PROTOCOLS, default="imap", help="what is spoken (imap)")
     add("--repeat", type=int, metavar="N", help="repetitions of each measurement")
     add("--concurrency", type=int, metavar="N", help="logins under way at a time (128)")
     add("--json", type=Path, metavar="FILE", help="where to write every single value")
@@ -99,6 +100,7 @@ def about(run: Run, subjects: Sequence[Subject], missing: Sequence[str]) -> list
         "cores: " + ", ".join(f"{name} {', '.join(map(str, sorted(where)))}" for name, where in places),
         f"{effort.repetitions} repetitions in turns, {effort.concurrency} logins under way at a time",
         f"accounting by {laboratory.accounts.kind}; {' '.join(openssl.split()[:2])} in the load generator",
+        f"protocol: {run.mail.name}",
         *(f"{each.name}: {each.version()}" for each in subjects),
         *(f"not measured: {line}" for line in missing),
     ]
@@ -120,7 +122,7 @@ def main() -> int:
     subjects = [each for each in subjects if not each.missing()]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with Laboratory.open() as laboratory:
-        run = Run(laboratory, IMAP, effort)
+        run = Run(laboratory, PROTOCOLS[chosen.protocol], effort)
         try:
             run.everything(scenarios, subjects)
         except KeyboardInterrupt:

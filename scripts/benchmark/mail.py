@@ -57,3 +57,25 @@ IMAP = MailProtocol(
     short=("b NOOP", "b OK"),
     bulk=lambda octets: (f"b BULK {octets}", "b OK"),
 )
+
+POP3 = MailProtocol(
+    name="pop3",
+    greeting="+OK",
+    starttls=("STLS", "+OK"),
+    login=(("USER u%u", "+OK"), ("PASS secret", "+OK")),
+    rest=(),
+    short=("NOOP", "+OK"),
+    bulk=lambda octets: (f"BULK {octets}", "."),
+)
+
+SUBMISSION = MailProtocol(
+    name="submission",
+    greeting="220",
+    starttls=("STARTTLS", "220"),
+    login=(("EHLO load.example", "250 "), ("AUTH PLAIN AHUwAHNlY3JldA==", "235")),  # as u0 every time
+    rest=(),
+    short=("NOOP", "250"),
+    bulk=lambda octets: (f"BULK {octets}", "250"),
+)
+
+PROTOCOLS = {mail.name: mail for mail in (IMAP, POP3, SUBMISSION)}

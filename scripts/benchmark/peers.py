@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.laboratory import Laboratory, Program
-from benchmark.mail import Transport
+from benchmark.mail import SUBMISSION, Transport
 from benchmark.subjects import Setup, Subject, Task, start_proxy, start_store
 
 EVERY_TRANSPORT = frozenset(Transport)
@@ -50,7 +50,8 @@ class Nginx:
 
     def configuration(self, task: Task, auth: int, folder: Path) -> str:
         """Write the configuration: the defaults, but for enough connections and the same TLS for all."""
-        protocol = f"protocol {task.mail.name}"
+        protocol = "protocol smtp; smtp_auth plain" if task.mail is SUBMISSION else f"protocol {task.mail.name}"
+        relays = "proxy_smtp_auth on; xclient off;" if task.mail is SUBMISSION else ""
         return f"""
             load_module {NGINX_MAIL_MODULE};
             daemon off;
@@ -64,6 +65,7 @@ class Nginx:
                 ssl_certificate_key {task.certificates}/key.pem;
                 ssl_protocols TLSv1.2 TLSv1.3;
                 {f"proxy_buffer {self.buffers};" if self.buffers else ""}
+                {relays}
                 server {{ {protocol}; listen 127.0.0.1:{task.clear} backlog={BACKLOG}; starttls on; }}
                 server {{ {protocol}; listen 127.0.0.1:{task.implicit} ssl backlog={BACKLOG}; }}
             }}

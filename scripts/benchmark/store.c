@@ -1,10 +1,11 @@
 /* A stub mail store: speaks just enough of a protocol to be logged in to, so that the proxy before it is what is measured.
  *
- *     store imap PORT DELAY_US        an IMAP store whose every answer comes DELAY_US late, as if it stood that far away
+ *     store imap PORT DELAY_US        an IMAP store whose every answer comes DELAY_US late, as if it stood that far away;
+ *                                     pop3 and submission likewise
  *     store auth_http PORT MAIL_PORT  nginx's mail auth protocol: every login is right, its mail is at MAIL_PORT here
  *
  * Prints `ready` when it listens, serves on the loopback, ends when its standard input does. Every password is right.
- * Beside what a login needs, the IMAP store has `BULK n`, which sends n octets before its tagged OK.
+ * Beside what a login needs, a store has `BULK n`, which sends n octets before it says that it is done.
  * A new protocol is one `struct protocol`: a greeting and a function that takes one command off the input. */
 
 #define _GNU_SOURCE
@@ -20,7 +21,7 @@ struct connection {
     bool greeted;
     size_t in_size;      /* octets of `in` that are filled */
     size_t prompted;     /* a synchronizing literal before this offset has had its continuation */
-    uint64_t bulk_left;  /* octets of filler that go out before `tag OK` */
+    uint64_t bulk_left;  /* octets of filler that go out before the end of bulk */
     int64_t due;         /* when a late answer is to be given, and who comes next */
     struct connection *next;
     char tag[TAG_SIZE];
@@ -30,6 +31,7 @@ struct connection {
 struct protocol {
     const char *name;
     const char *greeting;
+    const char *bulk_end; /* what follows bulk, behind the command's tag if it has one */
     /* Answers the first command of the input and returns its length, 0 while it is incomplete. */
     size_t (*answer)(struct connection *);
 };
@@ -64,7 +66,7 @@ static bool flush(struct connection *c)
     return sent;
 }
 
-/* Sends filler until it is all out or the socket is full, then the tagged OK. False when the client is gone. */
+/* Sends filler until it is all out or the socket is full, then the end of it. False when the client is gone. */
 static bool pump(struct connection *c)
 {
     while (c->bulk_left > 0) {
@@ -74,7 +76,7 @@ static bool pump(struct connection *c)
             return errno == EAGAIN;
         c->bulk_left -= (uint64_t)sent;
     }
-    reply("%s OK done\r\n", c->tag);
+    reply("%s%s\r\n", c->tag, protocol->bulk_end);
     if (!flush(c))
         return errno == EAGAIN; /* no room even for this: it is said when there is */
     watch(epoll, EPOLL_CTL_MOD, c->socket, EPOLLIN, c);
@@ -175,6 +177,64 @@ static size_t imap_answer(struct connection *c)
     return size;
 }
 
+/* ---- POP3 (RFC 1939, 2449 CAPA, 5034 AUTH) and submission (RFC 6409, 4954 AUTH): a line a command ---- */
+
+/* The length of the first line, 0 while it is incomplete. */
+static size_t whole_line(struct connection *c)
+{
+    char *end = memchr(c->in, '\n', c->in_size);
+    return end == NULL ? 0 : (size_t)(end + 1 - c->in);
+}
+
+static bool begins(struct connection *c, const char *command)
+{
+    return strncasecmp(c->in, command, strlen(command)) == 0;
+}
+
+static size_t pop3_answer(struct connection *c)
+{
+    size_t size = whole_line(c);
+    if (size == 0)
+        return 0;
+    if (c->state == SASL_RESPONSE) {
+        reply("+OK logged in\r\n");
+        c->state = COMMANDS;
+    } else if (begins(c, "CAPA")) {
+        reply("+OK\r\nUSER\r\nSASL PLAIN\r\nRESP-CODES\r\nPIPELINING\r\n.\r\n");
+    } else if (begins(c, "AUTH PLAIN\r")) {
+        reply("+ \r\n");
+        c->state = SASL_RESPONSE;
+    } else if (begins(c, "BULK ")) {
+        c->bulk_left = strtoull(c->in + strlen("BULK "), NULL, 10); /* and no +OK: the load skips so many octets */
+    } else if (begins(c, "QUIT")) {
+        reply("+OK good-bye\r\n");
+        c->state = CLOSING;
+    } else { /* USER, PASS, AUTH with its response, NOOP */
+        reply("+OK\r\n");
+    }
+    return size;
+}
+
+static size_t submission_answer(struct connection *c)
+{
+    size_t size = whole_line(c);
+    if (size == 0)
+        return 0;
+    if (begins(c, "EHLO"))
+        reply("250-stub\r\n250-PIPELINING\r\n250-AUTH PLAIN\r\n250 8BITMIME\r\n");
+    else if (begins(c, "AUTH PLAIN\r"))
+        reply("334 \r\n"), c->state = SASL_RESPONSE;
+    else if (begins(c, "AUTH") || c->state == SASL_RESPONSE)
+        reply("235 2.7.0 logged in\r\n"), c->state = COMMANDS;
+    else if (begins(c, "BULK "))
+        c->bulk_left = strtoull(c->in + strlen("BULK "), NULL, 10);
+    else if (begins(c, "QUIT"))
+        reply("221 2.0.0 good-bye\r\n"), c->state = CLOSING;
+    else
+        reply("250 2.0.0 done\r\n");
+    return size;
+}
+
 /* ---- nginx's mail auth protocol: one HTTP request a connection, the answer always the same ---- */
 
 static size_t auth_http_answer(struct connection *c)
@@ -188,8 +248,10 @@ static size_t auth_http_answer(struct connection *c)
 }
 
 static const struct protocol protocols[] = {
-    {"imap", "* OK [CAPABILITY " CAPABILITIES "] stub ready\r\n", imap_answer},
-    {"auth_http", NULL, auth_http_answer},
+    {"imap", "* OK [CAPABILITY " CAPABILITIES "] stub ready\r\n", " OK done", imap_answer},
+    {"pop3", "+OK stub ready\r\n", ".", pop3_answer},
+    {"submission", "220 stub ESMTP ready\r\n", "250 2.0.0 done", submission_answer},
+    {"auth_http", NULL, NULL, auth_http_answer},
 };
 
 /* ---- connections ---- */
@@ -314,9 +376,9 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], protocols[i].name) == 0)
             protocol = &protocols[i];
     if (protocol == NULL)
-        die("usage: store imap PORT DELAY_US | store auth_http PORT MAIL_PORT");
+        die("usage: store imap|pop3|submission PORT DELAY_US | store auth_http PORT MAIL_PORT");
     argument = (unsigned)atoi(argv[3]);
-    delay_ns = protocol->answer == imap_answer ? argument * INT64_C(1000) : 0;
+    delay_ns = protocol->bulk_end != NULL ? argument * INT64_C(1000) : 0;
     for (size_t i = 0; i < CHUNK_SIZE; i++)
         filler[i] = i % 64 == 62 ? '\r' : i % 64 == 63 ? '\n' : (char)('A' + i % 26);
 

@@ -233,7 +233,7 @@ def test_the_value_of_an_unknown_key_is_not_repeated_since_it_may_be_a_secret(fo
         ),
         ('[[listener]]\ntls = "startls"', ['listener[1].tls: must be "none", "starttls" or "implicit", not "startls"']),
         ("[[listener]]\nport = 0", ["listener[1].port: must be a whole number from 1 to 65535, not 0"]),
-        ("[[listener]]\nclient_ca = ''", ["listener[1].client_ca: unknown key; known here are …"]),
+        ("[[listener]]\nbacklog = 5", ["listener[1].backlog: unknown key; known here are …"]),
         (
             "[[listener]]\nproxy_protocol_from = ['10.0.0.1', 'lb1']",
             [

@@ -130,6 +130,37 @@ class Transport(Protocol):
         """Close at once."""
 
 
+class Guard(Protocol):
+    """Stands behind the login between client and store, and lets pass what is not said with our standing.
+
+    Whatever either side sends goes through it; what it gives out belongs to the other. It begins with what was left
+    over from the login: the client's trailing bytes, then the store's.
+    """
+
+    @property
+    def holding(self) -> bool:
+        """Whether nothing more of the client's can be used for now: the store has to answer first.
+
+        What was given meanwhile is kept, so nothing more should be read from the client.
+        """
+
+    @property
+    def ended(self) -> bool:
+        """Whether the connection is to end, once ``for_client()`` is written."""
+
+    def from_client(self, octets: bytes, /) -> None:
+        """Take what the client sent. Never raises."""
+
+    def from_store(self, octets: bytes, /) -> None:
+        """Take what the store sent, which may free what the client sent before. Never raises."""
+
+    def for_store(self) -> bytes:
+        """Return and forget what is to be written to the store."""
+
+    def for_client(self) -> bytes:
+        """Return and forget what is to be written to the client."""
+
+
 class Connector(Protocol):
     """Makes connections to servers, with TLS from the beginning or begun later."""
 
@@ -190,6 +221,13 @@ class Authenticator(Protocol):
         """Return the account, or raise Refused."""
 
 
+class Door(Protocol):
+    """Decides whether one more connection may be held."""
+
+    async def admit(self, client: Client) -> Lease:
+        """Return a lease for the connection, or raise Refused."""
+
+
 class Limits(Protocol):
     """Decides whether one more session may be held."""
 
@@ -220,17 +258,24 @@ class Dialer(Protocol):
         """Return the logged-in connection, or raise Refused."""
 
 
+class Attempt(Protocol):
+    """An attempt to log in that may go on; whatever becomes of it, it is closed."""
+
+    def failed(self) -> None:
+        """The password was wrong."""
+
+    def succeeded(self) -> None:
+        """The password was right."""
+
+    def close(self) -> None:
+        """It is over; if neither has been said, nobody has judged the password."""
+
+
 class Throttle(Protocol):
     """Slows those down who fail to log in."""
 
-    async def hold(self, client: Client, credentials: Credentials) -> None:
+    async def hold(self, client: Client, credentials: Credentials) -> Attempt:
         """Wait for as long as this attempt is to be held back; Refused if too many wait already."""
-
-    def failed(self, client: Client, credentials: Credentials) -> None:
-        """The password was wrong."""
-
-    def succeeded(self, client: Client, credentials: Credentials) -> None:
-        """The password was right."""
 
 
 Level = Literal["debug", "info", "warn", "error", "critical"]

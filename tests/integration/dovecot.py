@@ -102,6 +102,12 @@ service managesieve-login {{
 plugin {{
   sieve = file:~/sieve;active=~/.dovecot.sieve
 }}
+service auth {{
+  # Relays ask here, and run as somebody else.
+  unix_listener auth-relay {{
+    mode = 0666
+  }}
+}}
 service anvil {{
   chroot =
   # No growing delay for an address with failed logins: all come from here.
@@ -130,6 +136,11 @@ class Dovecot:
     pop3_header_port: int
     directory: Path
     process: subprocess.Popen
+
+    @property
+    def auth_socket(self):
+        """Where others may have logins judged."""
+        return self.directory / "run" / "auth-relay"
 
     def log(self):
         """Return its whole log."""

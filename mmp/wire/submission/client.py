@@ -73,6 +73,8 @@ class Client:
     _reader: ReplyReader = field(factory=ReplyReader, init=False)
     _queue: list[bytes] = field(factory=list, init=False)
     _capabilities: tuple[bytes, ...] = field(default=(), init=False)
+    _standing: tuple[bytes, ...] = field(default=(), init=False)
+    """Those of them that offer what only we may use, while we speak for ourselves."""
     _steps: list[bytes] = field(factory=list, init=False)
     """What is still to be said of the login, each when the store asks for it; nothing if XCLIENT does it all."""
     _greeting: str = field(default="", init=False)
@@ -135,7 +137,8 @@ class Client:
 
         At a store without AUTH, XCLIENT alone logs in a user whom we have judged ourselves (``origin.user``).
         LocalProtocolError unless Ready was reported. Refused(BACKEND_UNAVAILABLE) if the store offers no usable way,
-        Refused(BAD_CREDENTIALS) if the secret cannot be said in the protocol.
+        Refused(BAD_CREDENTIALS) if the secret cannot be said in the protocol. LoggedIn tells of XCLIENT and XFORWARD
+        even if the store offers them no more once it knows who came.
         """
         if self._state is not State.READY:
             raise LocalProtocolError(f"log_in() while {self.phase}")
@@ -174,6 +177,7 @@ class Client:
     def _ehlo_answered(self, reply: Reply) -> Ready | None:
         self._learn(reply)
         if not self._starttls:
+            self._standing = tuple(line for line in self._capabilities if render.gives_standing(line))
             self._to("ready")
             return Ready()
         if b"STARTTLS" not in render.parameters(self._capabilities):
@@ -234,7 +238,8 @@ class Client:
     def _logged_in(self, text: bytes) -> LoggedIn:
         self._unspeakable = ()
         self._to("logged in")
-        return LoggedIn(self._capabilities, text, self._received.rest())
+        unsaid = (line for line in self._standing if line not in self._capabilities)
+        return LoggedIn((*self._capabilities, *unsaid), text, self._received.rest())
 
     def _refused(self, refusal: Refusal, reply: Reply) -> LoginRefused:
         words = self._words(reply)

@@ -58,6 +58,11 @@ def xclient(origin: Origin, taken: Collection[bytes], user: str) -> bytes:
     return line if len(line) <= LINE_LIMIT else _xclient(values | {b"HELO": _UNKNOWN}, taken)
 
 
+def gives_standing(line: bytes) -> bool:
+    """Tell whether a line of EHLO's answer offers a command by which we could speak for others."""
+    return line.upper().partition(b" ")[0] in {b"XCLIENT", b"XFORWARD"}
+
+
 def ehlo(name: str, otherwise: str) -> bytes:
     """Return EHLO with the client's own name if a store can take it for one (RFC 5321, 4.1.1.1), else ours."""
     return b"EHLO %b\r\n" % (name if _HOST_NAME.fullmatch(name) else otherwise).encode()

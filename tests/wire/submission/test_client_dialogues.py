@@ -41,6 +41,8 @@ WITHOUT_AUTH = (
         S: 250 XCLIENT NAME ADDR PROTO HELO PORT LOGIN DESTADDR DESTPORT
 """
 )
+XCLIENT_LINE = b"XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT LOGIN DESTADDR DESTPORT"
+XCLIENT_WITHOUT_AUTH = b"XCLIENT NAME ADDR PROTO HELO PORT LOGIN DESTADDR DESTPORT"
 TOLD = "ADDR=192.0.2.7 PORT=50123 NAME=[UNAVAILABLE] PROTO=ESMTP HELO=client.example.com"
 THERE = "DESTADDR=IPV6:2001:db8::1 DESTPORT=587"
 
@@ -116,7 +118,7 @@ def test_the_relay_is_told_who_came_before_the_login():
         """,
         Replay("test", b"1234", origin=ORIGIN),
     )
-    assert events == [Ready(), LoggedIn((b"AUTH PLAIN",), b"in", b"")]
+    assert events == [Ready(), LoggedIn((b"AUTH PLAIN", XCLIENT_LINE), b"in", b"")]
 
 
 def test_a_relay_with_auth_judges_for_itself_even_whom_we_have_judged():
@@ -150,7 +152,7 @@ def test_whom_we_have_judged_is_logged_in_by_xclient_where_there_is_no_auth():
         """,
         Replay("test", b"1234", origin=JUDGED),
     )
-    assert events == [Ready(), LoggedIn((b"DSN",), b"", b"")]
+    assert events == [Ready(), LoggedIn((b"DSN", XCLIENT_WITHOUT_AUTH), b"", b"")]
 
 
 def test_nobody_is_logged_in_by_xclient_whom_nobody_has_judged():

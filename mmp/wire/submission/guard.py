@@ -1,0 +1,272 @@
+"""Stands behind the login, and keeps a client from commands by which it would speak with our standing at the relay.
+
+RFC 5321, 4.1, 4.2 and 4.5.2; pipelining: RFC 2920, 3; BDAT: RFC 3030, 2; XCLIENT and XFORWARD as Postfix has them. It
+follows just enough to know what is a command, and lets pass only what every relay must take for the same: what is a
+command to one reader and text to another could be used to smuggle. Memory is bounded.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import ClassVar
+
+from attrs import define, field
+
+from mmp.errors import RemoteProtocolError
+from mmp.wire.buffer import Buffer
+
+LINE_LIMIT = 4096
+"""Octets in a command: twice what Postfix reads at once."""
+UNANSWERED_LIMIT = 1000
+"""Commands without an answer yet; more wait until the relay has answered some."""
+REFUSED_LIMIT = 20
+"""Commands refused by us, after which the connection ends: what no client has reason to say it says by intent."""
+
+_COMMAND = re.compile(rb"([A-Za-z][A-Za-z0-9]{0,39})(?: [^\r\n\0]*+)?\r\n")
+_BDAT = re.compile(rb"BDAT ([0-9]{1,15})(?: LAST)?\r\n", re.IGNORECASE)
+_LONE_DOT = re.compile(rb"(\r\n|\r|\n)\.(\r\n|\n|\r(?=[^\n]))")
+_UNDECIDED = re.compile(rb"(?:\r\n?|\n)(?:\.\r?)?\Z")
+"""The end of what has come of a message, if a lone dot could yet come of it: four octets at most."""
+
+_FORBIDDEN: Mapping[bytes, bytes] = MappingProxyType(
+    dict.fromkeys(
+        b"XCLIENT XFORWARD PROXY XPROXY XPROXYEHLO XPEHLO TURN ATRN".split(), b"502 5.5.1 Not available here\r\n"
+    )
+    | {
+        b"AUTH": b"503 5.5.1 Already logged in\r\n",
+        b"STARTTLS": b"503 5.5.1 Not behind the login\r\n",  # it would hide from us what follows
+    }
+)
+_UNCLEAR = b"500 5.5.2 A command is a verb, arguments behind a space, and CR LF\r\n"
+_NO_CHUNKS = b"502 5.5.1 The relay takes no BDAT\r\n"
+_UNCLEAR_CHUNK = b"501 5.5.4 BDAT takes a number of octets and perhaps LAST\r\n"
+_UNCLEAR_END = b"521 5.5.2 A line of one dot ends a message, and has CR LF before and behind it\r\n"
+_TOO_LONG = b"500 5.5.2 Line too long\r\n"
+_TOO_MANY = b"421 4.7.0 Too many commands that are not available\r\n"
+
+
+class Place(enum.Enum):
+    """What comes next from the client."""
+
+    COMMAND = enum.auto()
+    DATA = enum.auto()
+    """A message if the relay invites one, else a command: nothing is read before it has answered."""
+    MESSAGE = enum.auto()
+    CHUNK = enum.auto()
+    REFUSED_CHUNK = enum.auto()
+    NOTHING = enum.auto()
+    """The connection ends."""
+
+
+class Due(enum.Enum):
+    """A reply that the relay owes."""
+
+    REPLY = enum.auto()
+    INVITATION = enum.auto()
+    """To DATA."""
+
+
+def guard(capabilities: Iterable[bytes]) -> Guard | None:
+    """Return a guard for a relay that offers this in EHLO's answer; None if there it has no standing to guard."""
+    keywords = {line.upper().partition(b" ")[0] for line in capabilities}
+    return Guard(b"CHUNKING" in keywords) if keywords & {b"XCLIENT", b"XFORWARD"} else None
+
+
+@define(eq=False, repr=False)
+class Guard:
+    """Filters one connection, both directions; satisfies ``mmp.interfaces.Guard``.
+
+    It begins where nothing is unanswered. A refusal takes its place among the replies of the relay.
+    """
+
+    _chunking: bool
+    """Whether the relay knows BDAT: to one that does not, what follows is commands."""
+    _place: Place = field(default=Place.COMMAND, init=False)
+    _received: Buffer = field(factory=Buffer, init=False)
+    _counted: int = field(default=0, init=False)
+    """Octets of a chunk still to come."""
+    _tail: bytes = field(default=b"", init=False)
+    """The end of what has come of a message, as long as a lone dot could come of it."""
+    _sent: int = field(default=0, init=False)
+    """How many octets of it the relay has already: those of the CR LF that ended DATA."""
+    _due: deque[Due | bytes] = field(factory=deque, init=False)
+    """What the client is owed, in order: replies of the relay, and our own in full."""
+    _refused: int = field(default=0, init=False)
+    _head: bytes = field(default=b"", init=False)
+    """The first octets of the relay's present line, which tell whether it is a reply's last."""
+    _within_reply: bool = field(default=False, init=False)
+    _for_store: list[bytes] = field(factory=list, init=False)
+    _for_client: list[bytes] = field(factory=list, init=False)
+
+    @property
+    def holding(self) -> bool:
+        """Whether nothing more of the client's can be used for now: the relay has to answer first."""
+        return self._place in {Place.DATA, Place.NOTHING} or len(self._due) >= UNANSWERED_LIMIT
+
+    @property
+    def ended(self) -> bool:
+        """Whether the connection is to end, once ``for_client()`` is written."""
+        return self._place is Place.NOTHING and not self._due
+
+    def from_client(self, octets: bytes) -> None:
+        """Take what the client sent."""
+        if self._place is not Place.NOTHING:
+            self._received.feed(octets)
+            self._go_on()
+
+    def from_store(self, octets: bytes) -> None:
+        """Take what the relay sent."""
+        start = 0
+        while end := octets.find(b"\n", start) + 1:
+            self._pass_on(octets[start:end])
+            self._line_ended()
+            start = end
+        self._pass_on(octets[start:])
+        self._go_on()
+
+    def for_store(self) -> bytes:
+        """Return and forget what may pass to the relay."""
+        octets = b"".join(self._for_store)
+        self._for_store.clear()
+        return octets
+
+    def for_client(self) -> bytes:
+        """Return and forget what is for the client: the relay's replies, and ours between them."""
+        octets = b"".join(self._for_client)
+        self._for_client.clear()
+        return octets
+
+    # What the relay says
+
+    def _pass_on(self, part: bytes) -> None:
+        if part:
+            self._for_client.append(part)
+            self._head += part[: 4 - len(self._head)]
+            self._within_reply = True
+
+    def _line_ended(self) -> None:
+        head, self._head = self._head, b""
+        if head[3:4] == b"-":
+            return
+        self._within_reply = False
+        if self._due and isinstance(self._due[0], Due) and self._due.popleft() is Due.INVITATION:
+            self._invited(head)
+        self._answer_in_turn()
+
+    def _invited(self, head: bytes) -> None:
+        self._place = Place.MESSAGE if head.startswith(b"3") else Place.COMMAND
+        self._tail, self._sent = b"\r\n", 2
+
+    def _answer_in_turn(self) -> None:
+        while self._due and not self._within_reply and isinstance(reply := self._due[0], bytes):
+            self._for_client.append(reply)
+            self._due.popleft()
+
+    # What the client says
+
+    def _go_on(self) -> None:
+        try:
+            while self._received and not self.holding and self._STEPS[self._place](self):
+                pass
+        except RemoteProtocolError:
+            self._end(_TOO_LONG)
+
+    def _command(self) -> bool:
+        line = self._received.line(LINE_LIMIT)
+        if line is None:
+            return False
+        match = _COMMAND.fullmatch(line)
+        verb = match[1].upper() if match else b""
+        if not verb:
+            self._refuse(_UNCLEAR)
+        elif verb in _FORBIDDEN:
+            self._refuse(_FORBIDDEN[verb])
+        elif verb == b"BDAT":
+            self._begin_chunk(line)
+        else:
+            self._let_pass(line, Due.INVITATION if verb == b"DATA" else Due.REPLY)
+        return True
+
+    def _let_pass(self, line: bytes, due: Due) -> None:
+        self._for_store.append(line)
+        self._due.append(due)
+        if due is Due.INVITATION:
+            self._place = Place.DATA
+
+    def _begin_chunk(self, line: bytes) -> None:
+        """The octets come whatever the answer, so that it must be certain how many: to us and to the relay."""
+        match = _BDAT.fullmatch(line)
+        if match is None:
+            self._end(_UNCLEAR_CHUNK)
+            return
+        self._counted = int(match[1])
+        self._place = Place.CHUNK if self._chunking else Place.REFUSED_CHUNK
+        if self._chunking:
+            self._let_pass(line, Due.REPLY)
+        else:
+            self._refuse(_NO_CHUNKS)
+        self._chunk_ended()
+
+    def _chunk(self) -> bool:
+        octets = self._received.take(min(self._counted, len(self._received))) or b""
+        if self._place is Place.CHUNK:
+            self._for_store.append(octets)
+        self._counted -= len(octets)
+        self._chunk_ended()
+        return True
+
+    def _chunk_ended(self) -> None:
+        if not self._counted and self._place is not Place.NOTHING:
+            self._place = Place.COMMAND
+
+    def _message(self) -> bool:
+        """Let a message pass up to its end, and end the connection where readers might not agree about that."""
+        text = self._tail + self._received.rest()
+        match = _LONE_DOT.search(text) if b"\n." in text or b"\r." in text else None
+        if match is None:
+            undecided = _UNDECIDED.search(text, max(0, len(text) - 4))
+            self._pass_message(text, undecided.start() if undecided else len(text))
+        elif match.groups() == (b"\r\n", b"\r\n"):
+            self._pass_message(text, match.end())
+            self._received.feed(self._tail)
+            self._due.append(Due.REPLY)
+            self._place = Place.COMMAND
+        else:
+            self._end(_UNCLEAR_END)
+        return True
+
+    def _pass_message(self, text: bytes, end: int) -> None:
+        self._for_store.append(text[self._sent : end])
+        self._tail, self._sent = text[end:], max(0, self._sent - end)
+
+    _STEPS: ClassVar[Mapping[Place, Callable[[Guard], bool]]] = MappingProxyType(
+        {
+            Place.COMMAND: _command,
+            Place.MESSAGE: _message,
+            Place.CHUNK: _chunk,
+            Place.REFUSED_CHUNK: _chunk,
+        }
+    )
+    """Each returns whether it could use what has come."""
+
+    # What we say
+
+    def _refuse(self, reply: bytes) -> None:
+        self._refused += 1
+        if self._refused > REFUSED_LIMIT:
+            self._end(_TOO_MANY)
+        else:
+            self._owe(reply)
+
+    def _end(self, reply: bytes) -> None:
+        self._place = Place.NOTHING
+        self._received.clear()
+        self._owe(reply)
+
+    def _owe(self, reply: bytes) -> None:
+        self._due.append(reply)
+        self._answer_in_turn()

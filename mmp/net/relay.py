@@ -44,7 +44,7 @@ class End:
     Bytes are kept only while the other end is full, and then nothing more is read here.
     """
 
-    __slots__ = ("_bulk", "_ended", "_pipe", "_queue", "_relay", "_sink", "other", "received", "socket")
+    __slots__ = ("_bulk", "_ended", "_pipe", "_queue", "_read_waits", "_relay", "_sink", "other", "received", "socket")
 
     other: End
 
@@ -56,6 +56,8 @@ class End:
         """With bytes that this end could not send yet; then the queue is empty."""
         self._bulk = False
         """Whether what is received here comes so fast that the kernel had better move it."""
+        self._read_waits = False
+        """Whether TLS has to send something before it can go on reading (RFC 8446, 4.6.3)."""
         self._ended = False
         self._sink = Sink.OPEN
         self.received = 0
@@ -68,14 +70,14 @@ class End:
 
     def doRead(self) -> None:  # noqa: N802 - Twisted's name
         """Pass on what there is to read."""
-        if self._bulk:
-            return self._move()
         relay = self._relay
+        if self._bulk and not relay.discarding:
+            return self._move()
         loop = relay.loop
         try:
             got = self.socket.recv_into(loop.buffer)
         except WantWrite:
-            return loop.reactor.addWriter(self)
+            return self._await_room()
         except BlockingIOError:
             return None
         except OSError as error:
@@ -93,6 +95,19 @@ class End:
         if got == READ_SIZE and type(self.socket) is socket.socket and type(self.other.socket) is socket.socket:
             self._bulk = True
         return self.other.take(loop.buffer[:got])
+
+    def _await_room(self) -> None:
+        """Ask again once there is room: before, it would only turn in circles."""
+        self._read_waits = True
+        self._relay.loop.reactor.removeReader(self)
+        self._relay.loop.reactor.addWriter(self)
+
+    def _go_on_reading(self) -> bool:
+        """Read, now that there is room; False if that waits again, or ended everything."""
+        self._read_waits = False
+        self._relay.loop.reactor.addReader(self)
+        self.doRead()
+        return not (self._read_waits or self.closed)
 
     def _show(self, guard: Guard, octets: bytes) -> None:
         """Pass on what the guard lets through. Who does not read our answers is not read either."""
@@ -172,27 +187,20 @@ class End:
 
     def doWrite(self) -> None:  # noqa: N802 - Twisted's name
         """Write what is kept; once it is gone, let the source go on, or say the end."""
+        if self._read_waits and not self._go_on_reading():
+            return None
         relay = self._relay
         reactor = relay.loop.reactor
         try:
-            if self._queue:
-                del self._queue[: self.socket.send(self._queue)]
-                relay.due = relay.loop.wheel.now + relay.patience
-                if self._queue:
-                    return None
-            if self._pipe is not None:
-                self._pipe.drain(self.socket.fileno())
-                relay.due = relay.loop.wheel.now + relay.patience
-                if self._pipe.held:
-                    return None
-                self._give_back_pipe()
+            if not self._flush():
+                return None
             if self._sink is Sink.FINISHING:
                 self._say_end()
         except WantRead:
             reactor.removeWriter(self)
             return reactor.addReader(self)
         except BlockingIOError:
-            return None
+            return reactor.addWriter(self)  # the end is said without waiting for the loop, if nothing is kept
         except OSError as error:
             return relay.broken(self, str(error))
         reactor.removeWriter(self)
@@ -200,10 +208,24 @@ class End:
             return self._close_if_done()
         return self._let_go_on()
 
+    def _flush(self) -> bool:
+        """Write what the socket takes of what is kept, and return whether that was all of it."""
+        relay = self._relay
+        if self._queue:
+            del self._queue[: self.socket.send(self._queue)]
+            relay.due = relay.loop.wheel.now + relay.patience
+        elif self._pipe is not None:
+            self._pipe.drain(self.socket.fileno())
+            relay.due = relay.loop.wheel.now + relay.patience
+            if self._pipe.held:
+                return False
+            self._give_back_pipe()
+        return not self._queue
+
     def _let_go_on(self) -> None:
         """Read the source again; with a guard, an end waits until it has taken its own answers too."""
         if self._relay.guard is None:
-            return self._relay.loop.reactor.addReader(self.other)
+            return self.other.read_on()
         ends = self, self.other
         if not any(end._queue for end in ends):  # noqa: SLF001 - its own kind
             for end in ends:
@@ -241,9 +263,8 @@ class End:
                 self.doWrite()
 
     def read_on(self) -> None:
-        """Read, unless all has been."""
-        self._bulk = False
-        if not self._ended and not self.closed:
+        """Read, unless all has been, or TLS waits for room first."""
+        if not (self._ended or self._read_waits or self.closed):
             self._relay.loop.reactor.addReader(self)
 
     def _close_if_done(self) -> None:

@@ -1,5 +1,6 @@
 """A real OpenLDAP server in a temporary directory, with the schema of mail directories."""
 
+import re
 import shutil
 import signal
 import subprocess
@@ -71,6 +72,7 @@ class Slapd:
     directory: Path
     port: int
     tls_port: int
+    level: str = "0"
     process: subprocess.Popen | None = None
 
     @property
@@ -86,9 +88,20 @@ class Slapd:
     def start(self):
         """Run it until it listens."""
         urls = f"{self.url}/ {self.tls_url}/" if self.tls_port else f"{self.url}/"
-        self.process = subprocess.Popen([_path("slapd"), "-h", urls, "-F", self.directory / "configuration", "-d", "0"])
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [_path("slapd"), "-h", urls, "-F", self.directory / "configuration", "-d", self.level], stderr=log
+            )
         until(lambda: self.process.poll() is not None or self._listens(), f"slapd listens at {urls}")
         assert self.process.poll() is None, "slapd ended at once"
+
+    def searches(self):
+        """Return base and filter of all searches so far, as it has read them; needs the level ``stats``."""
+        return re.findall(r'SRCH base="(.*?)" scope=\d deref=\d filter="(.*)"$', self._log.read_text(), re.MULTILINE)
+
+    @property
+    def _log(self):
+        return self.directory / "log"
 
     def stop(self):
         """End it."""
@@ -116,14 +129,14 @@ class Slapd:
 
 
 @contextmanager
-def slapd(ports, entries, certificates=None, names=("localhost", ADDRESS), others="read"):
+def slapd(ports, entries, certificates=None, names=("localhost", ADDRESS), *, others="read", level="0"):
     """Run a server that has these entries below its root.
 
     ``entries`` are LDIF; with ``certificates`` it has TLS, and a certificate for ``names``; ``others`` is what everyone
-    but PROXY may do: read, or search, or none.
+    but PROXY may do: read, or search, or none; ``level`` is what it writes to its log.
     """
     directory = Path(tempfile.mkdtemp(prefix="mmp-slapd-"))
-    server = Slapd(directory, ports.free(), ports.free() if certificates else 0)
+    server = Slapd(directory, ports.free(), ports.free() if certificates else 0, level)
     try:
         _configure(directory, _tls(certificates, names), others)
         _load(directory, 1, ROOT + entries)

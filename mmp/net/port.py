@@ -14,8 +14,8 @@ from mmp.model import Endpoint
 from mmp.net.stream import Loop, endpoint_of
 from mmp.net.wheel import Deadline
 
-ACCEPTS_A_TURN = 4
-"""Few, so that established sessions are served in between, and so that other workers get their share of a rush."""
+ACCEPTS_A_TURN = 16
+"""Few, so that established sessions are served in between."""
 BREATH = 0.002
 """Seconds that a worker with more than its part leaves to the others; then it takes one, lest they all be stuck."""
 PAUSE = 1.0
@@ -44,33 +44,35 @@ class Port:
         self._pause: Deadline | None = None
         self._breath: IDelayedCall | None = None
         self._told = -float("inf")
+        exceeds()  # so that the others reckon with this worker before its first connection
         loop.reactor.addReader(self)
 
     def doRead(self) -> None:  # noqa: N802 - Twisted's name
         """Accept what is waiting, a few at a time."""
-        if self._exceeds():
-            self._loop.reactor.removeReader(self)
-            self._breath = self._loop.reactor.callLater(BREATH, self._breathed)
-        else:
-            self._accept(ACCEPTS_A_TURN)
+        for _ in range(ACCEPTS_A_TURN):
+            if self._exceeds():
+                self._loop.reactor.removeReader(self)
+                self._breath = self._loop.reactor.callLater(BREATH, self._breathed)
+                return
+            if not self._accept():
+                return
 
     def _breathed(self) -> None:
         self._breath = None
         self._loop.reactor.addReader(self)
-        self._accept(1)
+        self._accept()
 
-    def _accept(self, most: int) -> None:
-        for _ in range(most):
-            try:
-                accepted, address = self._socket.accept()
-            except OSError as error:
-                if error.errno in EXHAUSTED:
-                    self._wait(error)
-                if error.errno != errno.ECONNABORTED:
-                    return
-            else:
-                accepted.setblocking(False)  # noqa: FBT003 - the standard library's signature
-                self._arrive(accepted, endpoint_of(address))
+    def _accept(self) -> bool:
+        """Accept one, unless it is gone; False if there is none, or nothing to accept it with."""
+        try:
+            accepted, address = self._socket.accept()
+        except OSError as error:
+            if error.errno in EXHAUSTED:
+                self._wait(error)
+            return error.errno == errno.ECONNABORTED
+        accepted.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        self._arrive(accepted, endpoint_of(address))
+        return True
 
     def _wait(self, error: OSError) -> None:
         """Leave the rest in the kernel's queue for a while; say so once a minute."""

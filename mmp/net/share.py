@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import mmap
 
-SLOTS = 64
+SLOTS = 32
 """Of 4 bytes. Workers beyond share one, and are a little less even for it."""
 MARGIN = 1.1
 """Times the mean that a worker may have before it lets others go first; below, chance decides."""
@@ -37,8 +37,8 @@ class Share:
     def is_exceeded(self, sessions: int) -> bool:
         """Tell how many sessions this worker has, and learn whether it should let others go first."""
         self._counts[self._slot] = sessions + 1  # 0 is nobody
-        present = [count for count in self._counts if count]
-        return sessions > MARGIN * (sum(present) / len(present) - 1) + FEW
+        counts = self._counts.tolist()
+        return sessions > MARGIN * (sum(counts) / (SLOTS - counts.count(0)) - 1) + FEW
 
     def leave(self) -> None:
         """Accept no more, or be dead: the others' mean is without this worker."""

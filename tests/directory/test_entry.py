@@ -139,6 +139,7 @@ def test_a_name_that_cannot_be_printed_is_passed_over():
         ("%A[uid]", "a1"),
         ("%A[UID]@store", "a1@store"),
         ("u-%A[uid]-%U", "u-a1-alice"),
+        ("%[uid]+%U", "a1+alice"),
         ("admin", "admin"),
     ],
 )

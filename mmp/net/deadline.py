@@ -38,6 +38,9 @@ class _Bounded(Generic[T]):
             while True:
                 try:
                     result = yield self._awaited
+                except GeneratorExit:  # dropped by whoever awaited it
+                    work.close()
+                    raise
                 except BaseException as error:  # noqa: BLE001 - it is the work's to deal with
                     self._awaited = work.throw(error)
                 else:

@@ -120,3 +120,19 @@ def test_nothing_is_left_to_the_garbage_collector(scene):
         assert not [each for each in gc.get_objects() if isinstance(each, Held)]
     finally:
         gc.enable()
+
+
+def test_work_that_is_dropped_is_closed(scene):
+    closed = []
+
+    async def work():
+        try:
+            await scene.waiting
+        finally:
+            closed.append(True)
+
+    bounded = scene.bounded(work())
+    assert bounded.send(None) is scene.waiting
+    bounded.close()
+    assert closed == [True]
+    assert scene.nothing_is_left()

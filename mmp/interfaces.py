@@ -130,37 +130,6 @@ class Transport(Protocol):
         """Close at once."""
 
 
-class Guard(Protocol):
-    """Stands behind the login between client and store, and lets pass what is not said with our standing.
-
-    Whatever either side sends goes through it; what it gives out belongs to the other. It begins with what was left
-    over from the login: the client's trailing bytes, then the store's.
-    """
-
-    @property
-    def holding(self) -> bool:
-        """Whether nothing more of the client's can be used for now: the store has to answer first.
-
-        What was given meanwhile is kept, so nothing more should be read from the client.
-        """
-
-    @property
-    def ended(self) -> bool:
-        """Whether the connection is to end, once ``for_client()`` is written."""
-
-    def from_client(self, octets: bytes, /) -> None:
-        """Take what the client sent. Never raises."""
-
-    def from_store(self, octets: bytes, /) -> None:
-        """Take what the store sent, which may free what the client sent before. Never raises."""
-
-    def for_store(self) -> bytes:
-        """Return and forget what is to be written to the store."""
-
-    def for_client(self) -> bytes:
-        """Return and forget what is to be written to the client."""
-
-
 class Connector(Protocol):
     """Makes connections to servers, with TLS from the beginning or begun later."""
 

@@ -131,20 +131,25 @@ class Limits:
 
 
 class Throttle:
-    """Remembers what it was told."""
+    """Remembers what became of attempts."""
 
     def __init__(self, gates):
         self.gates = gates
         self.outcomes = []
+        self.closed = 0
 
     async def hold(self, client, credentials):
         await self.gates.at("hold")
+        return self
 
-    def failed(self, client, credentials):
+    def failed(self):
         self.outcomes.append("failed")
 
-    def succeeded(self, client, credentials):
+    def succeeded(self):
         self.outcomes.append("succeeded")
+
+    def close(self):
+        self.closed += 1
 
 
 class Backend:

@@ -1,4 +1,4 @@
-"""Who may hold a session, and who must wait: at present, everybody may and nobody must."""
+"""Who may hold a session, and who must wait, where nothing limits that: everybody may and nobody must."""
 
 from __future__ import annotations
 
@@ -20,14 +20,22 @@ class Unlimited:
         return NoLease()
 
 
+class NoAttempt:
+    """An attempt that nobody counts."""
+
+    def failed(self) -> None:
+        """Remember nothing."""
+
+    def succeeded(self) -> None:
+        """Remember nothing."""
+
+    def close(self) -> None:
+        """End nothing."""
+
+
 class NoThrottle:
     """Holds nobody back."""
 
-    async def hold(self, client: Client, credentials: Credentials) -> None:
+    async def hold(self, client: Client, credentials: Credentials) -> NoAttempt:  # noqa: ARG002 - the seam's arguments
         """Return at once."""
-
-    def failed(self, client: Client, credentials: Credentials) -> None:
-        """Remember nothing."""
-
-    def succeeded(self, client: Client, credentials: Credentials) -> None:
-        """Remember nothing."""
+        return NoAttempt()

@@ -85,6 +85,17 @@ class Throttle:
         self._held = 0
         self._vouched: OrderedDict[tuple[bytes, bytes], _Vouched] = OrderedDict()
 
+    def change(self, penalties: Penalties, *, per_user: bool, observe: bool) -> None:
+        """Go on under other rules with what is known already."""
+        self.observe = observe
+        self._penalties = self._households.penalties = penalties
+        if not per_user:
+            self._users = None
+        elif self._users is None:
+            self._users = Badness(penalties)
+        else:
+            self._users.penalties = penalties
+
     # Beginning
 
     def begin(self, now: float, household: bytes, user: bytes, digest: bytes) -> tuple[Attempt, list[Attempt]]:

@@ -23,16 +23,18 @@ class Throttled:
 
     async def __call__(self, record: Record, credentials: Credentials, ask: Ask) -> Relayed:
         """Return what ``log_in`` returns; a directory or a store that is away is nobody's fault."""
-        await self.throttle.hold(record.client, credentials)
+        attempt = await self.throttle.hold(record.client, credentials)
         try:
             relayed = await self.log_in(record, credentials, ask)
+            try:
+                attempt.succeeded()
+            except BaseException:
+                relayed.close()
+                raise
         except Refused as refused:
             if refused.refusal is Refusal.BAD_CREDENTIALS:
-                self.throttle.failed(record.client, credentials)
+                attempt.failed()
             raise
-        try:
-            self.throttle.succeeded(record.client, credentials)
-        except BaseException:
-            relayed.close()
-            raise
+        finally:
+            attempt.close()
         return relayed

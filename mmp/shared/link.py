@@ -69,6 +69,30 @@ class Kind(enum.IntEnum):
     """From a worker: the number of the question, a ``Part`` (u32, u8), and a piece of a page, which is a JSON list."""
     DISABLED = 24
     """To a worker: the stores that no login may go to, a JSON list."""
+    KEY = 40
+    """To a worker, before it listens: the key under which passwords are compared (32 octets)."""
+    DOOR = 41
+    """From a worker: may a connection be held? A number that the worker gives the lease (u32), whether it is held
+    already (u8), the address (4 or 16 octets)."""
+    ACCOUNT = 42
+    """From a worker: may a session? As before; then the user, a zero octet, the store."""
+    ATTEMPT = 43
+    """From a worker: may somebody try to log in? A number (u32), digests of the user and of user and password (8 octets
+    each), the address."""
+    GIVE = 44
+    """From a worker: what has this number (u32) is given back, or no longer asked for."""
+    OUTCOME = 45
+    """From a worker: what came of the attempt of this number (u32), an ``Outcome`` (u8)."""
+    GRANTED = 46
+    """To a worker: the lease of this number (u32); then the limits that would have refused, zero octets between."""
+    DENIED = 47
+    """To a worker: what has this number (u32) is refused, and would be for so many seconds (f64); then the limit."""
+    WAIT = 48
+    """To a worker: the attempt of this number (u32) waits so many seconds (f64), infinite until another WAIT is sent,
+    or would if it were more than observed (u8); then the limit that would have refused it, if any."""
+    BAD = 49
+    """To a worker: the attempt of this number (u32), which has failed, leaves its address with this badness in seconds
+    (f64) after so many failures (u32); none, if this very one has been counted before."""
 
 
 class Part(enum.IntEnum):
@@ -88,6 +112,12 @@ TWO_NUMBERS = struct.Struct("!II")
 EXIT = struct.Struct("!Ii")
 SECONDS = struct.Struct("!d")
 PIECE = struct.Struct("!IB")
+LEASE = struct.Struct("!IB")
+ATTEMPT = struct.Struct("!I8s8s")
+OUTCOME = struct.Struct("!IB")
+DENIED = struct.Struct("!Id")
+WAIT = struct.Struct("!IdB")
+BAD = struct.Struct("!IdI")
 
 
 def frame(kind: Kind, payload: bytes = b"") -> bytes:

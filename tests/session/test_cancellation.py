@@ -31,6 +31,8 @@ def test_a_client_that_goes_leaves_nothing_taken(reached):
     assert scene.dialer.backends == []
     assert scene.relays.taken == []
     assert b"OK" not in scene.channel.said()
+    assert scene.throttle.outcomes == []
+    assert scene.throttle.closed == (1 if reached else 0)
 
 
 @pytest.mark.parametrize("words", [b"", b"s STARTTLS\r\n"], ids=["before a command", "in the handshake"])
@@ -58,6 +60,7 @@ class Steps:
 
     async def hold(self, client, credentials):
         await here()
+        return self
 
     async def locate(self, client, credentials, ask):
         await here()
@@ -71,7 +74,10 @@ class Steps:
         await here()
         return fakes.Backend()
 
-    def succeeded(self, client, credentials):
+    def succeeded(self):
+        pass
+
+    def close(self):
         pass
 
 

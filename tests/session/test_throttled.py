@@ -12,6 +12,7 @@ def test_only_a_wrong_password_counts_as_a_failure(refusal):
     scene = Scene()
     scene.refuse(Refused(refusal, "for a reason"))
     assert scene.throttle.outcomes == (["failed"] if refusal is Refusal.BAD_CREDENTIALS else [])
+    assert scene.throttle.closed == 1
 
 
 def test_an_unknown_user_counts_like_a_wrong_password():

@@ -1,0 +1,203 @@
+"""Limits and throttle as sessions see them: each asks at the desk, and words what it is told."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from socket import AF_INET, AF_INET6, inet_pton
+from typing import Final, Protocol
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from mmp import interfaces
+from mmp.errors import Refused
+from mmp.interfaces import Lease, Log
+from mmp.model import Account, Client, Credentials, Refusal
+from mmp.policy.admission import NoAttempt
+from mmp.shared import link as wire
+from mmp.shared.desk import Desk
+from mmp.shared.link import Kind
+
+Network = IPv4Network | IPv6Network
+
+_MAPPED: Final = bytes(10) + b"\xff\xff"
+"""Before an IPv4 address that is written as one of IPv6 (RFC 4291, 2.5.5.2)."""
+_DIGEST: Final = 8
+_COMPARABLE: Final = frozenset({"PLAIN", "LOGIN", "USER"})
+"""Ways to log in by which the same password gives the same octets."""
+_FULL: Final = {Kind.DOOR: Refusal.TOO_MANY_CONNECTIONS, Kind.ACCOUNT: Refusal.TOO_MANY_SESSIONS}
+_RATES: Final = frozenset({"connections_per_minute", "logins_per_minute", "throttle"})
+
+
+def octets_of(host: str) -> bytes:
+    """Return the 4 or 16 octets of an address, none if it is none."""
+    try:
+        return inet_pton(AF_INET, host)
+    except OSError:
+        try:
+            octets = inet_pton(AF_INET6, host.partition("%")[0])
+        except OSError:
+            return b""
+    return octets[12:] if octets.startswith(_MAPPED) else octets
+
+
+def _facts(client: Client) -> dict[str, object]:
+    return {
+        "session": client.session,
+        "service": client.service,
+        "client": client.address,
+        "server": client.local,
+    }
+
+
+async def _lease(desk: Desk, log: Log, client: Client, kind: Kind, body: bytes) -> Lease:
+    """Ask for a lease; Refused if there is none."""
+    number, answer, payload = await desk.ask(kind, body)
+    if answer is Kind.DENIED:
+        raise _refused(payload, _FULL[kind])
+    _tell_observed(log, client, payload[wire.NUMBER.size :])
+    return desk.slot(number, kind, body)
+
+
+def _tell_observed(log: Log, client: Client, limits: bytes) -> None:
+    for limit in limits.split(b"\0") if limits else ():
+        log.event("refused", result="observed", limit=limit.decode(), **_facts(client))
+
+
+def _refused(payload: bytes, full: Refusal) -> Refused:
+    limit = payload[wire.DENIED.size :].decode()
+    return Refused(Refusal.RATE_EXCEEDED if limit in _RATES else full, f"limit: {limit}")
+
+
+class Door:
+    """Admits connections, by where they come from."""
+
+    def __init__(self, desk: Desk, log: Log) -> None:
+        self._desk = desk
+        self._log = log
+
+    async def admit(self, client: Client) -> Lease:
+        """Return a lease for the connection, or raise Refused."""
+        body = b"\0" + octets_of(client.address.host)
+        return await _lease(self._desk, self._log, client, Kind.DOOR, body)
+
+
+class Limits:
+    """Admits sessions, by whose they are and where they go."""
+
+    def __init__(self, desk: Desk, log: Log) -> None:
+        self._desk = desk
+        self._log = log
+
+    async def admit(self, client: Client, account: Account) -> Lease:
+        """Return a lease for the session, or raise Refused."""
+        body = b"\0" + f"{account.user}\0{account.host}".encode("utf-8", "surrogateescape")
+        return await _lease(self._desk, self._log, client, Kind.ACCOUNT, body)
+
+
+class Deadlines(Protocol):
+    """Time that a login may take, by session."""
+
+    def pause(self, session: str, /) -> None:
+        """Let it stand still."""
+
+    def resume(self, session: str, /) -> None:
+        """Let it go on; nothing happens if the session is gone."""
+
+
+class Throttle:
+    """Holds attempts back for as long as it is told."""
+
+    def __init__(
+        self, desk: Desk, clock: IReactorTime, deadlines: Deadlines, log: Log, exempt: Sequence[Network] = ()
+    ) -> None:
+        """Nobody from an ``exempt`` network is ever held back or counted."""
+        self._desk = desk
+        self._clock = clock
+        self._deadlines = deadlines
+        self._log = log
+        self._exempt = exempt
+
+    async def hold(self, client: Client, credentials: Credentials) -> interfaces.Attempt:
+        """Wait as long as it takes; Refused if too many wait already, or come."""
+        octets = octets_of(client.address.host)
+        if not octets or (self._exempt and self._is_exempt(client.address.host)):
+            return NoAttempt()
+        body = self._digests(credentials) + octets
+        number, kind, payload = await self._desk.ask(Kind.ATTEMPT, body)
+        await self._wait(client, number, kind, payload)
+        return Attempt(self._desk, number, lambda badness, failures: self._tell(client, credentials, badness, failures))
+
+    def _is_exempt(self, host: str) -> bool:
+        address = ip_address(host)
+        return any(address in network for network in self._exempt)
+
+    def _digests(self, credentials: Credentials) -> bytes:
+        """Return one of the user, and one of user and password that nobody without the key can try passwords against.
+
+        Where the password does not show, every attempt counts as another one.
+        """
+        user, key = credentials.user.lower().encode("utf-8", "surrogateescape"), self._desk.key
+        named = hashlib.blake2b(user, key=key, digest_size=_DIGEST)
+        whole = named.copy()
+        shown = credentials.mechanism in _COMPARABLE and credentials.proves is None
+        whole.update(b"\0" + credentials.secret if shown else os.urandom(_DIGEST))
+        return named.digest() + whole.digest()
+
+    async def _wait(self, client: Client, number: int, kind: Kind, payload: bytes) -> None:
+        seconds = self._seconds(client, kind, payload)
+        if not seconds:
+            return
+        self._deadlines.pause(client.session)
+        try:
+            while math.isinf(seconds):
+                seconds = self._seconds(client, *await self._desk.later(number))
+            await deferLater(self._clock, seconds)
+        except BaseException:
+            self._desk.give(number)
+            raise
+        finally:
+            self._deadlines.resume(client.session)
+
+    def _seconds(self, client: Client, kind: Kind, payload: bytes) -> float:
+        if kind is Kind.DENIED:
+            raise _refused(payload, Refusal.RATE_EXCEEDED)
+        _, seconds, observed = wire.WAIT.unpack_from(payload)
+        _tell_observed(self._log, client, payload[wire.WAIT.size :])
+        if observed and seconds:
+            self._log.event("badguy", result="observed", **_facts(client), seconds=seconds)
+        return 0.0 if observed else seconds
+
+    def _tell(self, client: Client, credentials: Credentials, badness: float, failures: int) -> None:
+        self._log.event("badguy", "warn", **_facts(client), user=credentials.user, badness=badness, failures=failures)
+
+
+class Attempt:
+    """An attempt that has begun."""
+
+    __slots__ = ("_bad", "_desk", "_number")
+
+    def __init__(self, desk: Desk, number: int, bad: Callable[[float, int], None]) -> None:
+        self._desk = desk
+        self._number = number
+        self._bad = bad
+
+    def failed(self) -> None:
+        """The password was wrong."""
+        number, self._number = self._number, 0
+        self._desk.failed(number, self._bad)
+
+    def succeeded(self) -> None:
+        """The password was right."""
+        number, self._number = self._number, 0
+        self._desk.succeeded(number)
+
+    def close(self) -> None:
+        """It is over; if neither has been said, nobody has judged the password."""
+        number, self._number = self._number, 0
+        if number:
+            self._desk.give(number)

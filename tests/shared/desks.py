@@ -1,0 +1,85 @@
+"""A home with workers' desks before it, joined by links that the test can hold still."""
+
+from collections import deque
+
+from twisted.internet.task import Clock
+
+from mmp.model import Client, Credentials, Endpoint, Service
+from mmp.shared.admission import Door, Limits, Throttle
+from mmp.shared.desk import Desk
+from mmp.shared.local import Guest, Home, Rules
+from tests import fakes
+from tests.directory.outcomes import started
+
+HERE, THERE = "192.0.2.1", "192.0.2.2"
+
+
+def client(address=HERE, session="s1"):
+    return Client(session, Service.IMAP, Endpoint(address, 50000), Endpoint("192.0.2.99", 143))
+
+
+def credentials(user="alice", secret=b"wrong-1", mechanism="PLAIN"):
+    return Credentials(mechanism, user, secret)
+
+
+class Deadlines:
+    """Remembers whose stand still."""
+
+    def __init__(self):
+        self.paused = []
+
+    def pause(self, session):
+        self.paused.append(session)
+
+    def resume(self, session):
+        self.paused.remove(session)
+
+
+class Joined:
+    """One worker: its desk, what asks there, and the home's guest for it; frames wait until they are let through."""
+
+    def __init__(self, host):
+        self.host = host
+        self.log = fakes.Log()
+        self.deadlines = Deadlines()
+        self.up, self.down = deque(), deque()
+        self.guest = Guest(host.home, lambda *frame: self.down.append(frame))
+        self.desk = Desk(
+            host.clock, lambda *frame: self.up.append(frame), self.log, Home(host.rules, host.clock.seconds)
+        )
+        self.door, self.limits = Door(self.desk, self.log), Limits(self.desk, self.log)
+        self.throttle = Throttle(self.desk, host.clock, self.deadlines, self.log)
+
+    def turn(self):
+        """Let through what is on its way, and say whether there was anything."""
+        moved = bool(self.up or self.down)
+        while self.up:
+            assert self.guest.received(*self.up.popleft())
+        while self.down:
+            assert self.desk.received(*self.down.popleft())
+        return moved
+
+    def ask(self, coroutine):
+        """Begin something and let its frames through; return the Deferred."""
+        asked = started(coroutine)
+        self.host.turn()
+        return asked
+
+
+class Host:
+    """A home and its workers, on one clock."""
+
+    def __init__(self, workers=2, **rules):
+        self.clock = Clock()
+        self.rules = Rules(**rules)
+        self.home = Home(self.rules, self.clock.seconds)
+        self.workers = [Joined(self) for _ in range(workers)]
+
+    def turn(self):
+        """Let everything through, and what comes of it."""
+        while sum(worker.turn() for worker in self.workers):
+            pass
+
+    def is_empty(self):
+        """Tell whether nothing is held and nobody is in line."""
+        return not len(self.home.counts) and not self.home.throttle.waiting and not self.home.queued

@@ -22,7 +22,7 @@ from twisted.logger import globalLogBeginner
 from mmp.authenticators import Authenticators
 from mmp.config.load import Loaded
 from mmp.config.schema import TLS, BackendService, Config, Listener
-from mmp.interfaces import ClientCore, ServerCore
+from mmp.interfaces import ClientCore, Guard, ServerCore
 from mmp.model import Offer, Refusal, Security, Service, TLSMode
 from mmp.net.certificates import Chain
 from mmp.net.connect import Connector
@@ -47,6 +47,7 @@ from mmp.stores.dial import Dial, Route
 from mmp.stores.known import Known, Survey
 from mmp.stores.routing import InTurn, MailHost
 from mmp.stores.spoof import Spoofed
+from mmp.wire.events import LoggedIn
 from mmp.wire.imap.client import Client as IMAPClient
 from mmp.wire.imap.server import Server as IMAPServer
 from mmp.wire.managesieve.client import Client as ManageSieveClient
@@ -56,6 +57,7 @@ from mmp.wire.pop3.maildrop import Maildrop, message
 from mmp.wire.pop3.server import Server as POP3Server
 from mmp.wire.proxy_header import Header, render_v1, render_v2
 from mmp.wire.submission.client import Client as SubmissionClient
+from mmp.wire.submission.guard import guard as submission_guard
 from mmp.wire.submission.server import Server as SubmissionServer
 
 OTHER_DESCRIPTORS = 128
@@ -78,6 +80,8 @@ CORES: Mapping[Service, Cores] = {
     Service.SUBMISSION: Cores(SubmissionServer, SubmissionClient),
     Service.MANAGESIEVE: Cores(ManageSieveServer, ManageSieveClient, b"managesieve"),
 }
+
+GUARDS: Mapping[Service, Callable[[LoggedIn], Guard | None]] = {Service.SUBMISSION: submission_guard}
 
 
 PROXY_HEADERS: Mapping[str, Callable[[Header], bytes]] = {"proxy-v1": render_v1, "proxy-v2": render_v2}
@@ -121,7 +125,7 @@ class Parts:
         self._resolver = Resolver(reactor, self._wheel)
         accounting = Accounting(log, reactor.seconds)
         idle = {service: config.backend.reaching(service).idle_timeout for service in CORES}
-        self.relays = Relays(self._loop, idle, accounting.close)
+        self.relays = Relays(self._loop, idle, accounting.close, GUARDS)
         self.arrivals = Arrivals(House(self._loop, log, accounting, self.relays, _session_ids(), _capacity()))
         self._tls: dict[TLS, ServerTLS] = {}
         self._authenticators = Authenticators(self._files, reactor, self._loop, self._resolver, log)

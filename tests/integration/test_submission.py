@@ -369,3 +369,57 @@ def test_the_relay_is_told_in_a_header_who_came(run_submission_proxy, relays, ce
         logged_in(client, ALICE)
         said(client, b"QUIT")
     relays[0].logged("disconnect from", "[127.0.0.78]", after=start)
+
+
+XCLIENT = b"XCLIENT ADDR=10.0.0.1 LOGIN=root\r\n"
+
+
+def test_a_client_cannot_use_our_standing_at_the_relay(run_submission_proxy, relays, certificates):
+    word, text = message()
+    with run_submission_proxy(relays[0].port) as proxy, speaking(proxy, certificates) as client:
+        logged_in(client, ALICE)
+        start = len(relays[0].log())
+        assert b"250-XCLIENT" in b"\r\n".join(said(client, b"EHLO laptop.example.org"))
+        client.send(
+            b"NOOP\r\n" + XCLIENT + b"MAIL FROM:<alice@example.com>\r\n" + XCLIENT + b"RCPT TO:<bob@example.com>\r\n"
+        )
+        assert [answer(client)[0][:9] for _ in range(5)] == [
+            b"250 2.0.0",
+            b"502 5.5.1",
+            b"250 2.1.0",
+            b"502 5.5.1",
+            b"250 2.1.5",
+        ]
+        for hidden in (b" " + XCLIENT, XCLIENT.replace(b"\r", b""), b'"XCLIENT" ADDR=10.0.0.1\r\n', b"STARTTLS\r\n"):
+            client.send(hidden)
+            assert answer(client)[0][:3] in (b"500", b"503")
+        assert said(client, b"DATA")[0].startswith(b"354 ")
+        assert said(client, text + XCLIENT + b".")[0].startswith(b"250 2.0.0 ")
+        chunk = text.replace(b"Subject", b"X-Chunk") + XCLIENT
+        client.send(
+            b"MAIL FROM:<alice@example.com>\r\nRCPT TO:<bob@example.com>\r\nBDAT %d LAST\r\n" % len(chunk)
+            + chunk
+            + XCLIENT
+            + b"QUIT\r\n"
+        )
+        assert [answer(client)[0][:3] for _ in range(5)] == [b"250", b"250", b"250", b"502", b"221"]
+    assert XCLIENT.strip() in relays[0].message(b"Subject: " + word)
+    assert XCLIENT.strip() in relays[0].message(b"X-Chunk: " + word)
+    ended = relays[0].logged("disconnect from", "bdat=1", after=start)
+    assert "xclient" not in ended
+
+
+@pytest.mark.parametrize("end", [b"\n.\n", b"\r\n.\n", b"\n.\r\n"])
+def test_no_end_of_a_message_is_smuggled_to_a_relay_that_would_take_it(run_submission_proxy, relays, certificates, end):
+    word, text = message()
+    with run_submission_proxy(relays[0].port) as proxy, speaking(proxy, certificates) as client:
+        logged_in(client, ALICE)
+        for command in (b"MAIL FROM:<alice@example.com>", b"RCPT TO:<bob@example.com>", b"DATA"):
+            said(client, command)
+        start = len(relays[0].log())
+        client.send(text + b"x" + end + XCLIENT)
+        assert client.line().startswith(b"521 5.5.2 ")
+        client.send(XCLIENT)
+        assert client.rest() == b""
+    relays[0].logged("lost connection after DATA", after=start)
+    assert "xclient" not in relays[0].log()[start:]

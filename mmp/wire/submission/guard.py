@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import ClassVar
 
@@ -18,11 +18,12 @@ from attrs import define, field
 
 from mmp.errors import RemoteProtocolError
 from mmp.wire.buffer import Buffer
+from mmp.wire.events import LoggedIn
 
 LINE_LIMIT = 4096
 """Octets in a command: twice what Postfix reads at once."""
-UNANSWERED_LIMIT = 1000
-"""Commands without an answer yet; more wait until the relay has answered some."""
+UNANSWERED_LIMIT = 10_000
+"""Commands that wait for the relay's answer at a time: as many recipients as a client may name in one go."""
 REFUSED_LIMIT = 20
 """Commands refused by us, after which the connection ends: what no client has reason to say it says by intent."""
 
@@ -46,7 +47,8 @@ _NO_CHUNKS = b"502 5.5.1 The relay takes no BDAT\r\n"
 _UNCLEAR_CHUNK = b"501 5.5.4 BDAT takes a number of octets and perhaps LAST\r\n"
 _UNCLEAR_END = b"521 5.5.2 A line of one dot ends a message, and has CR LF before and behind it\r\n"
 _TOO_LONG = b"500 5.5.2 Line too long\r\n"
-_TOO_MANY = b"421 4.7.0 Too many commands that are not available\r\n"
+_TOO_EARLY = b"554 5.5.0 Wait for the answer to DATA\r\n"
+_TOO_MANY = b"421 4.7.0 Too many commands\r\n"
 
 
 class Place(enum.Enum):
@@ -54,7 +56,7 @@ class Place(enum.Enum):
 
     COMMAND = enum.auto()
     DATA = enum.auto()
-    """A message if the relay invites one, else a command: nothing is read before it has answered."""
+    """A message if the relay asks for one, else a command: a client has to wait for that (RFC 2920, 3.1)."""
     MESSAGE = enum.auto()
     CHUNK = enum.auto()
     REFUSED_CHUNK = enum.auto()
@@ -70,9 +72,15 @@ class Due(enum.Enum):
     """To DATA."""
 
 
-def guard(capabilities: Iterable[bytes]) -> Guard | None:
-    """Return a guard for a relay that offers this in EHLO's answer; None if there it has no standing to guard."""
-    keywords = {line.upper().partition(b" ")[0] for line in capabilities}
+def _taken(parts: list[bytes]) -> bytes:
+    octets = b"".join(parts)
+    parts.clear()
+    return octets
+
+
+def guard(logged_in: LoggedIn) -> Guard | None:
+    """Return a guard for a relay that has said this of itself; None if we have no standing there to guard."""
+    keywords = {line.upper().partition(b" ")[0] for line in logged_in.capabilities}
     return Guard(b"CHUNKING" in keywords) if keywords & {b"XCLIENT", b"XFORWARD"} else None
 
 
@@ -96,49 +104,40 @@ class Guard:
     _due: deque[Due | bytes] = field(factory=deque, init=False)
     """What the client is owed, in order: replies of the relay, and our own in full."""
     _refused: int = field(default=0, init=False)
+    _why: str = field(default="", init=False)
+    """Why the connection ends, for the log."""
     _head: bytes = field(default=b"", init=False)
     """The first octets of the relay's present line, which tell whether it is a reply's last."""
     _within_reply: bool = field(default=False, init=False)
     _for_store: list[bytes] = field(factory=list, init=False)
     _for_client: list[bytes] = field(factory=list, init=False)
 
-    @property
-    def holding(self) -> bool:
-        """Whether nothing more of the client's can be used for now: the relay has to answer first."""
-        return self._place in {Place.DATA, Place.NOTHING} or len(self._due) >= UNANSWERED_LIMIT
-
-    @property
-    def ended(self) -> bool:
-        """Whether the connection is to end, once ``for_client()`` is written."""
-        return self._place is Place.NOTHING and not self._due
-
-    def from_client(self, octets: bytes) -> None:
-        """Take what the client sent."""
+    def from_client(self, octets: bytes) -> bytes:
+        """Return what may go to the relay; RemoteProtocolError once the client has heard why it is let go."""
+        self._stop_if_ended()
         if self._place is not Place.NOTHING:
             self._received.feed(octets)
             self._go_on()
+        return _taken(self._for_store)
 
-    def from_store(self, octets: bytes) -> None:
-        """Take what the relay sent."""
+    def from_store(self, octets: bytes) -> bytes:
+        """Return what the relay said, with our own answers each in its place; RemoteProtocolError as from_client."""
+        self._stop_if_ended()
         start = 0
         while end := octets.find(b"\n", start) + 1:
             self._pass_on(octets[start:end])
             self._line_ended()
             start = end
         self._pass_on(octets[start:])
-        self._go_on()
+        return _taken(self._for_client)
 
-    def for_store(self) -> bytes:
-        """Return and forget what may pass to the relay."""
-        octets = b"".join(self._for_store)
-        self._for_store.clear()
-        return octets
+    def answers(self) -> bytes:
+        """Return and forget what the client is to hear at once, since the relay owes it nothing before that."""
+        return _taken(self._for_client)
 
-    def for_client(self) -> bytes:
-        """Return and forget what is for the client: the relay's replies, and ours between them."""
-        octets = b"".join(self._for_client)
-        self._for_client.clear()
-        return octets
+    def _stop_if_ended(self) -> None:
+        if self._place is Place.NOTHING and not self._due:
+            raise RemoteProtocolError(self._why)
 
     # What the relay says
 
@@ -158,6 +157,8 @@ class Guard:
         self._answer_in_turn()
 
     def _invited(self, head: bytes) -> None:
+        if self._place is not Place.DATA:  # the client did not wait, and is being let go
+            return
         self._place = Place.MESSAGE if head.startswith(b"3") else Place.COMMAND
         self._tail, self._sent = b"\r\n", 2
 
@@ -170,10 +171,10 @@ class Guard:
 
     def _go_on(self) -> None:
         try:
-            while self._received and not self.holding and self._STEPS[self._place](self):
+            while self._received and self._STEPS[self._place](self):
                 pass
         except RemoteProtocolError:
-            self._end(_TOO_LONG)
+            self._end("a command without end", _TOO_LONG)
 
     def _command(self) -> bool:
         line = self._received.line(LINE_LIMIT)
@@ -192,16 +193,24 @@ class Guard:
         return True
 
     def _let_pass(self, line: bytes, due: Due) -> None:
+        if len(self._due) == UNANSWERED_LIMIT:
+            self._end(f"more than {UNANSWERED_LIMIT} commands without an answer", _TOO_MANY)
+            return
         self._for_store.append(line)
         self._due.append(due)
         if due is Due.INVITATION:
             self._place = Place.DATA
 
+    def _too_early(self) -> bool:
+        """End it: if the relay refuses DATA, it takes for commands what was meant as the message."""
+        self._end("a message before the relay had asked for it", _TOO_EARLY)
+        return False
+
     def _begin_chunk(self, line: bytes) -> None:
         """The octets come whatever the answer, so that it must be certain how many: to us and to the relay."""
         match = _BDAT.fullmatch(line)
         if match is None:
-            self._end(_UNCLEAR_CHUNK)
+            self._end("a chunk of unclear size", _UNCLEAR_CHUNK)
             return
         self._counted = int(match[1])
         self._place = Place.CHUNK if self._chunking else Place.REFUSED_CHUNK
@@ -236,7 +245,7 @@ class Guard:
             self._due.append(Due.REPLY)
             self._place = Place.COMMAND
         else:
-            self._end(_UNCLEAR_END)
+            self._end("an unclear end of a message", _UNCLEAR_END)
         return True
 
     def _pass_message(self, text: bytes, end: int) -> None:
@@ -246,9 +255,11 @@ class Guard:
     _STEPS: ClassVar[Mapping[Place, Callable[[Guard], bool]]] = MappingProxyType(
         {
             Place.COMMAND: _command,
+            Place.DATA: _too_early,
             Place.MESSAGE: _message,
             Place.CHUNK: _chunk,
             Place.REFUSED_CHUNK: _chunk,
+            Place.NOTHING: lambda _: False,
         }
     )
     """Each returns whether it could use what has come."""
@@ -258,12 +269,12 @@ class Guard:
     def _refuse(self, reply: bytes) -> None:
         self._refused += 1
         if self._refused > REFUSED_LIMIT:
-            self._end(_TOO_MANY)
+            self._end("commands with our standing, again and again", _TOO_MANY)
         else:
             self._owe(reply)
 
-    def _end(self, reply: bytes) -> None:
-        self._place = Place.NOTHING
+    def _end(self, why: str, reply: bytes) -> None:
+        self._place, self._why = Place.NOTHING, why
         self._received.clear()
         self._owe(reply)
 

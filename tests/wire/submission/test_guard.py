@@ -1,9 +1,13 @@
 """What a logged-in client may say to a relay that trusts us, and what must not pass."""
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmp.errors import RemoteProtocolError
+from mmp.wire.events import LoggedIn
 from mmp.wire.submission.guard import LINE_LIMIT, REFUSED_LIMIT, UNANSWERED_LIMIT, Guard, guard
 from tests.strategies import cut
 
@@ -57,20 +61,36 @@ class Relay:
         return b"250-one\r\n250 two\r\n" if words[:1] == [b"EHLO"] else OK
 
 
-def conversed(chunks, relay=None, watched=None):
-    """Let a client send these chunks through a guard; return the guard, the relay and what the client heard.
+def made(*capabilities):
+    return guard(LoggedIn(capabilities, b"", b""))
 
-    The relay answers at once, and as soon as it may the client sends on.
+
+def conversed(octets, relay=None, watched=None, places=()):
+    """Let a client say this through a guard; return whether it was let go, the relay, and what the client heard.
+
+    It is cut at these places, and behind DATA, where a client waits. The relay answers at once.
     """
-    watched = watched or guard([b"XCLIENT ADDR", b"CHUNKING"])
+    watched = watched or made(b"XCLIENT ADDR", b"CHUNKING")
     relay = relay or Relay()
     heard = b""
-    for chunk in chunks:
-        watched.from_client(chunk)
-        while octets := watched.for_store():
-            watched.from_store(relay.takes(octets))
-        heard += watched.for_client()
-    return watched, relay, heard
+    waits = {found.end() for found in re.finditer(b"DATA\r\n", octets)}
+    for chunk in cut(octets, {*places, *waits}):
+        try:
+            passed = watched.from_client(chunk)
+            heard += watched.answers()
+            heard += watched.from_store(relay.takes(passed))
+        except RemoteProtocolError:
+            break
+    return has_ended(watched), relay, heard
+
+
+def has_ended(watched):
+    """Whether the guard ends the connection whatever comes."""
+    try:
+        watched.from_client(b"")
+    except RemoteProtocolError:
+        return True
+    return False
 
 
 @pytest.mark.parametrize(
@@ -85,7 +105,7 @@ def conversed(chunks, relay=None, watched=None):
     ],
 )
 def test_it_is_needed_where_the_relay_offers_a_standing(capabilities, needed):
-    assert (guard(capabilities) is not None) is needed
+    assert (made(*capabilities) is not None) is needed
 
 
 def test_ordinary_mail_passes_octet_by_octet():
@@ -94,17 +114,15 @@ def test_ordinary_mail_passes_octet_by_octet():
         b"Subject: x\r\n\r\n..stuffed\r\n.x\r\nbare\nlf\rcr \0\xff\r\n.\r\nMAIL FROM:<a>\r\nBDAT 5\r\n\r\n.\r\n"
         b"BDAT 0 LAST\r\nRSET\r\nNOOP x\r\nVRFY a\r\nQUIT\r\n"
     )
-    watched, relay, heard = conversed([said])
+    ended, relay, heard = conversed(said)
     assert relay.commands[-4:] == [b"RSET", b"NOOP x", b"VRFY a", b"QUIT"]
     assert relay.messages == [b"Subject: x\r\n\r\n..stuffed\r\n.x\r\nbare\nlf\rcr \0\xff\r\n", b"\r\n.\r\n", b""]
     assert heard == b"250-one\r\n250 two\r\n" + OK * 2 + GO + OK * 8
-    assert not watched.ended
-    passing = Guard(chunking=True)
-    passing.from_client(said)
-    sent = passing.for_store()
-    assert sent.endswith(b"DATA\r\n")
-    passing.from_store(OK * 3 + GO)
-    assert sent + passing.for_store() == said
+    assert not ended
+    watched, end = Guard(chunking=True), said.index(b"Subject")
+    assert watched.from_client(said[:end]) == said[:end]
+    assert watched.from_store(OK * 3 + GO) == OK * 3 + GO
+    assert watched.from_client(said[end:]) == said[end:]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +154,7 @@ def test_ordinary_mail_passes_octet_by_octet():
     ],
 )
 def test_what_uses_our_standing_is_answered_here_and_the_next_command_passes(command):
-    _, relay, heard = conversed([b"NOOP 1\r\n" + command + b"NOOP 2\r\n"])
+    _, relay, heard = conversed(b"NOOP 1\r\n" + command + b"NOOP 2\r\n")
     assert relay.commands == [b"NOOP 1", b"NOOP 2"]
     first, second, third = heard.splitlines(keepends=True)
     assert (first, third) == (OK, OK)
@@ -145,48 +163,48 @@ def test_what_uses_our_standing_is_answered_here_and_the_next_command_passes(com
 
 def test_a_refusal_has_its_place_among_pipelined_replies():
     watched = Guard(chunking=True)
-    watched.from_client(b"MAIL FROM:<a>\r\n" + XCLIENT + b"RCPT TO:<b>\r\n" + XCLIENT + XCLIENT + b"NOOP\r\n")
-    assert watched.for_store() == b"MAIL FROM:<a>\r\nRCPT TO:<b>\r\nNOOP\r\n"
-    assert watched.for_client() == b""
-    watched.from_store(b"250-2.1.0 long\r\n25")
-    assert watched.for_client() == b"250-2.1.0 long\r\n25"
-    watched.from_store(b"0 2.1.0 Ok\r\n550 5.1.1 no\r\n")
-    assert watched.for_client() == b"0 2.1.0 Ok\r\n" + REFUSED + b"550 5.1.1 no\r\n" + REFUSED * 2
-    watched.from_store(OK)
-    assert watched.for_client() == OK
-    watched.from_client(XCLIENT)
-    assert watched.for_client() == REFUSED
+    passed = watched.from_client(b"MAIL FROM:<a>\r\n" + XCLIENT + b"RCPT TO:<b>\r\n" + XCLIENT + XCLIENT + b"NOOP\r\n")
+    assert passed == b"MAIL FROM:<a>\r\nRCPT TO:<b>\r\nNOOP\r\n"
+    assert watched.answers() == b""
+    assert watched.from_store(b"250-2.1.0 long\r\n25") == b"250-2.1.0 long\r\n25"
+    assert watched.from_store(b"0 2.1.0 Ok\r\n550 5.1.1 no\r\n") == (
+        b"0 2.1.0 Ok\r\n" + REFUSED + b"550 5.1.1 no\r\n" + REFUSED * 2
+    )
+    assert watched.from_store(OK) == OK
+    assert watched.from_client(XCLIENT) == b""
+    assert watched.answers() == REFUSED
 
 
 def test_text_that_looks_like_a_command_is_left_alone():
-    body = XCLIENT + b"STARTTLS\r\nDATA\r\nBDAT 5\r\n"
+    body = XCLIENT + b"STARTTLS\r\nBDAT 5\r\n"
     said = b"DATA\r\n" + body + b".\r\nBDAT %d LAST\r\n" % len(body) + body + b"NOOP\r\n"
-    _, relay, heard = conversed([said])
+    _, relay, heard = conversed(said)
     assert relay.messages == [body, body]
     assert heard == GO + OK * 3
 
 
 def test_behind_a_data_that_is_refused_text_is_commands():
-    _, relay, heard = conversed([b"DATA\r\n" + XCLIENT + b"NOOP\r\n.\r\n"], Relay(invites=False))
+    _, relay, heard = conversed(b"DATA\r\n" + XCLIENT + b"NOOP\r\n.\r\n", Relay(invites=False))
     assert relay.commands == [b"DATA", b"NOOP"]
     assert heard.startswith(b"503 5.5.1 no recipients\r\n" + REFUSED + OK + b"500 ")
 
 
-def test_nothing_behind_data_passes_before_the_relay_has_answered():
+@pytest.mark.parametrize("behind", [XCLIENT, b"text\r\n.\r\n", b"."])
+def test_who_does_not_wait_for_the_answer_to_data_is_let_go(behind):
     watched = Guard(chunking=True)
-    watched.from_client(b"NOOP\r\nDATA\r\n" + XCLIENT + b".\r\n")
-    assert watched.for_store() == b"NOOP\r\nDATA\r\n"
-    assert watched.holding
-    watched.from_store(OK)
-    assert watched.holding
-    assert watched.for_store() == b""
-    watched.from_store(GO)
-    assert not watched.holding
-    assert watched.for_store() == XCLIENT + b".\r\n"
+    assert watched.from_client(b"NOOP\r\nDATA\r\n" + behind) == b"NOOP\r\nDATA\r\n"
+    assert watched.answers() == b""
+    assert watched.from_client(behind) == b""
+    assert watched.from_store(OK) == OK
+    assert not has_ended(watched)
+    assert watched.from_store(GO) == GO + b"554 5.5.0 Wait for the answer to DATA\r\n"
+    assert has_ended(watched)
+    with pytest.raises(RemoteProtocolError, match="before the relay had asked"):
+        watched.from_store(OK)
 
 
 def test_an_empty_message_ends_at_once():
-    _, relay, heard = conversed([b"DATA\r\n.\r\n" + XCLIENT])
+    _, relay, heard = conversed(b"DATA\r\n.\r\n" + XCLIENT)
     assert relay.messages == [b""]
     assert heard == GO + OK + REFUSED
 
@@ -195,35 +213,30 @@ def test_an_empty_message_ends_at_once():
     "end", [b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r\n.\r\r\n", b"\r.\r\n", b"\n.\rX", b"\r\n.\rX"]
 )
 @pytest.mark.parametrize("before", [b"", b"text"])
-def test_an_end_of_message_that_readers_disagree_about_ends_the_connection(end, before):
-    for chunks in (
-        [b"DATA\r\n" + before + end + XCLIENT + b".\r\n"],
-        cut(b"DATA\r\n" + before + end + XCLIENT, range(99)),
-    ):
-        watched, relay, heard = conversed(chunks)
-        assert watched.ended
-        assert watched.holding
-        assert heard.startswith(GO + b"521 5.5.2 ")
-        assert heard.count(b"\r\n") == 2
-        assert relay.messages == []
-        assert XCLIENT.strip() not in relay.received
-        watched.from_client(XCLIENT)
-        assert watched.for_store() == watched.for_client() == b""
+@pytest.mark.parametrize("places", [(), range(99)])
+def test_an_end_of_message_that_readers_disagree_about_ends_the_connection(end, before, places):
+    ended, relay, heard = conversed(b"DATA\r\n" + before + end + XCLIENT + b".\r\n", places=places)
+    assert ended
+    assert heard.startswith(GO + b"521 5.5.2 ")
+    assert heard.count(b"\r\n") == 2
+    assert relay.messages == []
+    assert XCLIENT.strip() not in relay.received
 
 
 @pytest.mark.parametrize("first", [b".\n", b".\rX"])
 def test_so_does_one_at_the_very_beginning(first):
-    watched, relay, _ = conversed([b"DATA\r\n" + first + XCLIENT])
-    assert watched.ended
+    ended, relay, _ = conversed(b"DATA\r\n" + first + XCLIENT)
+    assert ended
     assert relay.messages == []
 
 
 @pytest.mark.parametrize(
     "body", [b"\r\r\n", b"a\rb\n", b"..\r\n", b". \r\n", b".\0\r\n", b"\n\n..\n", b"x.\r\n", b"\n.x\n"]
 )
-def test_other_odd_text_passes(body):
-    watched, relay, heard = conversed([b"DATA\r\n" + body + b"\r\n.\r\nNOOP\r\n"])
-    assert not watched.ended
+@pytest.mark.parametrize("places", [(), range(99)])
+def test_other_odd_text_passes(body, places):
+    ended, relay, heard = conversed(b"DATA\r\n" + body + b"\r\n.\r\nNOOP\r\n", places=places)
+    assert not ended
     assert relay.messages == [body + b"\r\n"]
     assert heard == GO + OK * 2
 
@@ -236,15 +249,15 @@ def test_other_odd_text_passes(body):
     ],
 )
 def test_a_chunk_of_unclear_size_ends_the_connection(command):
-    watched, relay, heard = conversed([b"NOOP\r\n" + command + XCLIENT])
-    assert watched.ended
+    ended, relay, heard = conversed(b"NOOP\r\n" + command + XCLIENT)
+    assert ended
     assert heard.startswith(OK + b"501 5.5.4 ")
     assert relay.commands == [b"NOOP"]
 
 
 def test_to_a_relay_without_bdat_no_chunk_passes():
-    watched = guard([b"XCLIENT ADDR"])
-    _, relay, heard = conversed([b"BDAT %d LAST\r\n" % len(XCLIENT) + XCLIENT + b"NOOP\r\n"], None, watched)
+    said = b"BDAT %d LAST\r\n" % len(XCLIENT) + XCLIENT + b"NOOP\r\n"
+    _, relay, heard = conversed(said, watched=made(b"XCLIENT ADDR"))
     assert relay.commands == [b"NOOP"]
     assert heard == b"502 5.5.1 The relay takes no BDAT\r\n" + OK
 
@@ -253,64 +266,58 @@ def test_a_chunk_of_many_octets_is_not_kept():
     watched = Guard(chunking=True)
     watched.from_client(b"BDAT 100000000\r\n")
     for _ in range(100):
-        watched.from_client(b"x" * 1_000_000)
-        assert len(watched.for_store()) >= 1_000_000
-    watched.from_client(XCLIENT)
-    watched.from_store(OK)
-    assert watched.for_client() == OK + REFUSED
+        assert watched.from_client(b"x" * 1_000_000) == b"x" * 1_000_000
+    assert watched.from_client(XCLIENT) == b""
+    assert watched.from_store(OK) == OK + REFUSED
 
 
 def test_a_message_is_not_kept():
-    watched, relay, _ = conversed([b"DATA\r\n"])
+    watched = Guard(chunking=True)
+    watched.from_client(b"DATA\r\n")
+    watched.from_store(GO)
     for _ in range(100):
-        watched.from_client(b"x" * 10_000)
-        assert watched.for_store() == b"x" * 10_000
+        assert watched.from_client(b"x" * 10_000) == b"x" * 10_000
 
 
 def test_a_line_without_end_ends_the_connection():
-    watched, relay, heard = conversed([b"NOOP\r\n", *[b"a" * 1000] * 10])
-    assert watched.ended
-    assert heard == OK + b"500 5.5.2 Line too long\r\n"
-    assert len(watched._received) <= LINE_LIMIT
+    watched = Guard(chunking=True)
+    for _ in range(LINE_LIMIT // 1000):
+        assert watched.from_client(b"a" * 1000) == b""
+    assert watched.from_client(b"a" * 1000) == b""
+    assert watched.answers() == b"500 5.5.2 Line too long\r\n"
+    assert has_ended(watched)
+    assert len(watched._received) == 0
 
 
 def test_who_insists_is_let_go():
-    watched, _, heard = conversed([XCLIENT * 1000])
-    assert watched.ended
-    assert heard == REFUSED * REFUSED_LIMIT + b"421 4.7.0 Too many commands that are not available\r\n"
+    ended, _, heard = conversed(XCLIENT * 1000)
+    assert ended
+    assert heard == REFUSED * REFUSED_LIMIT + b"421 4.7.0 Too many commands\r\n"
 
 
 def test_a_goodbye_waits_for_its_turn():
     watched = Guard(chunking=True)
     watched.from_client(b"NOOP\r\nBDAT x\r\n")
-    assert not watched.ended
-    assert watched.holding
-    watched.from_store(OK)
-    assert watched.ended
-    assert watched.for_client().startswith(OK + b"501 ")
+    assert watched.answers() == b""
+    assert not has_ended(watched)
+    assert watched.from_store(OK).startswith(OK + b"501 ")
+    assert has_ended(watched)
 
 
-def test_very_many_commands_wait_for_answers():
+def test_very_many_commands_without_an_answer_end_the_connection():
     watched = Guard(chunking=True)
-    watched.from_client(b"NOOP\r\n" * (UNANSWERED_LIMIT + 500))
-    assert watched.for_store() == b"NOOP\r\n" * UNANSWERED_LIMIT
-    assert watched.holding
-    watched.from_store(OK * 499)
-    assert watched.for_store() == b"NOOP\r\n" * 499
-    watched.from_store(OK * UNANSWERED_LIMIT)
-    assert watched.for_store() == b"NOOP\r\n"
-    assert not watched.holding
+    assert watched.from_client(b"NOOP\r\n" * (UNANSWERED_LIMIT + 500)) == b"NOOP\r\n" * UNANSWERED_LIMIT
+    assert watched.from_store(OK * UNANSWERED_LIMIT) == OK * UNANSWERED_LIMIT + b"421 4.7.0 Too many commands\r\n"
+    assert has_ended(watched)
 
 
 def test_what_the_relay_says_unasked_passes():
     watched = Guard(chunking=True)
-    watched.from_store(b"421 4.4.2 Timeout\r\n")
-    assert watched.for_client() == b"421 4.4.2 Timeout\r\n"
-    watched.from_store(b"421-4.3.2 go")
+    assert watched.from_store(b"421 4.4.2 Timeout\r\n") == b"421 4.4.2 Timeout\r\n"
+    assert watched.from_store(b"421-4.3.2 go") == b"421-4.3.2 go"
     watched.from_client(XCLIENT)
-    assert watched.for_client() == b"421-4.3.2 go"
-    watched.from_store(b"ing\r\n421 x\r\n")
-    assert watched.for_client() == b"ing\r\n421 x\r\n" + REFUSED
+    assert watched.answers() == b""
+    assert watched.from_store(b"ing\r\n421 x\r\n") == b"ing\r\n421 x\r\n" + REFUSED
 
 
 pieces = st.lists(
@@ -341,17 +348,17 @@ pieces = st.lists(
 @settings(max_examples=300)
 @given(pieces, st.sets(st.integers(0, 300), max_size=20), st.booleans())
 def test_chunks_make_no_difference(octets, places, invites):
-    whole, cut_up = conversed([octets], Relay(invites)), conversed(cut(octets, places), Relay(invites))
-    assert whole[2] == cut_up[2]
-    assert (whole[1].commands, whole[1].messages) == (cut_up[1].commands, cut_up[1].messages)
-    single = conversed([octets[at : at + 1] for at in range(len(octets))], Relay(invites))
-    assert single[2] == whole[2]
+    whole = conversed(octets, Relay(invites))
+    for cuts in (places, range(len(octets))):
+        cut_up = conversed(octets, Relay(invites), places=cuts)
+        assert whole[2] == cut_up[2]
+        assert (whole[1].commands, whole[1].messages) == (cut_up[1].commands, cut_up[1].messages)
 
 
 @settings(max_examples=300)
 @given(st.one_of(pieces, st.binary(max_size=200)), st.booleans())
 def test_whatever_is_said_the_relay_hears_no_command_with_our_standing(octets, invites):
-    watched, relay, heard = conversed([octets], Relay(invites))
+    _, relay, heard = conversed(octets, Relay(invites))
     assert not [command for command in relay.commands if command.upper().startswith((b"XCLIENT", b"XFORWARD"))]
     assert not heard or heard.endswith(b"\r\n")
 
@@ -360,8 +367,4 @@ def test_whatever_is_said_the_relay_hears_no_command_with_our_standing(octets, i
 def test_whatever_the_relay_says_reaches_the_client(said):
     watched = Guard(chunking=True)
     watched.from_client(b"NOOP\r\nDATA\r\n")
-    heard = b""
-    for octets in said:
-        watched.from_store(octets)
-        heard += watched.for_client()
-    assert heard == b"".join(said)
+    assert b"".join(map(watched.from_store, said)) == b"".join(said)

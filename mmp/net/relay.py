@@ -79,13 +79,12 @@ class End:
         except WantWrite:
             return self._await_room()
         except BlockingIOError:
-            return None
+            return self._go_on_writing()
         except OSError as error:
             return relay.broken(self, str(error))
         if not got:
             return self._end()
-        if self._queue and type(self.socket) is TLSSocket:
-            loop.reactor.addWriter(self)  # a write may have been waiting for this read
+        self._go_on_writing()
         if relay.discarding:
             return None
         self.received += got
@@ -108,6 +107,17 @@ class End:
         self._relay.loop.reactor.addReader(self)
         self.doRead()
         return not (self._read_waits or self.closed)
+
+    def _await_words(self) -> None:
+        """Write on once TLS has read what it must. More may come with it for the other end: not while that is full."""
+        self._relay.loop.reactor.removeWriter(self)
+        if not self.other._queue:  # noqa: SLF001 - its own kind
+            self._relay.loop.reactor.addReader(self)
+
+    def _go_on_writing(self) -> None:
+        """A write may have been waiting for what was just read, even if that was no data."""
+        if self._queue and type(self.socket) is TLSSocket:
+            self._relay.loop.reactor.addWriter(self)
 
     def _show(self, guard: Guard, octets: bytes) -> None:
         """Pass on what the guard lets through. Who does not read our answers is not read either."""
@@ -173,9 +183,7 @@ class End:
         if not self._queue:
             try:
                 sent = self.socket.send(octets)
-            except WantRead:
-                self._relay.loop.reactor.addReader(self)
-            except BlockingIOError:
+            except BlockingIOError:  # doWrite will find out for what it has to wait
                 pass
             except OSError as error:
                 return self._relay.broken(self, str(error))
@@ -197,8 +205,7 @@ class End:
             if self._sink is Sink.FINISHING:
                 self._say_end()
         except WantRead:
-            reactor.removeWriter(self)
-            return reactor.addReader(self)
+            return self._await_words()
         except BlockingIOError:
             return reactor.addWriter(self)  # the end is said without waiting for the loop, if nothing is kept
         except OSError as error:

@@ -6,10 +6,10 @@ from mmp.model import Client, Endpoint, Service
 from mmp.net.channel import Channel
 from mmp.net.relay import Relays
 from mmp.net.stream import Stream
-from mmp.net.tls_socket import TLSSocket, WantWrite
+from mmp.net.tls_socket import TLSSocket, WantRead, WantWrite
 from mmp.session.login import Relayed
 from mmp.session.record import Record
-from tests.net.records import shake_hands
+from tests.net.records import HANDSHAKE, KEY_UPDATE_REQUESTED, shake_hands
 from tests.net.test_relay import Silent, Slot, Store
 from tests.net.test_tls_records import QUIET_TURNS, narrow
 from tests.net.turning import Peer, connected, server_tls
@@ -113,3 +113,38 @@ def test_a_close_alert_that_finds_no_room_is_said_when_there_is_some(turning, jo
     it.store.close()
     assert it.client.rest() == b"* BYE\r\n"  # an end without alert would raise
     assert refused
+
+
+def test_what_waits_until_a_handshake_message_is_whole_is_written_then_though_no_data_follows(turning, joined):
+    it = joined(connected)
+    it.raw.send(it.sealer.record(KEY_UPDATE_REQUESTED[:4], HANDSHAKE))
+    turning.turn()
+    it.store.send(b"* 1 EXISTS\r\n")
+    for _ in range(QUIET_TURNS):
+        turning.turn()
+    assert it.relay.client not in turning.reactor.getWriters()
+    it.raw.send(it.sealer.record(KEY_UPDATE_REQUESTED[4:], HANDSHAKE))
+    it.sealer.next_key()
+    assert it.client.receive(12) == b"* 1 EXISTS\r\n"
+
+
+def test_a_write_that_waits_for_a_read_lets_no_more_in_than_the_other_end_takes(turning, joined, monkeypatch):
+    def never(_self, _octets):
+        raise WantRead
+
+    it = joined(connected)
+    readers = turning.reactor.getReaders
+    while it.relay.client in readers():
+        it.raw.send(it.sealer.record(bytes(16384)))
+        turning.turn()
+    with monkeypatch.context() as patched:
+        patched.setattr(TLSSocket, "send", never)
+        it.store.send(b"* 1 EXISTS\r\n")
+        for _ in range(QUIET_TURNS):
+            turning.turn()
+        assert it.relay.client not in readers()
+    while it.relay.client not in readers():
+        it.store.now(it.store.sock.recv, 65536)
+        turning.turn()
+    it.raw.send(it.sealer.record(b"more"))
+    assert it.client.receive(12) == b"* 1 EXISTS\r\n"

@@ -55,6 +55,7 @@ def test_thousands_that_only_sit_there_cost_little_memory_and_hinder_nobody(run_
     count = min(silent.most, most_descriptors() // 2 - 200)  # as many sessions as a worker has room for
     with run_proxy(store_port, login=PLAIN | {"deadline": "10m"}, log={"level": "info"}) as proxy:
         logs_in(proxy)
+        proxy.logged(" closed ")  # it has given its descriptors back
         worker = the_worker(proxy)
         before, descriptors = processes.resident(worker), processes.descriptor_count(worker)
         with crowd(proxy.port(silent.tls)) as clients:

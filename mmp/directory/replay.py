@@ -53,6 +53,8 @@ class ReplayName:
     def render(self, names: Names, entry: Entry) -> str:
         """Return the name, or raise Refused if the entry does not give one that can be told."""
         name = "".join(_text(piece, names, entry) for piece in self.pieces)
+        if not name:  # to an administrator's login it would mean the administrator
+            raise Refused(Refusal.BACKEND_UNAVAILABLE, "the name for the store is empty")
         if not name.isprintable():
             raise Refused(Refusal.BACKEND_UNAVAILABLE, "the name for the store has characters that cannot be printed")
         return name

@@ -1,7 +1,9 @@
 import pytest
 
+from mmp.directory.entry import AccountRules, Entry
 from mmp.directory.locate import Locator
 from mmp.directory.names import Naming
+from mmp.directory.replay import ReplayName
 from mmp.errors import Refused
 from mmp.model import Account, Refusal
 from tests.directory.outcomes import refusal, run, started
@@ -70,3 +72,11 @@ def test_a_name_that_can_be_nobodys_is_not_asked_for(user):
     refused = refusal(started(Locator(directory).locate(CLIENT, credentials(user), never_asked)))
     assert refused.refusal is Refusal.BAD_CREDENTIALS
     assert not directory.asked
+
+
+@pytest.mark.parametrize(("pattern", "typed"), [("%A[uid]", "alice@example.com"), ("%V", "alice")])
+def test_nobody_is_told_to_the_store_by_an_empty_name_which_would_let_them_in_as_the_administrator(pattern, typed):
+    rules = AccountRules(replay_user=ReplayName.parse(pattern))
+    directory = Answering(Entry("cn=alice", {"uid": ("",), "mailhost": ("store1",)}))
+    refused = refusal(started(Locator(directory, rules=rules).locate(CLIENT, credentials(typed), never_asked)))
+    assert refused.refusal is Refusal.BACKEND_UNAVAILABLE

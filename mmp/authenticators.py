@@ -13,6 +13,7 @@ from mmp.directory.cache import Cached, Lifetimes
 from mmp.directory.domains import Domains, UsersOfDomains
 from mmp.directory.entry import AccountRules, Entry
 from mmp.directory.file import PASSWORD, FileDirectory
+from mmp.directory.flush import concerns
 from mmp.directory.interface import Directory as Finder
 from mmp.directory.ldap.directory import LDAPDirectory, Replicas
 from mmp.directory.ldap.domains import DomainTree, Organisations, Reading
@@ -53,6 +54,14 @@ class Authenticators:
         self._files_read: dict[str, FileDirectory] = {}
         self._offload = Offload(reactor)
         self._key = secrets.token_bytes(32)
+        self._caches: list[Cached[Entry]] = []
+        self._remembered: list[Remembered] = []
+
+    def forget(self, user: str) -> int:
+        """Forget what is remembered of a user; return how many answers of a directory that was."""
+        for remembered in self._remembered:
+            remembered.forget()
+        return sum(cache.forget(concerns(user)) for cache in self._caches)
 
     def locator(self, listener: Listener) -> Locator:
         """Return who finds and judges the users of a listener."""
@@ -65,6 +74,7 @@ class Authenticators:
         passwords = (USER_PASSWORD,) if login.proofs else ()
         attributes = (*rules.attributes, *USER_STATUS, access.attribute, *passwords)
         users, domains = self._people(directory, tuple(dict.fromkeys(attributes)))
+        self._caches.append(users)
         return Locator(users, naming, rules, self._authority(login, directory), domains, access)
 
     def _people(self, directory: Directory, attributes: tuple[str, ...]) -> tuple[Cached[Entry], Domains | None]:
@@ -102,6 +112,7 @@ class Authenticators:
     def _authority(self, login: Login, directory: Directory) -> Authority:
         judge = self._judge(directory)
         remembered = Remembered(judge, directory.cache_size, directory.cache_ttl, self._reactor.seconds, self._key)
+        self._remembered.append(remembered)
         administrator = None
         if login.admin_user:
             file = login.admin_password_file

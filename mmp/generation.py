@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import enum
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from attrs import define, field
 import mmp
 from mmp.interfaces import Log
 from mmp.shared import link as wire
+from mmp.shared.asking import Asker
 from mmp.shared.link import Kind, Link
 
 PING_EVERY = 5.0
@@ -48,6 +50,7 @@ class Worker:
 
     serial: int
     link: Link
+    asker: Asker
     began: float
     state: State = State.STARTING
     pid: int = 0
@@ -83,6 +86,7 @@ class Generation:
     settings: bytes = field(repr=False)
     size: int
     log_descriptor: Callable[[], int]
+    disabled: Callable[[], Collection[str]]
     sockets: Mapping[int, socket.socket]
     ready: Callable[[Generation], None]
     lost: Callable[[Generation], None]
@@ -176,7 +180,7 @@ class Generation:
             lambda kind, payload, descriptors: self._from_worker(serial, kind, payload, descriptors),
             lambda: self._worker_lost(serial),
         )
-        self.workers[serial] = Worker(serial, link, self.reactor.seconds())
+        self.workers[serial] = Worker(serial, link, Asker(link, self.reactor), self.reactor.seconds())
 
     def _forked(self, serial: int, pid: int, process: int) -> None:
         worker = self.workers.get(serial)
@@ -191,6 +195,8 @@ class Generation:
         if kind is Kind.PONG:
             worker.unanswered = 0
             worker.sessions = sum(wire.TWO_NUMBERS.unpack(payload))
+        elif kind is Kind.PAGE:
+            worker.asker.received(payload)
         elif self.retired:
             pass  # it has been told to end, and need not begin
         elif kind is Kind.HELLO:
@@ -210,15 +216,22 @@ class Generation:
             return
         worker.link.send(Kind.LOG, descriptors=[self.log_descriptor()])
         self._renew(worker)
+        if self.disabled():
+            self.disable(worker)
         for index, listening in self.sockets.items():
             worker.link.send(Kind.LISTEN, wire.NUMBER.pack(index), [listening.fileno()])
         worker.link.send(Kind.SERVE)
+
+    def disable(self, worker: Worker) -> None:
+        """Tell a worker which stores are disabled."""
+        worker.link.send(Kind.DISABLED, json.dumps(sorted(self.disabled())).encode())
 
     def _all_serve(self) -> bool:
         return sum(worker.state is State.SERVING for worker in self.workers.values()) == self.size
 
     def _worker_lost(self, serial: int) -> None:
         worker = self.workers.pop(serial)
+        worker.asker.lost()
         if worker.process != -1:
             os.close(worker.process)
         if self.retired:

@@ -7,7 +7,8 @@ import os
 import pickle
 import signal
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from types import FrameType
@@ -18,14 +19,18 @@ from twisted.application.service import Service
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IDelayedCall
 
+from mmp.admin.commands import Commands, WorkerState
+from mmp.admin.control import Control
+from mmp.admin.sessions import stamp
 from mmp.config.load import Loaded
 from mmp.errors import ConfigError
-from mmp.generation import SHORT_LIFE, Generation, back_off
+from mmp.generation import SHORT_LIFE, Generation, State, Worker, back_off
 from mmp.model import Endpoint
 from mmp.net.bind import listening_socket
 from mmp.net.tls import RING
 from mmp.observe.certificates import CertificateWatch
 from mmp.observe.log import EventLog
+from mmp.shared.asking import Asked, Question
 
 KILL_AFTER = 15.0
 """Seconds that workers get beyond their grace, to say goodbye to the last sessions, before they are killed."""
@@ -52,6 +57,10 @@ class Supervisor(Service):
         """When another generation is due."""
         self._failures = 0
         self._stopping = False
+        self.disabled: frozenset[str] = frozenset()
+        """Stores that no login may go to, in lower case."""
+        self.started = stamp(time.time())
+        self._control = Control(reactor, Commands(self, log))
         self._certificates = CertificateWatch(reactor, log, lambda: datetime.now(UTC), self.renew)
 
     # Starting
@@ -65,6 +74,7 @@ class Supervisor(Service):
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's
         self._start_generation()
         self._watch_certificates()
+        self._open_control()
         self._reactor.callLater(0, self._install_signals)
 
     def _bind(self, loaded: Loaded) -> None:
@@ -93,7 +103,7 @@ class Supervisor(Service):
             signal.signal(number, self._on_signal(self.drain))
         signal.signal(signal.SIGHUP, self._on_signal(self.reload))
 
-    def _on_signal(self, call: Callable[[], None]) -> Callable[[int, FrameType | None], None]:
+    def _on_signal(self, call: Callable[[], object]) -> Callable[[int, FrameType | None], None]:
         return lambda _number, _frame: self._reactor.callFromThread(call)
 
     # Generations
@@ -107,6 +117,7 @@ class Supervisor(Service):
             settings=pickle.dumps(self._loaded),
             size=config.workers or os.cpu_count() or 1,
             log_descriptor=lambda: self._log_descriptor,
+            disabled=lambda: self.disabled,
             sockets={index: self._sockets[listener.endpoint] for index, listener in enumerate(config.listener)},
             ready=self._ready,
             lost=self._zygote_lost,
@@ -162,24 +173,29 @@ class Supervisor(Service):
 
     # Signals
 
-    def reload(self) -> None:
-        """Check the configuration whole; if it is right, new workers take over with it, else nothing changes."""
+    def reload(self) -> Sequence[str]:
+        """Check the configuration whole; if it is right, new workers take over with it, else nothing changes.
+
+        Return what is wrong.
+        """
         self._reopen_log()
         if self._stopping:
-            return
+            return ["the proxy is draining"]
         try:
             loaded = self._load(self._loaded.path)
             self._bind(loaded)
         except ConfigError as error:
             self._log.event("reload", "error", result="refused", reason="; ".join(error.mistakes))
-            return
+            return error.mistakes
         except OSError as error:
             self._log.event("reload", "error", result="refused", reason=str(error))
-            return
+            return [str(error)]
         self._loaded = loaded
         self._log.event("reload", result="ok")
         self._watch_certificates()
+        self._open_control()
         self._replace()
+        return []
 
     def _replace(self) -> None:
         if self._coming is not None:
@@ -257,6 +273,47 @@ class Supervisor(Service):
             self._stop_reactor()
         self._reactor.callLater(grace + KILL_AFTER, self.drain)
 
+    # What commands need, beside reload and drain
+
+    def _open_control(self) -> None:
+        """Listen for commands; mail matters more, so that a socket that cannot be had stops nothing."""
+        try:
+            self._control.open(self._loaded.config.admin.control_path)
+        except OSError as error:
+            self._log.event("control", "error", reason=str(error))
+
+    @property
+    def draining(self) -> bool:
+        """Whether it is ending."""
+        return self._stopping
+
+    @property
+    def directories(self) -> int:
+        """How many servers keep the directory; 0 if it needs none."""
+        ldap = [each.directory.ldap for each in self._loaded.config.listener if each.directory.kind == "ldap"]
+        return len({url for each in ldap for url in each.urls})
+
+    def _workers(self) -> list[Worker]:
+        """Return those that have begun to serve."""
+        workers = [worker for generation in self._generations() for worker in generation.workers.values()]
+        return [worker for worker in workers if worker.state is not State.STARTING]
+
+    def workers(self) -> list[WorkerState]:
+        """Return those that have begun to serve, with as many sessions as they had a few seconds ago."""
+        return [WorkerState(worker.pid, worker.sessions, worker.state.value) for worker in self._workers()]
+
+    def ask(self, asked: Asked) -> list[Question]:
+        """Ask all workers that have begun to serve."""
+        return [worker.asker.ask(asked) for worker in self._workers()]
+
+    def disable(self, stores: Iterable[str]) -> None:
+        """Let no login go to these stores, given in lower case, and to all others."""
+        self.disabled = frozenset(stores)
+        for generation in self._generations():
+            for worker in generation.workers.values():
+                generation.disable(worker)
+
     def _stop_reactor(self) -> None:
+        self._control.close()
         with suppress(ReactorNotRunning):  # it has been stopped already
             self._reactor.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import json
 import math
 import os
 import pickle
@@ -11,7 +12,7 @@ import resource
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from attrs import frozen
 from twisted.internet.main import installReactor
 from twisted.logger import globalLogBeginner
 
+from mmp.admin.answers import Answers
+from mmp.admin.sessions import Sessions
 from mmp.authenticators import Authenticators
 from mmp.config.load import Loaded
 from mmp.config.schema import TLS, BackendService, Config, Listener
@@ -37,13 +40,16 @@ from mmp.net.tls import ClientTLS, FrontSettings, Ring, ServerTLS
 from mmp.net.wheel import Deadline, Wheel
 from mmp.observe.accounting import Accounting
 from mmp.observe.log import EventLog, LineObserver
+from mmp.observe.metrics import Counted, Counts
 from mmp.policy.admission import NoThrottle, Unlimited
 from mmp.policy.security import offer
 from mmp.session.login import LogIn, Login
 from mmp.session.throttled import Throttled
 from mmp.shared import link as wire
+from mmp.shared.asking import Answerer
 from mmp.shared.link import Kind, Link
 from mmp.stores.dial import Dial, Route
+from mmp.stores.enabled import Enabled
 from mmp.stores.known import Known, Survey
 from mmp.stores.routing import InTurn, MailHost
 from mmp.stores.spoof import Spoofed
@@ -119,16 +125,19 @@ class Parts:
         self._config = config = inheritance.loaded.config
         self._files = inheritance.loaded.files
         self._reactor = reactor
-        self._log = log
+        self._log = self.counted = Counted(log, Counts(), time.monotonic)
+        self._disabled: set[str] = set()
         self._wheel = Wheel(reactor)
         self._loop = Loop(reactor, self._wheel)
         self._resolver = Resolver(reactor, self._wheel)
-        accounting = Accounting(log, reactor.seconds)
+        accounting = Accounting(self._log, reactor.seconds)
         idle = {service: config.backend.reaching(service).idle_timeout for service in CORES}
         self.relays = Relays(self._loop, idle, accounting.close, GUARDS)
-        self.arrivals = Arrivals(House(self._loop, log, accounting, self.relays, _session_ids(), _capacity()))
+        self.arrivals = Arrivals(House(self._loop, self._log, accounting, self.relays, _session_ids(), _capacity()))
         self._tls: dict[TLS, ServerTLS] = {}
-        self._authenticators = Authenticators(self._files, reactor, self._loop, self._resolver, log)
+        self._authenticators = Authenticators(self._files, reactor, self._loop, self._resolver, self._log)
+        sessions = Sessions(self.arrivals, self.relays, self._wheel, time.time)
+        self.answers = Answers(sessions, self.counted, self._authenticators.forget)
         self._known = {service: Known() for service in CORES}
         self._dials = {service: self._dial(service) for service in CORES}
         self._receptions = [self._reception(listener) for listener in config.listener]
@@ -146,6 +155,11 @@ class Parts:
     def after(self, seconds: float, call: Callable[[], object]) -> None:
         """Call once, later."""
         Deadline(self._wheel, seconds, call)
+
+    def disable(self, stores: Iterable[str]) -> None:
+        """Let no login go to these stores, given in lower case, and to all others."""
+        self._disabled.clear()
+        self._disabled.update(stores)
 
     def renew(self, fresh: Mapping[str, bytes]) -> None:
         """Show clients from now on what these files hold now."""
@@ -242,7 +256,7 @@ class Parts:
         )
         hosts = InTurn(how.hosts, backend.retry_after, self._reactor.seconds) if how.hosts else MailHost()
         learn = self._known[service].learn if service is Service.SUBMISSION else None
-        return Dial(connector, self._wheel, route, self._log, hosts, learn)
+        return Dial(connector, self._wheel, route, self._log, Enabled(hosts, self._disabled), learn)
 
     def _store_core(self, service: Service) -> Callable[[], ClientCore]:
         if service is Service.SUBMISSION:
@@ -302,6 +316,7 @@ class Worker:
         globalLogBeginner.beginLoggingTo([LineObserver(self._log)], redirectStandardIO=False, discardBuffer=True)
         self._parts = Parts(inheritance, reactor, self._log)
         self._link = Link(reactor, link, self._received, self._orphaned)
+        self._answerer = Answerer(self._link, self._parts.answers)
         self._link.send(Kind.HELLO, wire.NUMBER.pack(wire.VERSION))
 
     def _received(self, kind: Kind, payload: bytes, descriptors: list[int]) -> None:
@@ -319,10 +334,13 @@ class Worker:
             self._link.send(Kind.SERVING)
         elif kind is Kind.PING:
             self._link.send(Kind.PONG, wire.TWO_NUMBERS.pack(len(self._parts.arrivals), len(self._parts.relays)))
-        elif kind is Kind.RETIRE:
-            self._retire(wire.SECONDS.unpack(payload)[0])
-        elif kind is Kind.DRAIN:
-            self._drain(wire.SECONDS.unpack(payload)[0])
+        elif kind in {Kind.ASK, Kind.MORE, Kind.ENOUGH}:
+            self._answerer.received(kind, payload)
+        elif kind is Kind.DISABLED:
+            self._parts.disable(json.loads(payload))
+        elif kind in {Kind.RETIRE, Kind.DRAIN}:
+            end = self._retire if kind is Kind.RETIRE else self._drain
+            end(*wire.SECONDS.unpack(payload))
 
     def _orphaned(self) -> None:
         """The supervisor is gone, or has let go of us: then even one that was only replaced must end."""

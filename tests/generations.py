@@ -136,6 +136,7 @@ class Scene:
             settings=b"settings",
             size=size,
             log_descriptor=lambda: self.log_descriptor,
+            disabled=lambda: (),
             sockets={0: self.listening},
             ready=lambda _: self.told.append("ready"),
             lost=lambda _: self.told.append("lost"),

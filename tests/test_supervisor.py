@@ -7,7 +7,7 @@ import pytest
 from attrs import evolve
 
 from mmp.config.load import Loaded
-from mmp.config.schema import TLS, Config, Listener
+from mmp.config.schema import TLS, Admin, Config, Listener
 from mmp.errors import ConfigError
 from mmp.generation import back_off
 from mmp.model import TLSMode
@@ -47,7 +47,8 @@ class Governed(Scene):
             Listener(address="127.0.0.1", port=port, tls=TLSMode.NONE, tls_settings=TLS(key_period=key_period))
             for port in ports
         )
-        return Loaded("/mmp.toml", Config(listener=tuple(listeners), **settings), {})
+        config = Config(listener=tuple(listeners), admin=Admin(control=""), **settings)
+        return Loaded("/mmp.toml", config, {})
 
     def load(self, path):
         assert path == "/mmp.toml"

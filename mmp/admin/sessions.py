@@ -10,11 +10,11 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from ipaddress import ip_address, ip_network
 from typing import Any
 
 from attrs import frozen
 
+from mmp.admin.matching import matching
 from mmp.model import Refusal
 from mmp.net.listen import Arrival, Arrivals
 from mmp.net.relay import Relay, Relays
@@ -27,8 +27,6 @@ PAGE = 100
 STEP = 0.25
 """Seconds between two batches where ending sessions is spread over time."""
 
-Matches = Callable[[Record, str], bool]
-
 
 @frozen
 class Sessions:
@@ -38,6 +36,9 @@ class Sessions:
     relays: Relays
     wheel: Wheel
     now: Callable[[], float]
+
+    def __len__(self) -> int:
+        return len(self.arrivals) + len(self.relays)
 
     def listed(self, wanted: Mapping[str, str]) -> Iterator[Page]:
         """Yield what ``mmp who`` tells of the sessions that have all of the wanted properties."""
@@ -114,44 +115,6 @@ class Sessions:
 def stamp(seconds: float) -> str:
     """Return a time of day in UTC to the millisecond (RFC 3339), as the log has it."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def matching(wanted: Mapping[str, str]) -> Matches:
-    """Return a function that tells whether a session has all of these properties; ValueError if one is no network.
-
-    ``target`` is a user, an address, a network or a session: whatever of these it can be.
-    """
-    tests = [_TESTS[name](value) for name, value in wanted.items()]
-    return lambda record, phase: all(test(record, phase) for test in tests)
-
-
-def _is_user(name: str) -> Matches:
-    name = name.casefold()
-    return lambda record, _: name in (record.user.casefold(), record.typed.casefold())
-
-
-def _is_from(network: str) -> Matches:
-    within = ip_network(network, strict=False)
-    return lambda record, _: ip_address(record.client.address.host) in within
-
-
-def _is_target(target: str) -> Matches:
-    try:
-        return _is_from(target)
-    except ValueError:
-        is_user = _is_user(target)
-        return lambda record, phase: record.client.session == target or is_user(record, phase)
-
-
-_TESTS: Mapping[str, Callable[[str], Matches]] = {
-    "target": _is_target,
-    "user": _is_user,
-    "address": _is_from,
-    "session": lambda session: lambda record, _: record.client.session == session,
-    "service": lambda service: lambda record, _: record.client.service.value == service,
-    "backend": lambda backend: lambda record, _: record.backend.casefold() == backend.casefold(),
-    "phase": lambda wanted: lambda _, phase: phase == wanted,
-}
 
 
 def _phase(session: Relay | Arrival) -> str:

@@ -9,10 +9,23 @@ from collections.abc import Sequence
 from typing import Final
 
 from mmp import __version__
-from mmp.cli import check, config, demo
+from mmp.cli import backends, check, config, control, demo, kick, status, who
 from mmp.cli.command import Command
 
-COMMANDS: Final[tuple[Command, ...]] = (demo.DEMO, check.CHECK, config.CONFIG)
+COMMANDS: Final[tuple[Command, ...]] = (
+    demo.DEMO,
+    check.CHECK,
+    config.CONFIG,
+    status.STATUS,
+    who.WHO,
+    kick.KICK,
+    kick.FLUSH,
+    backends.BACKENDS,
+    backends.DISABLE,
+    backends.ENABLE,
+    control.RELOAD,
+    control.DRAIN,
+)
 """Every subcommand, in the order of the help."""
 
 

@@ -11,7 +11,7 @@ from attrs import field, frozen, has
 
 from mmp.config.files import Files, read_file
 from mmp.config.rules import mistakes_in
-from mmp.config.schema import OVERRIDABLE, Config, Listener
+from mmp.config.schema import OVERRIDABLE, Admin, Config, Listener
 from mmp.config.tables import Finding, Reading, keys, merge, resolve
 from mmp.config.usage import Origin, Usage
 from mmp.config.values import show
@@ -65,6 +65,19 @@ def accept(examined: Examined) -> Loaded:
     watched = tuple(toward_clients | toward_others)
     shown = {pair.certificate.file: pair.shown.expiry_warning for pair in usage.pairs() if pair.shown is not None}
     return Loaded(examined.path, usage.config, examined.files.contents, watched, renewable, shown)
+
+
+def load_admin(path: str) -> Admin:
+    """Return what a configuration says of administration, whatever else it has; ConfigError if that is mistaken.
+
+    For commands of users who may not read the other files that it names.
+    """
+    reading = Reading({})
+    raw = _parse(Path(path).absolute()).get("admin", {})
+    given = reading.table(keys(Config), {"admin": raw}, "").get("admin", {})
+    if reading.mistakes:
+        raise ConfigError([f"{path}: {mistake}" for mistake in reading.mistakes])
+    return merge(Admin(), given)
 
 
 def examine(path: str) -> Examined:

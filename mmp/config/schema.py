@@ -14,6 +14,7 @@ from mmp.config.kinds import (
     Between,
     Ciphers,
     CipherSuites,
+    ControlSocket,
     Count,
     DistinguishedName,
     DomainName,
@@ -302,6 +303,19 @@ class Outage:
 
 
 @frozen(kw_only=True)
+class Admin:
+    """``[admin]``: how operators reach a running proxy."""
+
+    control: ControlSocket = "unix:/run/mmp/control.sock"
+    """Socket for the commands of mmp, open to the proxy's own user and root; empty means none."""
+
+    @property
+    def control_path(self) -> str:
+        """Where that socket is."""
+        return self.control.removeprefix("unix:")
+
+
+@frozen(kw_only=True)
 class Log:
     """``[log]``: what is written, and how."""
 
@@ -375,6 +389,9 @@ class Config:
 
     outage: Outage = Outage()
     """When a store is away."""
+
+    admin: Admin = Admin()
+    """Administration."""
 
     log: Log = Log()
     """The log."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network
@@ -23,6 +24,7 @@ _TLS13_SUITES: Final = (
     "TLS_AES_128_CCM_8_SHA256",
 )
 """RFC 8446, B.4."""
+_LONGEST_SOCKET_PATH: Final = 107
 
 
 def some_time(text: str) -> float:
@@ -120,6 +122,15 @@ def ldap_filter(text: str) -> str:
         FilterTemplate.parse(text)
     except RecursionError:
         raise ValueError("is nested too deeply") from None
+    return text
+
+
+def control_socket(text: str) -> str:
+    """Take the name of a UNIX socket, whose path can have no more octets than the system allows (unix(7))."""
+    if not text.startswith("unix:/"):
+        raise ValueError('is not "unix:" and an absolute path, such as "unix:/run/mmp/control.sock"')
+    if len(os.fsencode(text)) - len("unix:") > _LONGEST_SOCKET_PATH:
+        raise ValueError(f"has a path of more than {_LONGEST_SOCKET_PATH} octets")
     return text
 
 

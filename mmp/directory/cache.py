@@ -56,6 +56,13 @@ class Cached(Generic[Found]):
         """Return the directory's own key."""
         return self._directory.key(names)
 
+    def forget(self, concerned: Callable[[Hashable, Sequence[Found]], bool]) -> int:
+        """Forget the answers of which that is true, of their keys and entries; return how many there were."""
+        found = [key for key, answer in self._answers.items() if concerned(key, answer.entries)]
+        for key in found:
+            del self._answers[key]
+        return len(found)
+
     async def find(self, names: Names) -> Sequence[Found]:
         """Return the entries that match; Refused if the directory cannot say and nothing remembered may serve."""
         key = self._directory.key(names)

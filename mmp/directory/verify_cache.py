@@ -28,6 +28,10 @@ class Remembered:
         self._key = key
         self._right: OrderedDict[bytes, float] = OrderedDict()
 
+    def forget(self) -> None:
+        """Judge everybody anew: it is not known whose the passwords are."""
+        self._right.clear()
+
     async def __call__(self, entry: Entry | None, credentials: Credentials, ask: Ask) -> bool:
         """Tell whether the client knows the secret; mechanisms that do not say it are always judged."""
         if entry is None or credentials.proves is not None or replayed(credentials.mechanism) != "PLAIN":

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from mmp.shared import link as wire
@@ -22,6 +23,8 @@ Answers = Callable[[Asked], Iterator[Page]]
 
 PIECE = 16384
 """Octets of a page in one frame at most."""
+PATIENCE = 3.0
+"""Seconds that a worker has for a page; one that is stuck must not keep what the others say from whoever asks."""
 
 
 class Question:
@@ -36,7 +39,10 @@ class Question:
         self._part = Part.GOES_ON
 
     def page(self) -> Deferred[Page | None]:
-        """Return the next page; None once there is none, or the worker is gone. Ask again only after it has come."""
+        """Return the next page; None once there is none, or the worker is gone or does not answer.
+
+        Ask again only after it has come.
+        """
         if self._page is not None:
             page, self._page = self._page, None
             return succeed(page)
@@ -46,7 +52,7 @@ class Question:
             self._part = Part.GOES_ON
             self._asker.want(Kind.MORE, self._number)
         self._waiting = Deferred(self._cancelled)
-        return self._waiting
+        return self._waiting.addTimeout(PATIENCE, self._asker.clock, onTimeoutCancel=lambda *_: None)
 
     def _cancelled(self, _waiting: Deferred[Page | None]) -> None:
         self._waiting = None
@@ -83,7 +89,8 @@ class Question:
 class Asker:
     """The supervisor's end of one link, as far as questions go."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, clock: IReactorTime) -> None:
+        self.clock = clock
         self._link = link
         self._asked: dict[int, Question] = {}
         self._number = 0

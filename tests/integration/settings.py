@@ -22,6 +22,7 @@ def settings(ports, pair, store_port, users_path, **changes):
         "login": {"default_domain": "example.com"},
         "directory": {"kind": "file", "file": {"path": str(users_path)}},
         "backend": {"imap": {"port": store_port}},
+        "admin": {"control": f"unix:{users_path.parent}/control.sock"},
         "log": {"level": "debug"},
     }
     return _merged(usual, changes)

@@ -16,10 +16,13 @@ class Scene:
         self.pages = []
         self.made = 0
         ours, theirs = pair()
-        self.link = Link(self.turning.reactor, ours, self.from_worker, lambda: self.asker.lost())
+        self.link = Link(self.turning.reactor, ours, self.from_worker, self.worker_gone)
         self.worker_link = Link(self.turning.reactor, theirs, self.to_worker, lambda: None)
-        self.asker = Asker(self.link)
+        self.asker = Asker(self.link, self.turning.reactor)
         self.answerer = Answerer(self.worker_link, self.answers)
+
+    def worker_gone(self):
+        self.asker.lost()
 
     def answers(self, asked):
         self.asked = asked
@@ -104,6 +107,14 @@ def test_whoever_waits_may_give_up(scene):
     for _ in range(5):
         scene.turning.turn()
     assert scene.answerer.under_way == 0
+    assert scene.next_page(question) is None
+
+
+def test_a_worker_that_is_stuck_is_not_waited_for(scene, monkeypatch):
+    monkeypatch.setattr("mmp.shared.asking.PATIENCE", 0.05)
+    scene.turning.reactor.removeReader(scene.worker_link)
+    question = scene.asker.ask({})
+    assert scene.next_page(question) is None
     assert scene.next_page(question) is None
 
 

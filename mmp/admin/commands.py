@@ -1,0 +1,226 @@
+"""What each command does to a running proxy, in the supervisor."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import twisted
+from attrs import asdict, define, evolve, frozen
+from cryptography.hazmat.backends.openssl import backend
+
+from mmp import __version__
+from mmp.admin.control import CommandError, Request, Send
+from mmp.admin.matching import matching
+from mmp.admin.state import State, everything
+from mmp.interfaces import Log
+from mmp.shared.asking import Asked, Question
+
+LONGEST = 512
+"""Characters of a name at most."""
+MOST_DISABLED = 50
+SPREAD = 30.0
+"""Seconds over which the sessions of a disabled store are ended, unless told otherwise."""
+
+
+@frozen
+class WorkerState:
+    """A worker, as ``mmp status`` shows it."""
+
+    pid: int
+    sessions: int
+    state: str
+
+
+class Proxy(Protocol):
+    """What the supervisor lets commands know and do."""
+
+    @property
+    def started(self) -> str:
+        """When it was started (RFC 3339)."""
+
+    @property
+    def draining(self) -> bool:
+        """Whether it is ending."""
+
+    @property
+    def disabled(self) -> Collection[str]:
+        """The stores that no login may go to."""
+
+    @property
+    def directories(self) -> int:
+        """How many servers keep the directory; 0 if it needs none."""
+
+    def workers(self) -> Sequence[WorkerState]:
+        """Return those that serve or drain, with as many sessions as they had a few seconds ago."""
+
+    def ask(self, asked: Asked, /) -> Sequence[Question]:
+        """Ask all workers that serve or drain."""
+
+    def disable(self, stores: Iterable[str], /) -> None:
+        """Let no login go to these stores, given in lower case, and to all others."""
+
+    def reload(self) -> Sequence[str]:
+        """Read the configuration anew; return what is wrong with it."""
+
+    def drain(self) -> None:
+        """Stop accepting, and end with the last session."""
+
+
+@frozen
+class Order:
+    """A request: who gives it, as the number of a user of the system, and where pages of the answer go."""
+
+    request: Request
+    user: int
+    send: Send
+
+    def text(self, key: str) -> str:
+        """Return what the request has under a key."""
+        value = self.request.get(key)
+        if not isinstance(value, str) or not 0 < len(value) <= LONGEST:
+            raise CommandError(f"{key} is missing, or too long")
+        return value
+
+
+@define(eq=False)
+class Commands:
+    """Does what is ordered."""
+
+    proxy: Proxy
+    log: Log
+
+    async def __call__(self, request: Request, user: int, send: Send) -> Mapping[str, Any]:
+        """Return the end of the answer; CommandError if the request makes no sense."""
+        command = _COMMANDS.get(str(request.get("command")))
+        if command is None:
+            raise CommandError("this proxy has no such command: it may be older than the mmp that asks")
+        return await command(self, Order(request, user, send))
+
+    async def status(self, _order: Order) -> Mapping[str, Any]:
+        """Tell how the proxy is."""
+        state = await self._state()
+        down = state.directories_down()
+        workers = [evolve(each, sessions=state.sessions_of(each.pid, each.sessions)) for each in self.proxy.workers()]
+        return {
+            "version": __version__,
+            "versions": versions(),
+            "pid": os.getpid(),
+            "started": self.proxy.started,
+            "draining": self.proxy.draining,
+            "workers": [asdict(each) for each in workers],
+            "sessions": sum(each.sessions for each in workers),
+            "directory": {"up": not down or len(down) < self.proxy.directories, "down": down},
+            "shared": {"up": True, "url": ""},
+        }
+
+    async def who(self, order: Order) -> Mapping[str, Any]:
+        """Send what is known of sessions."""
+        asked = {"question": "who", "wanted": _wanted(order.request)}
+        for question in self.proxy.ask(asked):
+            try:
+                while (page := await question.page()) is not None:
+                    if page:
+                        await order.send(page)
+            finally:
+                question.close()
+        return {}
+
+    async def kick(self, order: Order) -> Mapping[str, Any]:
+        """End the sessions of a user, from an address, or one."""
+        count = await self._end_sessions({"target": order.text("target")}, "kicked", 0.0)
+        self.log.event("kick", target=order.text("target"), sessions=count, by=order.user)
+        return {"count": count}
+
+    async def _end_sessions(self, wanted: Mapping[str, str], why: str, seconds: float) -> int:
+        asked = {"question": "kick", "wanted": wanted, "why": why, "seconds": seconds}
+        return sum([number async for number in everything(self.proxy.ask(asked))])
+
+    async def flush(self, order: Order) -> Mapping[str, Any]:
+        """Forget what is remembered of a user."""
+        asked = {"question": "flush", "user": order.text("user")}
+        return {"count": sum([number async for number in everything(self.proxy.ask(asked))])}
+
+    async def reload(self, _order: Order) -> Mapping[str, Any]:
+        """Take in a changed configuration."""
+        if mistakes := self.proxy.reload():
+            raise CommandError("\n".join(mistakes))
+        return {}
+
+    async def drain(self, order: Order) -> Mapping[str, Any]:
+        """Let the proxy end; asked again it goes on as it does, since only a signal ends it at once."""
+        if not self.proxy.draining:
+            self.log.event("drain", result="ordered", by=order.user)
+            self.proxy.drain()
+        return {}
+
+    async def backends(self, order: Order) -> Mapping[str, Any]:
+        """Tell of every store that somebody's mail was on since the workers began."""
+        state = await self._state()
+        await order.send(state.stores(self.proxy.disabled))
+        return {}
+
+    async def disable(self, order: Order) -> Mapping[str, Any]:
+        """Let no login go to a store."""
+        store, kick = order.text("backend").lower(), order.request.get("kick", False)
+        seconds = order.request.get("seconds", SPREAD)
+        if not isinstance(seconds, int | float):
+            raise CommandError("seconds is no number")
+        if len(disabled := {*self.proxy.disabled, store}) > MOST_DISABLED:
+            raise CommandError(f"no more than {MOST_DISABLED} stores can be disabled")
+        self.proxy.disable(disabled)
+        kicked = await self._end_sessions({"backend": store}, "store disabled", max(seconds, 0.1)) if kick else 0
+        self.log.event("backend", result="disabled", backend=store, sessions=kicked if kick else None, by=order.user)
+        return {"count": 1, "kicked": kicked}
+
+    async def enable(self, order: Order) -> Mapping[str, Any]:
+        """Let logins go to a store again."""
+        store = order.text("backend").lower()
+        if store not in self.proxy.disabled:
+            return {"count": 0}
+        self.proxy.disable({*self.proxy.disabled} - {store})
+        self.log.event("backend", result="enabled", backend=store, by=order.user)
+        return {"count": 1}
+
+    async def _state(self) -> State:
+        return await State.gather(self.proxy.ask({"question": "gauges"}))
+
+
+def _wanted(request: Request) -> dict[str, str]:
+    """Return the properties that sessions are wanted to have."""
+    wanted = request.get("wanted", {})
+    if not isinstance(wanted, dict) or not all(map(_is_short, wanted.values())):
+        raise CommandError("wanted is no object of short strings")
+    try:
+        matching(wanted)
+    except (KeyError, ValueError) as error:
+        raise CommandError(f"no such property of a session: {error}") from None
+    return wanted
+
+
+def _is_short(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= LONGEST
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what matters most, of OpenSSL the one that is loaded: the wheel brings its own."""
+    return {
+        "python": platform.python_version(),
+        "twisted": twisted.__version__,
+        "openssl": backend.openssl_version_text(),
+    }
+
+
+_COMMANDS: Mapping[str, Callable[[Commands, Order], Awaitable[Mapping[str, Any]]]] = {
+    "status": Commands.status,
+    "who": Commands.who,
+    "kick": Commands.kick,
+    "flush": Commands.flush,
+    "reload": Commands.reload,
+    "drain": Commands.drain,
+    "backends": Commands.backends,
+    "disable": Commands.disable,
+    "enable": Commands.enable,
+}

@@ -1,0 +1,46 @@
+"""Makes the commands that talk to a running proxy."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable
+
+from mmp.cli import answer
+from mmp.cli.answer import RemoteError
+from mmp.cli.command import Command
+
+
+def live_command(
+    name: str,
+    summary: str,
+    run: Callable[[Namespace], int],
+    examples: str,
+    add_arguments: Callable[[ArgumentParser], None] = lambda _: None,
+) -> Command:
+    """Return a command with the arguments that all of these have; what the proxy refuses goes to standard error."""
+
+    def declare(parser: ArgumentParser) -> None:
+        parser.formatter_class = RawDescriptionHelpFormatter
+        lines = "".join(f"  {line.strip()}\n" for line in examples.strip().splitlines())
+        parser.epilog = f"examples:\n{lines}\nexit status: 0 done, 1 refused or nothing matched, 3 no running proxy"
+        add_arguments(parser)
+        answer.add_arguments(parser)
+
+    def guarded(arguments: Namespace) -> int:
+        try:
+            return run(arguments)
+        except RemoteError as error:
+            print(f"mmp {name}: {error}", file=sys.stderr)
+            return error.status
+
+    return Command(name, summary, declare, guarded)
+
+
+def tell_count(arguments: Namespace, done: dict[str, int], sentence: str) -> int:
+    """Print how much a command has done, and return its exit status: 1 if that is nothing."""
+    if arguments.json:
+        answer.print_json(done)
+    else:
+        print(sentence.format(**done))
+    return 0 if done["count"] else 1

@@ -1,0 +1,43 @@
+"""``mmp status``: how a running proxy is."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping
+from typing import Any
+
+from mmp.cli.answer import Answer, print_json, print_table
+from mmp.cli.live import live_command
+
+
+def run(arguments: Namespace) -> int:
+    """Ask, and print the answer."""
+    status = Answer(arguments, "status").finish()
+    if arguments.json:
+        print_json(status)
+    else:
+        _print(status)
+    return 0
+
+
+def _print(status: Mapping[str, Any]) -> None:
+    versions = ", ".join(f"{name.capitalize()} {version}" for name, version in status["versions"].items())
+    state = "draining" if status["draining"] else "serving"
+    print(f"mmp {status['version']} ({versions})")
+    print(f"{state}, process {status['pid']} since {status['started']}, {status['sessions']} sessions")
+    down = "; ".join(f"{url} is down: {why}" for url, why in status["directory"]["down"].items())
+    print(f"directory: {'up' if status['directory']['up'] else 'down'}{down and ', '}{down}")
+    print()
+    rows = [(each["pid"], each["state"], each["sessions"]) for each in status["workers"]]
+    print_table(("WORKER", "STATE", "SESSIONS"), rows)
+
+
+STATUS = live_command(
+    "status",
+    "Show how a running proxy is: its versions, workers, sessions and directory.",
+    run,
+    """
+    mmp status
+    mmp status --config /etc/mmp/mmp.toml --json
+    """,
+)

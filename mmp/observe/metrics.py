@@ -1,0 +1,141 @@
+"""What a worker counts, in plain numbers, mostly by listening to its own log; the supervisor adds workers up.
+
+A key is a metric's name and the values of its labels, in the order in which ``mmp.observe.exposition`` names them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from attrs import define, field, frozen
+
+from mmp.interfaces import Level, Log
+
+Key = tuple[str, ...]
+
+BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+"""Upper bounds in seconds; one more bucket is for what takes longer."""
+MOST = 20_000
+"""Keys at most: directories name the stores, and one that goes mad must not fill our memory."""
+
+
+@define
+class Counts:
+    """Numbers that only grow. A histogram is the counts of its buckets, each by itself, and then the sum of seconds."""
+
+    counts: dict[Key, int] = field(factory=dict)
+    histograms: dict[Key, list[float]] = field(factory=dict)
+
+    def add(self, key: Key, much: int = 1) -> None:
+        """Count something."""
+        known = self.counts.get(key)
+        if known is not None:
+            self.counts[key] = known + much
+        elif len(self.counts) < MOST:
+            self.counts[key] = much
+
+    def took(self, key: Key, seconds: float) -> None:
+        """Remember how long something took."""
+        histogram = self.histograms.get(key)
+        if histogram is None:
+            if len(self.histograms) >= MOST:
+                return
+            histogram = self.histograms[key] = [0] * (len(BUCKETS) + 1) + [0.0]
+        histogram[bisect_left(BUCKETS, seconds)] += 1
+        histogram[-1] += seconds
+
+    def add_all(self, other: Counts) -> None:
+        """Add another's numbers."""
+        for key, much in other.counts.items():
+            self.counts[key] = self.counts.get(key, 0) + much
+        for key, more in other.histograms.items():
+            own = self.histograms.get(key, [0] * len(more))
+            self.histograms[key] = [one + two for one, two in zip(own, more, strict=True)]
+
+    def items(self) -> Iterator[tuple[Key, int | list[float]]]:
+        """Yield all of it, as ``learn`` takes it."""
+        yield from self.counts.items()
+        yield from self.histograms.items()
+
+    def learn(self, items: Iterable[tuple[Iterable[str], Any]]) -> None:
+        """Put newer numbers in place of those that are known."""
+        for key, value in items:
+            if isinstance(value, list):
+                self.histograms[tuple(key)] = value
+            else:
+                self.counts[tuple(key)] = value
+
+
+@frozen
+class Seen:
+    """How the last attempt at a store or a directory went, and when, on a clock that all processes share."""
+
+    why: str
+    """Why it is down; empty if it is up."""
+    at: float
+
+
+class Counted:
+    """A log that counts what it is told before it writes it; and knows what has been said of stores and directories."""
+
+    def __init__(self, log: Log, counts: Counts, clock: Callable[[], float]) -> None:
+        self.counts = counts
+        self.seen: dict[Key, Seen] = {}
+        """Of "store", its name and the service, and of "directory" and its URL."""
+        self._log = log
+        self._clock = clock
+        self._hear: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
+            "connected": self._connected,
+            "refused": self._refused,
+            "login": self._login,
+            "closed": self._closed,
+            "backend": self._backend,
+            "directory": self._directory,
+        }
+
+    def event(self, name: str, level: Level = "info", /, **facts: object) -> None:
+        """Count, and write one event."""
+        hear = self._hear.get(name)
+        if hear is not None:
+            hear(facts)
+        self._log.event(name, level, **facts)
+
+    def _connected(self, facts: Mapping[str, Any]) -> None:
+        self.counts.add(("connections_total", facts["service"], "accepted"))
+
+    def _refused(self, facts: Mapping[str, Any]) -> None:
+        self.counts.add(("connections_total", _plain(facts["service"]), _plain(facts.get("result", "refused"))))
+        self._limited(facts)
+
+    def _login(self, facts: Mapping[str, Any]) -> None:
+        self.counts.add(("logins_total", facts["service"], facts["mechanism"], _plain(facts["result"])))
+        self._limited(facts)
+
+    def _limited(self, facts: Mapping[str, Any]) -> None:
+        if limit := facts.get("limit"):
+            self.counts.add(("limit_refusals_total", _plain(limit)))
+
+    def _closed(self, facts: Mapping[str, Any]) -> None:
+        if facts["bytes_in"] or facts["bytes_out"]:
+            self.counts.add(("relay_bytes_total", facts["service"], "in"), facts["bytes_in"])
+            self.counts.add(("relay_bytes_total", facts["service"], "out"), facts["bytes_out"])
+
+    def _backend(self, facts: Mapping[str, Any]) -> None:
+        result = facts["result"]
+        if result in {"connected", "refused", "failed"}:
+            self._see(
+                ("store", facts["backend"], _plain(facts["service"])), facts["reason"] if result == "failed" else ""
+            )
+
+    def _directory(self, facts: Mapping[str, Any]) -> None:
+        self._see(("directory", facts["url"]), facts["reason"] if facts["result"] == "down" else "")
+
+    def _see(self, key: Key, why: str) -> None:
+        if key in self.seen or len(self.seen) < MOST:
+            self.seen[key] = Seen(why, self._clock())
+
+
+def _plain(value: Any) -> str:
+    return str(getattr(value, "value", value))

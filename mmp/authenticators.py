@@ -10,11 +10,14 @@ from mmp.config.files import read_secret
 from mmp.config.schema import LDAP, Directory, Listener, Login
 from mmp.directory.access import AccessByEntry
 from mmp.directory.cache import Cached, Lifetimes
+from mmp.directory.certificates import LOGIN_NAMES, USER_CERTIFICATE, ByCertificate, Matcher
+from mmp.directory.certmap import CertificateMap
 from mmp.directory.domains import Domains, UsersOfDomains
 from mmp.directory.entry import AccountRules, Entry
 from mmp.directory.file import PASSWORD, FileDirectory
 from mmp.directory.flush import concerns
 from mmp.directory.interface import Directory as Finder
+from mmp.directory.ldap.certificates import LDAPMatcher
 from mmp.directory.ldap.directory import LDAPDirectory, Replicas
 from mmp.directory.ldap.domains import DomainTree, Organisations, Reading
 from mmp.directory.ldap.filters import FilterTemplate
@@ -29,7 +32,7 @@ from mmp.directory.status import USER_STATUS
 from mmp.directory.verify import Authority, Judge
 from mmp.directory.verify_cache import Remembered
 from mmp.directory.verify_secret import SecretJudge
-from mmp.interfaces import Log
+from mmp.interfaces import Authenticator, Log
 from mmp.model import Administrator, TLSMode
 from mmp.net.connect import Connector, TLSConnector
 from mmp.net.reactor import LeanReactor
@@ -63,8 +66,23 @@ class Authenticators:
             remembered.forget()
         return sum(cache.forget(concerns(user)) for cache in self._caches)
 
-    def locator(self, listener: Listener) -> Locator:
+    def authenticator(self, listener: Listener) -> Authenticator:
         """Return who finds and judges the users of a listener."""
+        locator = self._locator(listener)
+        if not listener.takes_certificates:
+            return locator
+        file = listener.tls_settings.certificate_map
+        rules = CertificateMap.parse(self._files[file]) if file else CertificateMap()
+        return ByCertificate(locator, self._matcher(listener.directory), rules)
+
+    def _matcher(self, directory: Directory) -> Matcher:
+        if directory.kind == "file":
+            return self._users(directory.file.path)
+        ldap = directory.ldap
+        base = ldap.domain_root if ldap.schema == "1" else ldap.base
+        return LDAPMatcher(self._replicas(ldap), base, (*LOGIN_NAMES, USER_CERTIFICATE), ldap.timeout)
+
+    def _locator(self, listener: Listener) -> Locator:
         login, directory = listener.login, listener.directory
         rules = AccountRules(directory.ldap.mail_host_attributes, ReplayName.parse(login.replay_user))
         naming = Naming(login.domain_separators, login.default_domain)
@@ -82,10 +100,7 @@ class Authenticators:
         if directory.kind == "file":
             return self._cached(directory, self._users(directory.file.path)), None
         ldap = directory.ldap
-        own = Simple(ldap.bind_dn, read_secret(self._files[ldap.bind_password_file])) if ldap.bind_dn else None
-        replicas = Replicas(
-            [Replica(self._opening(ldap, url, own), self._log) for url in ldap.urls], balance=ldap.balance
-        )
+        replicas = self._replicas(ldap)
         template = FilterTemplate.parse(ldap.filter)
         if ldap.schema == "flat":
             search = Search.prepare(ldap.base, template, attributes, ldap.timeout)
@@ -102,6 +117,11 @@ class Authenticators:
         if path not in self._files_read:
             self._files_read[path] = FileDirectory.parse(self._files[path])
         return self._files_read[path]
+
+    def _replicas(self, ldap: LDAP) -> Replicas:
+        own = Simple(ldap.bind_dn, read_secret(self._files[ldap.bind_password_file])) if ldap.bind_dn else None
+        openings = [self._opening(ldap, url, own) for url in ldap.urls]
+        return Replicas([Replica(opening, self._log) for opening in openings], balance=ldap.balance)
 
     def _opening(self, ldap: LDAP, text: str, credentials: Simple | None) -> Opening:
         url = LDAPURL.parse(text)

@@ -27,7 +27,7 @@ from mmp.config.load import Loaded
 from mmp.config.schema import TLS, BackendService, Config, Listener
 from mmp.interfaces import ClientCore, Guard, ServerCore
 from mmp.model import Offer, Refusal, Security, Service, TLSMode
-from mmp.net.certificates import Chain
+from mmp.net.certificates import Chain, ClientTrust
 from mmp.net.connect import Connector
 from mmp.net.listen import Arrivals, House, Reception
 from mmp.net.port import Port
@@ -220,11 +220,18 @@ class Parts:
             settings,
             [first, *others],
             tls.ciphers,
+            trust=self._trust(tls),
             period=lambda: int((time.monotonic() - self._inheritance.began) / tls.key_period),
         )
 
+    def _trust(self, tls: TLS) -> ClientTrust | None:
+        if not tls.client_ca:
+            return None
+        revoked = self._files.get(tls.client_crl, b"")
+        return ClientTrust(self._files[tls.client_ca], revoked, require=tls.client_certificate == "require")
+
     def _log_in(self, listener: Listener) -> LogIn:
-        login = Login(self._authenticators.locator(listener), Unlimited(), self._dials[listener.service])
+        login = Login(self._authenticators.authenticator(listener), Unlimited(), self._dials[listener.service])
         attempt = Throttled(NoThrottle(), login)
         outage = self._config.outage
         if listener.service is not Service.POP3 or outage.pop3_spoof == "none":

@@ -10,7 +10,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
-from cryptography.x509 import Certificate, load_pem_x509_certificates
+from cryptography.x509 import Certificate, CertificateRevocationList, load_pem_x509_certificates
+
+from mmp.net.certificates import revocation_lists
 
 _LEAST_RSA: Final = 2048
 _LEAST_CURVE: Final = 224
@@ -25,6 +27,17 @@ def read_chain(content: bytes) -> list[Certificate]:
     except (ValueError, UnsupportedAlgorithm):
         raise ValueError("has no certificate in PEM, or one that cannot be read") from None
     return chain
+
+
+def read_revocations(content: bytes) -> list[CertificateRevocationList]:
+    """Return the revocation lists in a file, one at least; ValueError, worded for the operator, if there is none."""
+    try:
+        lists = list(revocation_lists(content))
+    except (ValueError, UnsupportedAlgorithm):
+        lists = []
+    if not lists:
+        raise ValueError("has no revocation list in PEM, or one that cannot be read")
+    return lists
 
 
 def read_key(content: bytes) -> PrivateKeyTypes:

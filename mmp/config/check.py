@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from itertools import chain
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 from cryptography.x509 import Certificate
 
-from mmp.config.certificates import doubts, read_chain
+from mmp.config.certificates import doubts, read_chain, read_revocations
 from mmp.config.files import Files
 from mmp.config.load import Examined, Loaded, accept, examine
 from mmp.config.modes import excesses
@@ -61,8 +61,9 @@ def _lines(findings: Iterable[Finding]) -> tuple[str, ...]:
 
 def _warnings(examined: Examined, now: datetime) -> tuple[str, ...]:
     usage, files = examined.usage, examined.files
-    found = (_listeners(usage), _certificates(usage, files, now), _staples(usage, files, now))
-    return _lines(chain(*found, excesses(examined.path, usage), _unused(usage)))
+    timed = (_certificates, _staples, _revocations)
+    found = chain(_listeners(usage), *(each(usage, files, now) for each in timed))
+    return _lines(chain(found, excesses(examined.path, usage), _unused(usage)))
 
 
 def _listeners(usage: Usage) -> Iterator[Finding]:
@@ -87,10 +88,12 @@ def _old(tls: TLS, origin: Origin) -> Iterator[Finding]:
 
 
 def _certificates(usage: Usage, files: Files, now: datetime) -> Iterator[Finding]:
-    for pair in usage.pairs():
-        named, soon = pair.certificate, timedelta(seconds=(pair.shown or TLS()).expiry_warning)
+    watched = [(pair.certificate, (pair.shown or TLS()).expiry_warning) for pair in usage.pairs()]
+    watched += [(authority, TLS().expiry_warning) for authority in usage.client_authorities()]
+    for named, warning in watched:
         for certificate in _chain(named, files):
-            yield from (Finding(named.path, f"{named.file}: {doubt}") for doubt in doubts(certificate, now, soon))
+            found = doubts(certificate, now, timedelta(seconds=warning))
+            yield from (Finding(named.path, f"{named.file}: {doubt}") for doubt in found)
 
 
 def _staples(usage: Usage, files: Files, now: datetime) -> Iterator[Finding]:
@@ -109,9 +112,24 @@ def _staples(usage: Usage, files: Files, now: datetime) -> Iterator[Finding]:
 def _ever_lets_in(listener: Listener) -> bool:
     """Whether there is a way to log in under the best security that a connection here can have."""
     rules = listener.login
-    best = CLEAR if listener.tls is TLSMode.NONE else _BEST
+    certificate = b"any" if listener.takes_certificates else b""
+    best = CLEAR if listener.tls is TLSMode.NONE else evolve(_BEST, certificate=certificate)
     offered = offer(rules.mechanisms, rules.restrict_plain_passwords, rules.plaintext_min_cipher, best, starttls=False)
     return bool(offered.plaintext or offered.mechanisms)
+
+
+def _revocations(usage: Usage, files: Files, now: datetime) -> Iterator[Finding]:
+    """Yield whose certificates are all refused since there is no list that says otherwise."""
+    for listener, origin in usage.listeners():
+        tls, path = listener.tls_settings, origin("tls.client_crl")
+        if tls.client_crl and listener.tls is not TLSMode.NONE:
+            with suppress(ValueError):
+                lists = read_revocations(files.contents.get(tls.client_crl, b""))
+                current = {each.issuer for each in lists if (each.next_update_utc or now) >= now}
+                for authority in read_chain(files.contents.get(tls.client_ca, b"")):
+                    if authority.subject not in current:
+                        name = authority.subject.rfc4514_string()
+                        yield Finding(path, f"{tls.client_crl} has no list of {name} that is not out of date")
 
 
 def _chain(named: Named, files: Files) -> list[Certificate]:

@@ -26,6 +26,7 @@ def excesses(path: str, usage: Usage) -> Iterator[Finding]:
     secret = [*(pair.private_key for pair in usage.pairs()), *usage.secrets(), *usage.users()]
     public = [Named(path, path), *(pair.certificate for pair in usage.pairs())]
     public += [*usage.authorities(), *usage.staples()]
+    public += [*usage.client_authorities(), *usage.revocations(), *usage.certificate_maps()]
     for named in secret:
         yield from _excess(named, Path(named.file), _READ_OR_WRITE, _OPEN)
     for named in public:

@@ -8,12 +8,13 @@ from functools import cache
 from itertools import combinations
 from typing import Final, TypeVar
 
-from mmp.config.certificates import match, read_chain, read_key
+from mmp.config.certificates import match, read_chain, read_key, read_revocations
 from mmp.config.files import Files, read_secret
-from mmp.config.schema import LDAP, TLS, Listener, Login
+from mmp.config.schema import LDAP, TLS, Listener
 from mmp.config.tables import Finding
 from mmp.config.units import render_duration
 from mmp.config.usage import Named, Origin, Usage
+from mmp.directory.certmap import CertificateMap
 from mmp.directory.file import FileDirectory
 from mmp.errors import ConfigError
 from mmp.model import Service
@@ -41,7 +42,8 @@ def mistakes_in(usage: Usage, files: Files) -> Iterator[Finding]:
     yield from _endpoints(usage.config.listener)
     for listener, origin in usage.listeners():
         yield from _mechanisms(listener, origin)
-        yield from _administrator(listener.login, origin)
+        yield from _administrator(listener, origin)
+        yield from _client_certificates(listener.tls_settings, origin)
         if listener.directory.kind == "ldap":
             yield from _ldap(listener.directory.ldap, origin)
     yield from _idle_timeouts(usage)
@@ -72,14 +74,24 @@ def _mechanisms(listener: Listener, origin: Origin) -> Iterator[Finding]:
         yield Finding(origin("login.mechanisms"), "names a mechanism twice")
 
 
-def _administrator(login: Login, origin: Origin) -> Iterator[Finding]:
+def _client_certificates(tls: TLS, origin: Origin) -> Iterator[Finding]:
+    given = {"client_crl": tls.client_crl, "certificate_map": tls.certificate_map}
+    given["client_certificate"] = tls.client_certificate if tls.client_certificate == "require" else ""
+    for key, value in given.items():
+        if value and not tls.client_ca:
+            yield Finding(origin("tls.client_ca"), f"is needed, since {key} is given", (origin(f"tls.{key}"),))
+
+
+def _administrator(listener: Listener, origin: Origin) -> Iterator[Finding]:
     """Somebody whose password we do not hear is logged in by the administrator, who needs a name and a password."""
+    login = listener.login
+    silent = (*login.proofs, *(("EXTERNAL",) if listener.takes_certificates else ()))
     name, file, verify = (origin(f"login.{key}") for key in ("admin_user", "admin_password_file", "verify"))
     for key, given in ((name, login.admin_user), (file, login.admin_password_file)):
-        if login.proofs and not given:
-            text = f"is needed for {login.proofs[0]}, which leaves us no password to say to the store"
+        if silent and not given:
+            text = f"is needed for {silent[0]}, which leaves us no password to say to the store"
             yield Finding(key, text, (origin("login.mechanisms"), verify))
-    if login.proofs:
+    if silent:
         return
     if login.admin_password_file and not login.admin_user:
         yield Finding(name, "is needed, since admin_password_file is given", (file,))
@@ -149,6 +161,12 @@ def _objection(chain: Chain, shown: TLS | None) -> str:
 def _other_files(usage: Usage, files: Files) -> Iterator[Finding]:
     for authority in usage.authorities():
         yield from _content(authority, read_chain, files)
+    for authority in usage.client_authorities():
+        yield from _content(authority, read_chain, files)
+    for revoked in usage.revocations():
+        yield from _content(revoked, read_revocations, files)
+    for rules in usage.certificate_maps():
+        yield from _content(rules, CertificateMap.parse, files)
     for staple in usage.staples():
         yield from _content(staple, Staple.parse, files)
     for secret in usage.secrets():

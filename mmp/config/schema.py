@@ -76,6 +76,18 @@ class TLS:
     ciphersuites: CipherSuites = ""
     """OpenSSL's list for TLS 1.3; empty means the library's own default."""
 
+    client_ca: File = ""
+    """CA certificates in PEM whose client certificates are taken, and no others; empty means none is asked for."""
+
+    client_crl: File = ""
+    """Revocation lists in PEM, one at least for each of these CAs; empty means that nothing is revoked."""
+
+    client_certificate: Literal["request", "require"] = "request"
+    """Whether a client may come without a certificate and log in some other way."""
+
+    certificate_map: File = ""
+    """Rules as in certmap.conf: whose certificate is for which entry; empty means by e-mail address."""
+
     ocsp_staple: File = ""
     """OCSP response in DER about certificate, for clients that ask; whoever fetches it puts a new one there in time."""
 
@@ -87,7 +99,7 @@ class TLS:
 class Login:
     """``[login]``: how clients may log in, and what the store is told."""
 
-    mechanisms: tuple[Mechanism, ...] = ("PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER")
+    mechanisms: tuple[Mechanism, ...] = ("PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER", "EXTERNAL")
     """SASL mechanisms offered, in this order; the stores must have those that are passed through: tokens, and SCRAM."""
 
     restrict_plain_passwords: bool = True
@@ -351,6 +363,13 @@ class Listener:
     login: Login = Login()
     tls_settings: TLS = TLS()
     directory: Directory = Directory()
+
+    @property
+    def takes_certificates(self) -> bool:
+        """Whether clients can log in by a certificate."""
+        return (
+            self.tls is not TLSMode.NONE and bool(self.tls_settings.client_ca) and "EXTERNAL" in self.login.mechanisms
+        )
 
     @property
     def endpoint(self) -> Endpoint:

@@ -85,11 +85,26 @@ class Usage:
             if backend.tls is not TLSMode.NONE and backend.ca:
                 yield Named(f"{path}.ca", backend.ca, (f"{path}.tls",))
 
+    def client_authorities(self) -> Iterator[Named]:
+        """Yield each file of CAs for client certificates."""
+        return self._of_tls("client_ca")
+
+    def revocations(self) -> Iterator[Named]:
+        """Yield each file of revocation lists."""
+        return self._of_tls("client_crl")
+
+    def certificate_maps(self) -> Iterator[Named]:
+        """Yield each file of rules for client certificates."""
+        return self._of_tls("certificate_map")
+
+    def _of_tls(self, key: str) -> Iterator[Named]:
+        for listener, origin in self.listeners():
+            if listener.tls is not TLSMode.NONE and (file := getattr(listener.tls_settings, key)):
+                yield Named(origin(f"tls.{key}"), file, (f"{origin.path}.tls",))
+
     def staples(self) -> Iterator[Named]:
         """Yield each file with an OCSP response."""
-        for listener, origin in self.listeners():
-            if listener.tls is not TLSMode.NONE and (file := listener.tls_settings.ocsp_staple):
-                yield Named(origin("tls.ocsp_staple"), file, (f"{origin.path}.tls",))
+        return self._of_tls("ocsp_staple")
 
     def toward_clients(self) -> Iterator[Named]:
         """Yield what makes TLS with clients: certificates, keys, and what belongs to them."""
@@ -97,6 +112,8 @@ class Usage:
             if pair.shown is not None:
                 yield from (pair.certificate, pair.private_key)
         yield from self.staples()
+        yield from self.client_authorities()
+        yield from self.revocations()
 
     def toward_others(self) -> Iterator[Named]:
         """Yield what makes TLS with stores and directories."""

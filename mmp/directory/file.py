@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from attrs import define, field, frozen
 
 from mmp.directory import passwords
+from mmp.directory.certmap import Query
 from mmp.directory.entry import Entry
 from mmp.directory.names import Names
 from mmp.errors import ConfigError
@@ -57,6 +59,13 @@ class FileDirectory:
         entry = self._entries.get(names.full.lower()) or self._entries.get(names.typed.lower())
         return () if entry is None else (entry,)
 
+    async def match(self, query: Query) -> Sequence[Entry]:
+        """Return the entries that have what is wanted, two at most; here nothing is below anything."""
+        if query.alone:
+            return ()
+        found = (entry for entry in self._entries.values() if _matches(entry, query))
+        return tuple(islice(found, 2))
+
 
 @define
 class _Reading:
@@ -100,6 +109,17 @@ class _Reading:
             yield from value.items()
         else:
             self.mistakes.append(f"{path}: must be a table")
+
+
+def _matches(entry: Entry, query: Query) -> bool:
+    """Tell whether there is all that is wanted; the table's name counts as mail and uid."""
+    for attribute, values in query.wanted:
+        own = {value.casefold() for value in entry.get(attribute)}
+        if attribute.lower() in {"mail", "uid"}:
+            own.add(entry.name.casefold())
+        if own.isdisjoint(value.casefold() for value in values):
+            return False
+    return bool(query.wanted)
 
 
 def _path(*keys: str) -> str:

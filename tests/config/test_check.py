@@ -188,3 +188,54 @@ def test_trust_that_is_not_used_is_a_warning(folder: Folder):
         'backend.imap.ca: is not used: stores are reached with tls = "none"',
         'backend.imap.client_certificate: is not used: stores are reached with tls = "none"',
     ]
+
+
+CERTIFIED = """
+[[listener]]
+[tls]
+client_ca = "ca.pem"
+client_crl = "crl.pem"
+[login]
+admin_user = "admin"
+admin_password_file = "admin"
+"""
+
+
+def test_an_authority_without_a_list_of_its_own_is_a_warning(folder: Folder):
+    one, other = Authority.make("One"), Authority.make("Other")
+    folder.write("admin", "secret")
+    folder.write("ca.pem", one.pem + other.pem)
+    folder.write("crl.pem", one.revoke() + other.revoke())
+    path = str(folder.write("mmp.toml", CERTIFIED))
+    assert check(path, datetime.now(UTC)).warnings == ()
+    folder.write("crl.pem", one.revoke() + other.revoke(days=-1))
+    why = f"tls.client_crl: {folder.path}/crl.pem has no list of CN=Other that is not out of date"
+    assert check(path, datetime.now(UTC)).warnings == (why,)
+    folder.write("crl.pem", one.revoke())
+    assert check(path, datetime.now(UTC)).warnings == (why,)
+
+
+def test_a_listener_for_certificates_alone_lets_somebody_in(folder: Folder):
+    folder.write("admin", "secret")
+    folder.write("ca.pem", Authority.make("One").pem)
+    folder.write("crl.pem", "")
+    alone = CERTIFIED.replace('client_crl = "crl.pem"', "").replace("[login]", "[login]\nplaintext_min_cipher = -1")
+    assert report(folder, alone).mistakes == ()
+    assert warnings(folder, alone) == []
+
+
+def test_what_makes_certificates_of_clients_useful_has_to_be_there(folder: Folder):
+    folder.write("ca.pem", Authority.make("One").pem)
+    folder.write("crl.pem", "nonsense")
+    folder.write("map", "certmap a CN=x\na:DNComps")
+    toml = '[[listener]]\n[tls]\nclient_ca = "ca.pem"\nclient_crl = "crl.pem"\ncertificate_map = "map"'
+    why = "is needed for EXTERNAL, which leaves us no password to say to the store"
+    assert [mistake.replace(str(folder.path), "DIR") for mistake in report(folder, toml).mistakes] == [
+        f"login.admin_user: {why}",
+        f"login.admin_password_file: {why}",
+        "tls.client_crl: DIR/crl.pem has no revocation list in PEM, or one that cannot be read",
+        "tls.certificate_map: DIR/map: certmap a: with an empty DNComps and no FilterComps every entry would match",
+    ]
+    assert report(folder, '[[listener]]\n[tls]\nclient_certificate = "require"').mistakes == (
+        "tls.client_ca: is needed, since client_certificate is given",
+    )

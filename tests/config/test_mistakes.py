@@ -44,7 +44,7 @@ VALUES = [
         'login.mechanisms = ["PLAIN", "plain"]',
         (
             'login.mechanisms[2]: "plain" is no mechanism that we have, which are '
-            "PLAIN, LOGIN, XOAUTH2, OAUTHBEARER, SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5"
+            "PLAIN, LOGIN, XOAUTH2, OAUTHBEARER, SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5, EXTERNAL"
         ),
     ),
     ("login.mechanisms = []", "login.mechanisms: is empty; at least one is needed"),

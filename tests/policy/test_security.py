@@ -1,4 +1,5 @@
 import pytest
+from attrs import evolve
 
 from mmp.model import CLEAR, Offer, Security
 from mmp.policy.security import offer
@@ -14,11 +15,19 @@ def plaintext(security, *, restricted=True, bits=128):
 
 
 def test_without_tls_no_password_and_no_token_is_taken_in_clear():
-    assert offer(MECHANISMS, True, 128, CLEAR, starttls=True) == Offer(("SCRAM-SHA-256", "EXTERNAL"), False, True)
+    assert offer(MECHANISMS, True, 128, CLEAR, starttls=True) == Offer(("SCRAM-SHA-256",), False, True)
 
 
 def test_under_tls_everything_is_offered_in_its_order_but_starttls():
-    assert offer(MECHANISMS, True, 128, MEDIUM, starttls=True) == Offer(MECHANISMS, True, False)
+    shown = evolve(MEDIUM, certificate=b"certificate")
+    assert offer(MECHANISMS, True, 128, shown, starttls=True) == Offer(MECHANISMS, True, False)
+
+
+@pytest.mark.parametrize("bits", [-1, 0, 128, 256])
+def test_external_is_for_those_who_have_shown_a_certificate_whatever_the_cipher(bits):
+    shown = evolve(WEAK, certificate=b"certificate")
+    assert "EXTERNAL" in offer(MECHANISMS, True, bits, shown, starttls=False).mechanisms
+    assert "EXTERNAL" not in offer(MECHANISMS, True, bits, STRONG, starttls=False).mechanisms
 
 
 def test_starttls_is_offered_only_where_it_is_on():

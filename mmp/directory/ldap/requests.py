@@ -56,6 +56,11 @@ def read(name: str, filter_: bytes, attributes: Sequence[str], seconds: float) -
     return element(_SEARCH, _head(name, _BASE_OBJECT, seconds) + filter_ + _tail(attributes))
 
 
+def below(name: str, filter_: bytes, attributes: Sequence[str], seconds: float) -> bytes:
+    """Return the search for all that the filter matches below that name."""
+    return element(_SEARCH, _head(name, _WHOLE_SUBTREE, seconds) + filter_ + _tail(attributes))
+
+
 def _head(base: str, scope: int, seconds: float) -> bytes:
     fields = (
         element(OCTET_STRING, base.encode()),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from mmp.model import Replay
-from mmp.wire.sasl import login, oauthbearer, plain, scram, xoauth2
+from mmp.wire.sasl import external, login, oauthbearer, plain, scram, xoauth2
 from mmp.wire.sasl.cram_md5 import CramMD5Server
 from mmp.wire.sasl.login import responses as login_responses
 from mmp.wire.sasl.mechanism import SASLError, ServerMechanism, identity
@@ -20,6 +20,7 @@ MECHANISMS: Mapping[str, Callable[[bytes], ServerMechanism]] = MappingProxyType(
         "SCRAM-SHA-256": lambda _timestamp: scram.ScramServer("SCRAM-SHA-256"),
         "SCRAM-SHA-1": lambda _timestamp: scram.ScramServer("SCRAM-SHA-1"),
         "CRAM-MD5": CramMD5Server,
+        "EXTERNAL": lambda _timestamp: external.ExternalServer(),
     },
 )
 """Every mechanism that we can play toward a client, by its registered name; made with the connection's timestamp."""

@@ -193,8 +193,11 @@ class Authenticator(Protocol):
 class Door(Protocol):
     """Decides whether one more connection may be held."""
 
-    async def admit(self, client: Client) -> Lease:
-        """Return a lease for the connection, or raise Refused."""
+    async def admit(self, client: Client, make_room: Callable[[], bool]) -> Lease:
+        """Return a lease for the connection, or raise Refused.
+
+        If all is full, ``make_room`` is asked to end another connection, and says whether it has.
+        """
 
 
 class Limits(Protocol):

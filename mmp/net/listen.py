@@ -15,11 +15,12 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mmp.errors import RemoteProtocolError
-from mmp.interfaces import Log, ServerCore
+from mmp.errors import Refused, RemoteProtocolError
+from mmp.interfaces import Door, Lease, Log, ServerCore
 from mmp.model import CLEAR, Client, Endpoint, Offer, Refusal, Security, Service
 from mmp.net.channel import Channel
 from mmp.net.connect import Network
+from mmp.net.door import AtTheDoor
 from mmp.net.introduction import Introduction
 from mmp.net.relay import Relays
 from mmp.net.stream import Loop, Stream, endpoint_of
@@ -57,7 +58,8 @@ class Reception:
 class House:
     """What all listeners of a worker share.
 
-    ``session_ids`` are unique for the life of the service; ``capacity`` is how many sessions there is room for.
+    ``session_ids`` are unique for the life of the service; ``capacity`` is how many sessions there is room for. Without
+    a ``door`` everybody is admitted.
     """
 
     loop: Loop
@@ -66,6 +68,7 @@ class House:
     relays: Relays
     session_ids: Iterator[str]
     capacity: int
+    door: Door | None = None
 
 
 class Arrivals:
@@ -75,43 +78,84 @@ class Arrivals:
 
     def __init__(self, house: House) -> None:
         self.house = house
-        self._present: dict[Arrival | Introduction, None] = {}
+        self._present: dict[str, Present] = {}
+        """By session, in the order in which they came."""
 
     def receive(self, reception: Reception, accepted: socket.socket, address: Endpoint) -> None:
         """Begin a session on an accepted connection; what goes wrong with one is nobody else's fault."""
         try:
-            newcomer = self._newcomer(reception, accepted, address)
+            session = next(self.house.session_ids)
+            client = Client(session, reception.service, address, endpoint_of(accepted.getsockname()))
+            newcomer = self._newcomer(reception, accepted, client)
         except Exception:  # noqa: BLE001 - the port must go on
             self._log.failure("unexpected error at a new connection")
             accepted.close()
             return
-        self._begin(newcomer)
+        self._begin(session, newcomer)
         if len(self._present) + len(self.house.relays) > self.house.capacity and self._present:
-            oldest = next(iter(self._present))  # it has had the most time to log in
+            oldest = next(iter(self._present.values()))  # it has had the most time to log in
             oldest.turn_out(Refusal.TOO_MANY_CONNECTIONS, "process full")
 
-    def _newcomer(self, reception: Reception, accepted: socket.socket, address: Endpoint) -> Arrival | Introduction:
+    def _newcomer(self, reception: Reception, accepted: socket.socket, client: Client) -> Present:
         house = self.house
-        client = Client(next(house.session_ids), reception.service, address, endpoint_of(accepted.getsockname()))
-        if not reception.introduced_from(address.host):
-            return Arrival(self, reception, accepted, client)
+        if not reception.introduced_from(client.address.host):
+            return self._visitor(reception, accepted, client)
         introduced = partial(self._introduced, reception, client, house.loop.wheel.seconds())
         return Introduction(house.loop, accepted, reception.deadline, introduced, partial(self._unintroduced, client))
 
-    def _begin(self, newcomer: Arrival | Introduction) -> None:
-        self._present[newcomer] = None
+    def _begin(self, session: str, newcomer: Present) -> None:
+        self._present[session] = newcomer
         newcomer.run()
+
+    # At the door
+
+    def _visitor(self, reception: Reception, accepted: socket.socket, client: Client) -> Arrival | AtTheDoor:
+        """Return the session, or what becomes one once there is a slot for it."""
+        door = self.house.door
+        if door is None:
+            return Arrival(self, reception, accepted, client)
+        return AtTheDoor(
+            accepted,
+            partial(door.admit, client, self._make_room),
+            partial(self._admitted, reception, client),
+            partial(self._denied, reception, client),
+        )
+
+    def _make_room(self) -> bool:
+        """End the oldest session that is not logged in; say whether there was one."""
+        oldest = next((each for each in self._present.values() if isinstance(each, Arrival)), None)
+        if oldest is not None:
+            oldest.turn_out(Refusal.TOO_MANY_CONNECTIONS, "all sessions are taken")
+        return oldest is not None
+
+    def _admitted(self, reception: Reception, client: Client, visitor: AtTheDoor, slot: Lease) -> None:
+        self.gone(client.session)
+        self._begin(client.session, Arrival(self, reception, visitor.socket, client, slot))
+
+    def _denied(self, reception: Reception, client: Client, _visitor: AtTheDoor, refused: Refused) -> bytes:
+        """Return the protocol's words for it; none where they would have to go through TLS."""
+        self.gone(client.session)
+        self._tell_refused(client, refused.reason, refused.refusal)
+        if reception.implicit_tls:
+            return b""
+        core = reception.make_core(reception.offer(CLEAR))
+        core.turn_away(refused.refusal)
+        return core.data_to_send()
+
+    # Introductions
 
     def _introduced(
         self, reception: Reception, client: Client, began: float, introduction: Introduction, header: Header | None
     ) -> None:
         """Begin the session, with what is left of its deadline, for whom the PROXY header says."""
-        self.gone(introduction)
-        if header is not None:
-            self._tell_introduced(client, header)
-            client = evolve(client, address=header.source, local=header.destination)
-        left = reception.deadline - (self.house.loop.wheel.seconds() - began)
-        self._begin(Arrival(self, evolve(reception, deadline=left), introduction.socket, client))
+        self.gone(client.session)
+        left = evolve(reception, deadline=reception.deadline - (self.house.loop.wheel.seconds() - began))
+        if header is None:  # the proxy in front, for itself: no limit counts that
+            self._begin(client.session, Arrival(self, left, introduction.socket, client))
+            return
+        self._tell_introduced(client, header)
+        client = evolve(client, address=header.source, local=header.destination)
+        self._begin(client.session, self._visitor(left, introduction.socket, client))
 
     def _tell_introduced(self, client: Client, header: Header) -> None:
         self.house.log.event(
@@ -128,11 +172,15 @@ class Arrivals:
             front_cipher=header.security.cipher,
         )
 
-    def _unintroduced(self, client: Client, introduction: Introduction, why: str) -> None:
-        self.gone(introduction)
+    def _unintroduced(self, client: Client, _introduction: Introduction, why: str) -> None:
+        self.gone(client.session)
+        self._tell_refused(client, why)
+
+    def _tell_refused(self, client: Client, why: str, refusal: Refusal | None = None) -> None:
         self.house.log.event(
             "refused",
             "warn",
+            result=refusal,
             session=client.session,
             service=client.service,
             client=client.address,
@@ -140,13 +188,25 @@ class Arrivals:
             reason=why,
         )
 
-    def gone(self, ended: Arrival | Introduction) -> None:
+    # All of them
+
+    def gone(self, session: str) -> None:
         """Forget one that ended or was handed over."""
-        self._present.pop(ended, None)
+        self._present.pop(session, None)
+
+    def pause(self, session: str) -> None:
+        """Let the deadline of one stand still."""
+        if isinstance(arrival := self._present.get(session), Arrival):
+            arrival.pause()
+
+    def resume(self, session: str) -> None:
+        """Let it go on."""
+        if isinstance(arrival := self._present.get(session), Arrival):
+            arrival.resume()
 
     def turn_out(self, refusal: Refusal, why: str) -> None:
         """End all of them, with the protocol's goodbye."""
-        for present in tuple(self._present):
+        for present in tuple(self._present.values()):
             present.turn_out(refusal, why)
 
     def __len__(self) -> int:
@@ -154,7 +214,7 @@ class Arrivals:
 
     def sessions(self) -> Iterator[tuple[Arrival, Record]]:
         """Yield those that have begun, each with its record; none may begin or end meanwhile."""
-        return ((present, present.record) for present in self._present if isinstance(present, Arrival))
+        return ((present, present.record) for present in self._present.values() if isinstance(present, Arrival))
 
 
 class Arrival:
@@ -162,17 +222,27 @@ class Arrival:
 
     _log = Logger()
 
-    def __init__(self, arrivals: Arrivals, reception: Reception, accepted: socket.socket, client: Client) -> None:
+    def __init__(
+        self,
+        arrivals: Arrivals,
+        reception: Reception,
+        accepted: socket.socket,
+        client: Client,
+        slot: Lease | None = None,
+    ) -> None:
+        """``slot`` is given back when the session ends."""
         house = arrivals.house
         self._arrivals = arrivals
         self._reception = reception
         self.record = house.accounting.open(client)
+        self.record.slot = slot
         self._core = reception.make_core(reception.offer(CLEAR))
         self._channel = Channel(self._core, reception.start_tls)
         self._channel.stream = Stream(house.loop, accepted, self._channel)
         self._channel.on_loss(self._lost)
         self._cause: tuple[Who, str] | None = None
         self.due = self.tick = 0
+        self._left = 0.0
 
     def run(self) -> None:
         """Begin the session."""
@@ -199,6 +269,16 @@ class Arrival:
     def _lost(self, reason: BaseException) -> None:
         self._stop("client", str(reason))
 
+    def pause(self) -> None:
+        """Let the deadline stand still."""
+        wheel = self._arrivals.house.loop.wheel
+        self._left = wheel.left(self)
+        wheel.discard(self)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._arrivals.house.loop.wheel.add(self, self._left)
+
     def expired(self) -> None:
         """The login took too long."""
         self.turn_out(Refusal.LOGIN_TIMEOUT, "login deadline")
@@ -216,7 +296,7 @@ class Arrival:
     def _ended(self, result: str | Failure | None) -> None:
         house = self._arrivals.house
         house.loop.wheel.discard(self)
-        self._arrivals.gone(self)
+        self._arrivals.gone(self.record.client.session)
         self._channel.on_loss(None)
         if result is not None:
             who, why = self._judge(result)
@@ -239,6 +319,10 @@ class Arrival:
         self._log.failure("unexpected error in session {session}", result, session=self.record.client.session)
         self._core.goodbye(Refusal.INTERNAL)
         return "proxy", "internal error"
+
+
+Present = Arrival | AtTheDoor | Introduction
+"""Whoever is not logged in."""
 
 
 def _shown(octets: bytes) -> str:

@@ -59,6 +59,10 @@ class Wheel:
         owner.tick = owner.due
         self._buckets.setdefault(owner.tick, {})[owner] = None
 
+    def left(self, owner: Timed) -> float:
+        """Return in about how many seconds ``owner`` expires."""
+        return max(0, owner.due - self.now - 1) * RESOLUTION
+
     def discard(self, owner: Timed) -> None:
         """Forget ``owner``, if it is here."""
         bucket = self._buckets.get(owner.tick)

@@ -23,7 +23,9 @@ class Accounting:
         return Record(client, self.now())
 
     def close(self, record: Record, who: Who, why: str) -> None:
-        """Write the record. What is said about the end of a session later than that is not heard."""
+        """Write the record and give its slot back. What is said about the end of a session later is not heard."""
         facts = record.finish(self.now(), who, why)
         if facts is not None:
             self.log.event("closed", **facts)
+            if record.slot is not None:
+                record.slot.close()

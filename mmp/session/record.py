@@ -6,6 +6,7 @@ from typing import Literal
 
 from attrs import define
 
+from mmp.interfaces import Lease
 from mmp.model import Client, Credentials
 
 Who = Literal["client", "backend", "proxy"]
@@ -17,7 +18,8 @@ class Record:
 
     ``started`` and ``finish`` take seconds of one monotonic clock. ``user`` is the canonical name once the directory
     has given it, ``typed`` what the client sent. The relay adds to the counters: ``bytes_in`` came from the client
-    for the store, ``bytes_out`` from the store for the client, both counted from the hand-over on.
+    for the store, ``bytes_out`` from the store for the client, both counted from the hand-over on. ``slot`` is what
+    the connection holds as long as it lasts.
     """
 
     client: Client
@@ -29,6 +31,7 @@ class Record:
     bytes_in: int = 0
     bytes_out: int = 0
     finished: bool = False
+    slot: Lease | None = None
 
     def attempt(self, credentials: Credentials) -> None:
         """A login begins: nothing is known yet of who that is, whatever an attempt before it has told."""

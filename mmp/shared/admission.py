@@ -30,7 +30,8 @@ _DIGEST: Final = 8
 _COMPARABLE: Final = frozenset({"PLAIN", "LOGIN", "USER"})
 """Ways to log in by which the same password gives the same octets."""
 _FULL: Final = {Kind.DOOR: Refusal.TOO_MANY_CONNECTIONS, Kind.ACCOUNT: Refusal.TOO_MANY_SESSIONS}
-_RATES: Final = frozenset({"connections_per_minute", "logins_per_minute", "throttle"})
+_FULL_HOUSE: Final = "limit: sessions"
+_RATES: Final = frozenset({b"connections_per_minute", b"logins_per_minute", b"throttle"})
 
 
 def octets_of(host: str) -> bytes:
@@ -65,12 +66,17 @@ async def _lease(desk: Desk, log: Log, client: Client, kind: Kind, body: bytes) 
 
 def _tell_observed(log: Log, client: Client, limits: bytes) -> None:
     for limit in limits.split(b"\0") if limits else ():
-        log.event("refused", result="observed", limit=limit.decode(), **_facts(client))
+        log.event("refused", result="observed", **_facts(client), reason=_reason(limit))
 
 
 def _refused(payload: bytes, full: Refusal) -> Refused:
-    limit = payload[wire.DENIED.size :].decode()
-    return Refused(Refusal.RATE_EXCEEDED if limit in _RATES else full, f"limit: {limit}")
+    limit = payload[wire.DENIED.size :]
+    return Refused(Refusal.RATE_EXCEEDED if limit in _RATES else full, _reason(limit))
+
+
+def _reason(limit: bytes) -> str:
+    """Return what the log calls it."""
+    return f"limit: {limit.decode()}"
 
 
 class Door:
@@ -80,9 +86,14 @@ class Door:
         self._desk = desk
         self._log = log
 
-    async def admit(self, client: Client) -> Lease:
-        """Return a lease for the connection, or raise Refused."""
+    async def admit(self, client: Client, make_room: Callable[[], bool]) -> Lease:
+        """Return a lease for the connection, or raise Refused; if all is full, ask once more after room was made."""
         body = b"\0" + octets_of(client.address.host)
+        try:
+            return await _lease(self._desk, self._log, client, Kind.DOOR, body)
+        except Refused as refused:
+            if refused.reason != _FULL_HOUSE or not make_room():
+                raise
         return await _lease(self._desk, self._log, client, Kind.DOOR, body)
 
 

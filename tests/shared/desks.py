@@ -50,6 +50,10 @@ class Joined:
         self.door, self.limits = Door(self.desk, self.log), Limits(self.desk, self.log)
         self.throttle = Throttle(self.desk, host.clock, self.deadlines, self.log)
 
+    def admit(self, address=HERE, *, make_room=lambda: False):
+        """Ask for a connection's slot."""
+        return self.door.admit(client(address), make_room)
+
     def turn(self):
         """Let through what is on its way, and say whether there was anything."""
         moved = bool(self.up or self.down)

@@ -17,7 +17,7 @@ def host():
 def alone(host):
     """Let the first worker find out that the home is silent; return it and what it was granted meanwhile."""
     worker = host.workers[0]
-    asked = started(worker.door.admit(client()))
+    asked = started(worker.admit())
     assert pending(asked)
     host.clock.advance(PATIENCE)
     return worker, finished(asked)
@@ -31,16 +31,16 @@ def test_whoever_asks_a_silent_home_waits_a_tenth_of_a_second(host):
 
 def test_after_that_nobody_waits_and_it_is_said_once(host):
     worker, _ = alone(host)
-    finished(started(worker.door.admit(client())))
-    refusal(started(worker.door.admit(client())))
+    finished(started(worker.admit()))
+    refusal(started(worker.admit()))
     assert len(worker.log.named("shared")) == 1
 
 
 def test_all_who_asked_before_are_answered_in_their_time(host):
     worker = host.workers[0]
-    asked = started(worker.door.admit(client()))
+    asked = started(worker.admit())
     host.clock.advance(PATIENCE / 2)
-    later = started(worker.door.admit(client()))
+    later = started(worker.admit())
     host.clock.advance(PATIENCE / 2)
     assert not pending(asked)
     assert pending(later)
@@ -51,14 +51,14 @@ def test_all_who_asked_before_are_answered_in_their_time(host):
 
 def test_when_the_home_is_back_it_learns_what_was_granted_and_the_late_grant_is_returned(host):
     worker, lease = alone(host)
-    finished(started(worker.door.admit(client())))
+    finished(started(worker.admit()))
     host.turn()
     assert [told["result"] for told in worker.log.named("shared")] == ["alone", "rejoined"]
     assert not lease.number & OWN
     other = host.workers[1]
-    refusal(other.ask(other.door.admit(client())))
+    refusal(other.ask(other.admit()))
     lease.close()
-    finished(other.ask(other.door.admit(client())))
+    finished(other.ask(other.admit()))
 
 
 def test_what_was_granted_alone_and_given_back_is_not_told(host):
@@ -71,17 +71,17 @@ def test_what_was_granted_alone_and_given_back_is_not_told(host):
 def test_two_workers_alone_may_grant_more_than_the_limit_and_the_home_knows_then(host):
     leases = []
     for worker in host.workers:
-        asked = [started(worker.door.admit(client())) for _ in range(2)]
+        asked = [started(worker.admit()) for _ in range(2)]
         host.clock.advance(PATIENCE)
         leases += map(finished, asked)
     host.turn()
     worker = host.workers[0]
     for lease in leases[:2]:
         lease.close()
-        refusal(worker.ask(worker.door.admit(client())))
+        refusal(worker.ask(worker.admit()))
     leases[2].close()
     host.turn()
-    finished(worker.ask(worker.door.admit(client())))
+    finished(worker.ask(worker.admit()))
 
 
 def test_a_throttle_goes_on_alone(host):
@@ -107,7 +107,7 @@ def test_an_attempt_that_queues_is_not_taken_for_one_that_is_not_answered(host):
 
 def test_a_home_that_answers_in_time_leaves_no_timer_behind(host):
     worker = host.workers[0]
-    finished(worker.ask(worker.door.admit(client())))
+    finished(worker.ask(worker.admit()))
     host.clock.advance(PATIENCE)
     assert not host.clock.getDelayedCalls()
 

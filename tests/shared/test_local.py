@@ -24,24 +24,24 @@ def of(user="alice", host="store1"):
 
 def test_a_limit_holds_over_two_workers():
     host = Host(sessions=SessionLimits(per_address=per_address(3)))
-    asked = [host.workers[number % 2].ask(host.workers[number % 2].door.admit(client())) for number in range(5)]
+    asked = [host.workers[number % 2].ask(host.workers[number % 2].admit()) for number in range(5)]
     leases = [finished(each) for each in asked[:3]]
     refused = [refusal(each) for each in asked[3:]]
     assert {(each.refusal, each.reason) for each in refused} == {
         (Refusal.TOO_MANY_CONNECTIONS, "limit: per_address 0.0.0.0/0")
     }
     leases[0].close()
-    assert finished(host.workers[1].ask(host.workers[1].door.admit(client())))
+    assert finished(host.workers[1].ask(host.workers[1].admit()))
 
 
 def test_a_lease_given_back_twice_frees_one_slot():
     host = Host(1, sessions=SessionLimits(per_address=per_address(2)))
     (worker,) = host.workers
-    first, _ = (finished(worker.ask(worker.door.admit(client()))) for _ in range(2))
+    first, _ = (finished(worker.ask(worker.admit())) for _ in range(2))
     first.close()
     first.close()
-    finished(worker.ask(worker.door.admit(client())))
-    refusal(worker.ask(worker.door.admit(client())))
+    finished(worker.ask(worker.admit()))
+    refusal(worker.ask(worker.admit()))
 
 
 def test_users_and_stores_are_counted_together_and_refused_by_name():
@@ -59,20 +59,20 @@ def test_the_end_of_a_workers_link_frees_all_that_it_held():
     host = Host(sessions=SessionLimits(sessions=2))
     one, other = host.workers
     for _ in range(2):
-        finished(one.ask(one.door.admit(client())))
-    refusal(other.ask(other.door.admit(client())))
+        finished(one.ask(one.admit()))
+    refusal(other.ask(other.admit()))
     one.guest.leave()
-    finished(other.ask(other.door.admit(client())))
+    finished(other.ask(other.admit()))
 
 
 def test_a_lease_asked_for_by_somebody_who_went_is_not_lost():
     host = Host(sessions=SessionLimits(sessions=1))
     one, other = host.workers
-    gone = started(one.door.admit(client()))
+    gone = started(one.admit())
     gone.addErrback(lambda _: None)
     gone.cancel()
     host.turn()
-    finished(other.ask(other.door.admit(client())))
+    finished(other.ask(other.admit()))
 
 
 def test_what_is_only_observed_is_told_with_the_session_and_refuses_nobody():
@@ -81,24 +81,24 @@ def test_what_is_only_observed_is_told_with_the_session_and_refuses_nobody():
     )
     (worker,) = host.workers
     for _ in range(2):
-        finished(worker.ask(worker.door.admit(client())))
+        finished(worker.ask(worker.admit()))
         finished(worker.ask(worker.limits.admit(client(), of())))
     told = worker.log.named("refused")
-    assert [(each["result"], each["limit"], each["session"]) for each in told] == [
-        ("observed", "per_address 0.0.0.0/0", "s1"),
-        ("observed", "per_user", "s1"),
+    assert [(each["result"], each["reason"], each["session"]) for each in told] == [
+        ("observed", "limit: per_address 0.0.0.0/0", "s1"),
+        ("observed", "limit: per_user", "s1"),
     ]
 
 
 def test_connections_per_minute_are_counted_over_workers():
     host = Host(connections_per_minute=4)
-    asked = [host.workers[number % 2].ask(host.workers[number % 2].door.admit(client())) for number in range(6)]
+    asked = [host.workers[number % 2].ask(host.workers[number % 2].admit()) for number in range(6)]
     assert [each.result.value.refusal for each in asked[4:]] == [Refusal.RATE_EXCEEDED] * 2
     for each in asked[4:]:
         assert refusal(each).reason == "limit: connections_per_minute"
-    finished(host.workers[0].ask(host.workers[0].door.admit(client(THERE))))
+    finished(host.workers[0].ask(host.workers[0].admit(THERE)))
     host.clock.advance(15)
-    finished(host.workers[0].ask(host.workers[0].door.admit(client())))
+    finished(host.workers[0].ask(host.workers[0].admit()))
 
 
 def test_logins_per_minute_are_counted_over_workers():
@@ -115,10 +115,10 @@ def test_rates_that_are_only_observed_refuse_nobody():
     )
     (worker,) = host.workers
     for _ in range(3):
-        finished(worker.ask(worker.door.admit(client())))
+        finished(worker.ask(worker.admit()))
         finished(worker.ask(worker.throttle.hold(client(), credentials()))).close()
-    limits = [each["limit"] for each in worker.log.named("refused")]
-    assert sorted(limits) == ["connections_per_minute"] * 2 + ["logins_per_minute"] * 2
+    limits = [each["reason"] for each in worker.log.named("refused")]
+    assert sorted(limits) == ["limit: connections_per_minute"] * 2 + ["limit: logins_per_minute"] * 2
 
 
 def test_a_guess_at_one_worker_slows_the_next_at_the_other():
@@ -231,11 +231,11 @@ def test_a_throttle_that_only_observes_tells_and_holds_nobody():
 def test_other_rules_leave_held_what_is_held_and_bad_who_is_bad():
     host = Host(1, sessions=SessionLimits(sessions=2))
     (worker,) = host.workers
-    finished(worker.ask(worker.door.admit(client())))
+    finished(worker.ask(worker.admit()))
     finished(worker.ask(worker.throttle.hold(client(), credentials()))).failed()
     host.turn()
     host.home.change(Rules(sessions=SessionLimits(sessions=1)))
-    refusal(worker.ask(worker.door.admit(client())))
+    refusal(worker.ask(worker.admit()))
     assert pending(worker.ask(worker.throttle.hold(client(), credentials(secret=b"wrong-2"))))
 
 
@@ -257,7 +257,7 @@ class HostBesideAList(RuleBasedStateMachine):
     def come(self, number, address):
         room = self.admitted(number, address)
         worker = self.host.workers[number]
-        asked = worker.ask(worker.door.admit(client(address)))
+        asked = worker.ask(worker.admit(address))
         if not room:
             refusal(asked)
             return multiple()
@@ -274,7 +274,7 @@ class HostBesideAList(RuleBasedStateMachine):
     @rule(number=st.integers(0, 1), address=st.sampled_from([HERE, THERE]))
     def come_and_go_at_once(self, number, address):
         worker = self.host.workers[number]
-        asked = started(worker.door.admit(client(address)))
+        asked = started(worker.admit(address))
         asked.addErrback(lambda _: None)
         asked.cancel()
         self.host.turn()

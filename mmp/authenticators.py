@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from mmp.config.files import read_secret
-from mmp.config.schema import LDAP, Directory, Listener, Login
+from mmp.config.schema import LDAP, Directory, Listener, Login, Pool
 from mmp.directory.access import AccessByEntry
 from mmp.directory.cache import Cached, Lifetimes
 from mmp.directory.certificates import LOGIN_NAMES, USER_CERTIFICATE, ByCertificate, Matcher
@@ -47,13 +47,20 @@ class Authenticators:
     """Makes one for each listener; what they can share they share."""
 
     def __init__(
-        self, files: Mapping[str, bytes], reactor: LeanReactor, loop: Loop, resolver: Resolver, log: Log
+        self,
+        files: Mapping[str, bytes],
+        pools: Mapping[str, Pool],
+        reactor: LeanReactor,
+        loop: Loop,
+        resolver: Resolver,
+        log: Log,
     ) -> None:
         self._files = files
         self._reactor = reactor
         self._loop = loop
         self._resolver = resolver
         self._log = log
+        self._pools = {name: pool.hosts for name, pool in pools.items()}
         self._files_read: dict[str, FileDirectory] = {}
         self._offload = Offload(reactor)
         self._key = secrets.token_bytes(32)
@@ -84,7 +91,8 @@ class Authenticators:
 
     def _locator(self, listener: Listener) -> Locator:
         login, directory = listener.login, listener.directory
-        rules = AccountRules(directory.ldap.mail_host_attributes, ReplayName.parse(login.replay_user))
+        replay_user = ReplayName.parse(login.replay_user)
+        rules = AccountRules(directory.ldap.mail_host_attributes, replay_user, self._pools)
         naming = Naming(login.domain_separators, login.default_domain)
         access = AccessByEntry(
             directory.ldap.access_attribute, self._log, implicit_tls=listener.tls is TLSMode.IMPLICIT

@@ -135,7 +135,9 @@ class Parts:
         self.relays = Relays(self._loop, idle, accounting.close, GUARDS)
         self.arrivals = Arrivals(House(self._loop, self._log, accounting, self.relays, _session_ids(), _capacity()))
         self._tls: dict[TLS, ServerTLS] = {}
-        self._authenticators = Authenticators(self._files, reactor, self._loop, self._resolver, self._log)
+        self._authenticators = Authenticators(
+            self._files, config.pool, reactor, self._loop, self._resolver, self._log
+        )
         sessions = Sessions(self.arrivals, self.relays, self._wheel, time.time)
         self.answers = Answers(sessions, self.counted, self._authenticators.forget)
         self._known = {service: Known() for service in CORES}

@@ -34,6 +34,10 @@ that is different for its clients, written in the same table; those of `[directo
 `ldap = { … }` and `file = { … }`.
 """
 
+_NAMED = """\
+As many of these as you like, each with a name of letters, digits, `-` and `_`.
+"""
+
 
 def reference() -> str:
     """Return the whole document."""
@@ -50,10 +54,13 @@ def reference() -> str:
 
 def _tables(shape: Any, path: str, defaults: Mapping[str, Any]) -> Iterator[str]:
     for key, kind in keys(shape).items():
+        where = f"{path}.{key}" if path else key
         if has(kind):
-            where = f"{path}.{key}" if path else key
             yield _section(f"`[{where}]`", kind, defaults[key])
             yield from _tables(kind, where, defaults[key])
+        elif get_origin(kind) is Mapping:
+            named = get_args(kind)[1]
+            yield _section(f"`[{where}.NAME]`", named, CONVERTER.unstructure(named()), _NAMED)
 
 
 def _section(title: str, shape: Any, defaults: Mapping[str, Any], preface: str = "") -> str:
@@ -62,7 +69,7 @@ def _section(title: str, shape: Any, defaults: Mapping[str, Any], preface: str =
     rows = [
         f"| `{key}` | {_cell(_allowed(kind))} | {_cell(f'`{value(defaults[key])}`')} | {_cell(sentences[key])} |\n"
         for key, kind in keys(shape).items()
-        if key in defaults and not has(kind)
+        if key in defaults and not (has(kind) or get_origin(kind) is Mapping)
     ]
     head = "| key | allowed | default | meaning |\n|---|---|---|---|\n"
     return f"## {title}\n\n{preface}{preface and chr(10)}{head}{''.join(rows)}"

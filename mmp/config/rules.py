@@ -46,6 +46,11 @@ def mistakes_in(usage: Usage, files: Files) -> Iterator[Finding]:
         yield from _client_certificates(listener.tls_settings, origin)
         if listener.directory.kind == "ldap":
             yield from _ldap(listener.directory.ldap, origin)
+    for name, pool in usage.config.pool.items():
+        if not pool.hosts:
+            yield Finding(f"pool.{name}.hosts", "is empty; at least one is needed")
+        elif len({host.lower() for host in pool.hosts}) < len(pool.hosts):
+            yield Finding(f"pool.{name}.hosts", "names a host twice")
     yield from _idle_timeouts(usage)
     yield from _client_addresses(usage)
     yield from _hosts(usage)

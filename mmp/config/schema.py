@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
 from mmp.config.kinds import (
     LDAPURL,
@@ -301,6 +302,14 @@ class Backend:
 
 
 @frozen(kw_only=True)
+class Pool:
+    """``[pool.NAME]``: stores that share users, for the mailHost ``pool:NAME``."""
+
+    hosts: tuple[HostName, ...] = ()
+    """Stores; each user is always on the same of them."""
+
+
+@frozen(kw_only=True)
 class Outage:
     """``[outage]``: what clients see while a store is away."""
 
@@ -405,6 +414,9 @@ class Config:
 
     backend: Backend = Backend()
     """The stores."""
+
+    pool: Mapping[str, Pool] = field(factory=dict, hash=False)
+    """Stores that share users."""
 
     outage: Outage = Outage()
     """When a store is away."""

@@ -16,6 +16,9 @@ from mmp.config.values import CONVERTER, show
 
 Table = TypeVar("Table", bound=AttrsInstance)
 
+_NAME = re.compile("[A-Za-z0-9_-]+")
+"""What TOML takes for a key without quotes."""
+
 
 @frozen
 class Finding:
@@ -32,7 +35,7 @@ class Finding:
 
 def join(path: str, key: str) -> str:
     """Return the path of a key in a table, quoted as TOML would where it must be; the top is the empty path."""
-    spelled = key if re.fullmatch("[A-Za-z0-9_-]+", key) else json.dumps(key)
+    spelled = key if _NAME.fullmatch(key) else json.dumps(key)
     return f"{path}.{spelled}" if path else spelled
 
 
@@ -46,7 +49,7 @@ def merge(table: Table, given: Mapping[str, Any]) -> Table:
     return _with(
         table,
         {
-            key: merge(getattr(table, key), value) if isinstance(value, Mapping) else value
+            key: merge(getattr(table, key), value) if has(type(getattr(table, key))) else value
             for key, value in given.items()
         },
     )
@@ -108,15 +111,28 @@ class Reading:
                 self.mistakes.append(mistake)
 
     def _value(self, kind: Any, raw: object, path: str) -> Any:
-        if has(kind):
+        if has(kind) or get_origin(kind) is Mapping:
             if not isinstance(raw, dict):
                 raise ValueError(f"must be a table, not {show(raw)}")
-            return self.table(keys(kind), raw, path)
+            return self.table(keys(kind), raw, path) if has(kind) else self._named(get_args(kind)[1], raw, path)
         if get_origin(kind) is tuple:
             if not isinstance(raw, list):
                 raise ValueError(f"must be a list, not {show(raw)}")
             return tuple(self._items(get_args(kind)[0], raw, path))
         return CONVERTER.structure(raw, kind)
+
+    def _named(self, kind: Any, raw: Mapping[str, object], path: str) -> dict[str, Any]:
+        """Return tables by the names that the operator has given them."""
+        named = {}
+        for name, item in raw.items():
+            where = join(path, name)
+            if not _NAME.fullmatch(name):
+                self.note(where, "is named with something else than letters, digits, - and _")
+            elif not isinstance(item, dict):
+                self.note(where, f"must be a table, not {show(item)}")
+            else:
+                named[name] = merge(kind(), self.table(keys(kind), item, where))
+        return named
 
     def _items(self, kind: Any, raw: list[object], path: str) -> Iterator[Any]:
         for number, item in enumerate(raw, 1):

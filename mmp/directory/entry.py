@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from attrs import field, frozen
 
@@ -12,9 +12,12 @@ from mmp.directory.names import Names
 from mmp.directory.replay import ReplayName
 from mmp.errors import Refused
 from mmp.model import Account, Refusal
+from mmp.policy.rendezvous import host_of
 
 _IDENTITY = ("mail", "uid")
 """Attributes that may name the user, the more certainly unique one first."""
+
+_POOL = "pool:"
 
 _LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _is_host_name = re.compile(rf"(?=.{{1,253}}\Z)(?:{_LABEL}\.)*(?![0-9]+\Z|0[xX]){_LABEL}").fullmatch
@@ -41,6 +44,8 @@ class AccountRules:
     mail_host_attributes: tuple[str, ...] = ("mailHost",)
     """The first of these that has a value names the store."""
     replay_user: ReplayName = field(factory=lambda: ReplayName.parse("%U"))
+    pools: Mapping[str, Sequence[str]] = field(factory=dict)
+    """Hosts by the name of their pool; the mailHost ``pool:NAME`` gives each user always the same of them."""
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -50,16 +55,24 @@ class AccountRules:
 
     def account(self, names: Names, entry: Entry) -> Account:
         """Return the account of the user who logged in by these names, or raise Refused."""
+        user = canonical_name(names, entry)
         replay_user = (names.within and names.within.replay_user) or self.replay_user
-        return Account(canonical_name(names, entry), replay_user.render(names, entry), self._host(entry))
+        return Account(user, replay_user.render(names, entry), self._host(user, entry))
 
-    def _host(self, entry: Entry) -> str:
+    def _host(self, user: str, entry: Entry) -> str:
         for attribute in self.mail_host_attributes:
             for value in entry.get(attribute):
+                if value.startswith(_POOL):
+                    return self._host_in_pool(user, value.removeprefix(_POOL))
                 if not is_host(value):
                     raise Refused(Refusal.BACKEND_UNAVAILABLE, f"{attribute} {value!r:.300} is not a host")
                 return value
         raise Refused(Refusal.BACKEND_UNAVAILABLE, f"no {' or '.join(self.mail_host_attributes)}")
+
+    def _host_in_pool(self, user: str, pool: str) -> str:
+        if hosts := self.pools.get(pool):
+            return host_of(user, hosts)
+        raise Refused(Refusal.BACKEND_UNAVAILABLE, f"no pool is called {pool!r:.300}")
 
 
 def canonical_name(names: Names, entry: Entry) -> str:

@@ -187,3 +187,18 @@ def test_every_service_may_tell_the_client_in_a_proxy_header(folder: Folder):
         for way in ("proxy-v1", "proxy-v2"):
             toml = f'[[listener]]\nservice = "{service.value}"\n[backend.{service.value}]\nclient_address = "{way}"'
             assert folder.load(toml).config.backend.reaching(service).client_address == way
+
+
+def test_tables_are_found_by_the_names_that_the_operator_gave_them(folder: Folder):
+    config = folder.load("""
+        [[listener]]
+        tls = "none"
+        [pool.one]
+        hosts = ["store1", "store2"]
+        [pool.two-b]
+        hosts = ["store3"]
+    """).config
+    assert {name: pool.hosts for name, pool in config.pool.items()} == {
+        "one": ("store1", "store2"),
+        "two-b": ("store3",),
+    }

@@ -110,6 +110,12 @@ VALUES = [
         'directory.ldap.schema = "3"',
         'directory.ldap.schema: must be "flat", "1" or "2", not "3"',
     ),
+    ("pool = 5", "pool: must be a table, not 5"),
+    ("pool.a = 5", "pool.a: must be a table, not 5"),
+    ("pool.a = {}", "pool.a.hosts: is empty; at least one is needed"),
+    ('pool.a.hosts = ["b", "B"]', "pool.a.hosts: names a host twice"),
+    ('pool.a.host = ["b"]', "pool.a.host: unknown key; did you mean hosts?"),
+    ('pool."a b".hosts = ["b"]', 'pool."a b": is named with something else than letters, digits, - and _'),
     (
         'directory.ldap.domain_root = ""',
         'directory.ldap.domain_root: "" is not a distinguished name, such as "o=internet"',

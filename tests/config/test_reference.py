@@ -9,7 +9,7 @@ import pytest
 from attrs import has
 
 from mmp.config.reference import docs, reference
-from mmp.config.schema import OVERRIDABLE, Config, KeyPair, Listener
+from mmp.config.schema import OVERRIDABLE, Config, KeyPair, Listener, Pool
 from mmp.config.tables import keys
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +19,7 @@ def shapes(shape: Any) -> list[Any]:
     return [shape, *(inner for kind in keys(shape).values() if has(kind) for inner in shapes(kind))]
 
 
-@pytest.mark.parametrize("shape", [*shapes(Config), Listener, KeyPair])
+@pytest.mark.parametrize("shape", [*shapes(Config), Listener, KeyPair, Pool])
 def test_every_key_is_explained_in_one_sentence(shape):
     sentences = docs(shape)
     needed = [key for key in keys(shape) if key not in {"listener", *(OVERRIDABLE if shape is Listener else ())}]
@@ -30,7 +30,8 @@ def test_the_reference_has_every_key_with_its_default():
     text = reference()
     for shape in [*shapes(Config), Listener]:
         for key, kind in keys(shape).items():
-            assert has(kind) or key == "listener" or f"| `{key}` |" in text
+            assert has(kind) or key in {"listener", "pool"} or f"| `{key}` |" in text
+    assert "`[pool.NAME]`" in text
     assert '| `deadline` | a duration such as "90s", of at least "1ms" | `"1m"` |' in text
 
 

@@ -24,6 +24,10 @@ bind_password_file = "secret"
 [backend]
 networks = ["10.0.0.0/8"]
 source_address = "::1"
+[pool.mail-1]
+hosts = ["store1", "store2"]
+[pool.other]
+hosts = ["store3"]
 """
 
 

@@ -171,3 +171,22 @@ def test_a_pattern_with_an_unknown_escape_is_told(pattern):
 def test_every_attribute_that_is_read_is_asked_for_once():
     rules = AccountRules(("mailHost", "uid"), ReplayName.parse("%A[employeeNumber]%A[uid]"))
     assert rules.attributes == ("mailHost", "uid", "employeeNumber", "mail")
+
+
+POOLED = AccountRules(pools={"mail": ("store1", "store2", "store3")})
+
+
+def test_a_user_of_a_pool_has_always_the_same_host_of_it_by_whatever_name_they_log_in():
+    found = entry(mail=("alice@example.com",), mailHost=("pool:mail",))
+    hosts = {POOLED.account(names(typed), found).host for typed in ("alice", "ALICE@example.com", "al@example.com")}
+    assert len(hosts) == 1
+
+
+def test_users_are_spread_over_the_hosts_of_a_pool():
+    hosts = {POOLED.account(names(), entry(mail=(f"{n}@x",), mailHost=("pool:mail",))).host for n in range(50)}
+    assert hosts == {"store1", "store2", "store3"}
+
+
+@pytest.mark.parametrize("value", ["pool:other", "pool:", "pool:mail\n", "POOL:mail"])
+def test_a_pool_that_is_not_there_is_told(value):
+    assert refused(POOLED, entry(mailHost=(value,))).refusal is Refusal.BACKEND_UNAVAILABLE

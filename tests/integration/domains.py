@@ -176,7 +176,7 @@ class Asking:
     def locator(self, **options):
         """Return what a worker makes for a listener."""
         turning = self.turning
-        parts = Authenticators({}, turning.reactor, turning.loop, Loopback(), self.log)
+        parts = Authenticators({}, {}, turning.reactor, turning.loop, Loopback(), self.log)
         return parts.authenticator(listener(self.server, **options))
 
     def begin(self, locator, user, secret=b"any", client=CLIENT):

@@ -14,7 +14,7 @@ from mmp.interfaces import Guard, Lease
 from mmp.model import Service
 from mmp.net.channel import Channel
 from mmp.net.splice import Pipe
-from mmp.net.stream import READ_SIZE, Loop
+from mmp.net.stream import READ_SIZE, RESET, Loop
 from mmp.net.tls_socket import TLSSocket, WantRead, WantWrite
 from mmp.net.wheel import RESOLUTION
 from mmp.session.login import Relayed
@@ -396,6 +396,7 @@ class Relay:
         else:
             for end in (self.client, self.backend):
                 if not end.closed:
+                    end.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
                     end.close()
             self.closed()
 

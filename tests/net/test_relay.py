@@ -248,6 +248,9 @@ def test_a_client_that_never_reads_does_not_hold_a_closed_session_for_ever(scene
     next(iter(joined.relays._running)).expired()
     _, who, why = joined.over()
     assert (who, why) == ("proxy", "shutting down")
+    with pytest.raises(ConnectionResetError):  # what it has not read must not look like the whole
+        while joined.client.sock.recv(65536):
+            pass
 
 
 def test_taking_over_a_lost_connection_takes_nothing(scene):

@@ -18,6 +18,13 @@ from tests.net.twisted_reactor import StreamReactor
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what Twisted's cases use of pyOpenSSL
 
+
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch, tmp_path):
+    """Twisted's cases leave files where they run."""
+    monkeypatch.chdir(tmp_path)
+
+
 SECONDS = 20
 """After which a case has failed."""
 

@@ -54,13 +54,16 @@ class Connector:
         *others, last = await self._addresses(endpoint)
         return await self._first(others, receiver) or await self._reach(last, receiver)
 
-    async def open(self, endpoint: Endpoint, channel: Channel) -> None:
+    async def open(self, endpoint: Endpoint, channel: Channel, arrived_at: Endpoint) -> None:
         """Connect a channel to somebody who speaks first; OSError if there is no address to connect to.
 
-        The last address of a host is not waited for, which makes a login a twentieth cheaper: where it does not take
-        us, the channel is lost before anything was received.
+        ``arrived_at`` is where the client has come in: there we would find ourselves, again and again. The last address
+        of a host is not waited for, which makes a login a twentieth cheaper: where it does not take us, the channel is
+        lost before anything was received.
         """
-        *others, last = await self._addresses(endpoint)
+        *others, last = addresses = await self._addresses(endpoint)
+        if (arrived_at.host, arrived_at.port) in addresses:
+            raise PermissionError(f"{arrived_at} is where the client has come in: that would be a loop")
         channel.stream = await self._first(others, channel) or Stream(self._loop, self._set_out(*last), channel)
 
     async def _addresses(self, endpoint: Endpoint) -> list[tuple[str, int]]:

@@ -154,7 +154,7 @@ class Dial:
     async def _reach(self, client: Client | None, host: str, channel: Channel, core: ClientCore) -> None:
         store = Endpoint(host, self.route.port)
         if client is not None:
-            await self.connector.open(store, channel)
+            await self.connector.open(store, channel, client.local)
         else:
             channel.stream = await self.connector.connect(store, channel)
         if self.route.render_header is not None:

@@ -14,6 +14,8 @@ from mmp.net.channel import Channel
 from mmp.net.connect import Connector, TLSConnector
 from tests.net.turning import Peer, Told, client_tls, server_context
 
+ELSEWHERE = Endpoint("192.0.2.1", 143)
+
 
 class Names:
     """A resolver that knows one answer."""
@@ -146,7 +148,7 @@ def opened(turning, connector, port):
     """Open a channel, turn until it is lost or has something to read, and return what its core was fed."""
     fed = []
     channel = Channel(Fed(fed), None)
-    turning.outcome(Deferred.fromCoroutine(connector.open(Endpoint("store", port), channel)))
+    turning.outcome(Deferred.fromCoroutine(connector.open(Endpoint("store", port), channel, ELSEWHERE)))
     lost = []
     channel.on_loss(lost.append)
     turning.until(lambda: lost or fed)
@@ -197,7 +199,7 @@ def test_what_is_written_to_a_channel_on_its_way_arrives(turning, listening):
     channel = Channel(Fed([]), None)
     connector = Connector(turning.loop, Names("127.0.0.2"))
     port = listening.getsockname()[1]
-    turning.outcome(Deferred.fromCoroutine(connector.open(Endpoint("store", port), channel)))
+    turning.outcome(Deferred.fromCoroutine(connector.open(Endpoint("store", port), channel, ELSEWHERE)))
     channel.write(b"hello")
     accepted, _ = listening.accept()
     accepted.setblocking(False)
@@ -211,7 +213,7 @@ def test_an_address_that_cannot_be_gone_to_at_all_leaves_no_socket(turning):
     connector = Connector(turning.loop, Names("127.0.0.2"), source_address="192.0.2.1")
     descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - the count alone
     for begun in (
-        connector.open(Endpoint("store", 143), Channel(Fed([]), None)),
+        connector.open(Endpoint("store", 143), Channel(Fed([]), None), ELSEWHERE),
         connector.connect(Endpoint("store", 143), Told()),
     ):
         with pytest.raises(OSError, match="Cannot assign requested address"):

@@ -28,7 +28,7 @@ class Network:
         self.gates = gates
         self.streams = []
 
-    async def open(self, _endpoint, channel):
+    async def open(self, _endpoint, channel, _arrived_at):
         await self.gates.at("resolve")
         await self.gates.at("connect")
         self.channel = channel

@@ -269,6 +269,15 @@ def test_a_connection_that_has_come_through_too_many_proxies_is_not_passed_on(sc
     assert "loop" in here.failure().reason
 
 
+def test_a_store_that_is_where_the_client_has_come_in_is_not_gone_to(scene):
+    here = scene()
+    here.listening.setblocking(False)
+    here.connect(client=evolve(CLIENT, local=Endpoint(*here.listening.getsockname())))
+    assert "loop" in here.failure().reason
+    with pytest.raises(BlockingIOError):
+        here.listening.accept()
+
+
 TLS_CLIENT = evolve(CLIENT, security=fakes.TLS)
 
 

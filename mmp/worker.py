@@ -55,6 +55,7 @@ from mmp.stores.routing import InTurn, MailHost
 from mmp.stores.spoof import Spoofed
 from mmp.wire.events import LoggedIn
 from mmp.wire.imap.client import Client as IMAPClient
+from mmp.wire.imap.guard import guard as imap_guard
 from mmp.wire.imap.server import Server as IMAPServer
 from mmp.wire.managesieve.client import Client as ManageSieveClient
 from mmp.wire.managesieve.server import Server as ManageSieveServer
@@ -87,7 +88,10 @@ CORES: Mapping[Service, Cores] = {
     Service.MANAGESIEVE: Cores(ManageSieveServer, ManageSieveClient, b"managesieve"),
 }
 
-GUARDS: Mapping[Service, Callable[[LoggedIn], Guard | None]] = {Service.SUBMISSION: submission_guard}
+GUARDS: Mapping[Service, Callable[[LoggedIn], Guard | None]] = {
+    Service.IMAP: imap_guard,
+    Service.SUBMISSION: submission_guard,
+}
 
 
 PROXY_HEADERS: Mapping[str, Callable[[Header], bytes]] = {"proxy-v1": render_v1, "proxy-v2": render_v2}

@@ -48,8 +48,8 @@ def start_tls(client, pair):
     client.connection = context.wrap_socket(client.connection, server_side=True)
 
 
-def log_in(client, greeting=GREETING):
-    """Be an orderly store until somebody is logged in; return their last command."""
+def log_in(client, greeting=GREETING, capabilities=b"IMAP4rev1"):
+    """Be an orderly store, with these capabilities behind the login, until there is one; return the last command."""
     client.send(greeting)
     while True:
         tag, _, command = client.line().partition(b" ")
@@ -57,7 +57,7 @@ def log_in(client, greeting=GREETING):
         if name == b"CAPABILITY":
             client.send(CAPABILITY)
         if name in (b"LOGIN", b"AUTHENTICATE"):
-            client.send(tag + b" OK [CAPABILITY IMAP4rev1] done\r\n")
+            client.send(tag + b" OK [CAPABILITY %b] done\r\n" % capabilities)
             return command
         client.send(tag + b" OK done\r\n")
 

@@ -1,0 +1,304 @@
+"""Stands behind the login, and keeps a client from commands by which it could become somebody else at the store.
+
+RFC 9051, 2.2, 4.3 and 7.6; IDLE: RFC 2177; LITERAL+ and LITERAL-: RFC 7888; UNAUTHENTICATE: RFC 8437; COMPRESS: RFC
+4978. It follows just enough to know what is a command, and lets pass only what every store must take for the same: what
+is a command to one reader and a literal to another could be used to smuggle. Memory is bounded.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+import sys
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import ClassVar
+
+from attrs import define, field
+
+from mmp.errors import RemoteProtocolError
+from mmp.wire.buffer import Buffer
+from mmp.wire.events import LoggedIn
+from mmp.wire.imap import grammar
+from mmp.wire.imap.grammar import Announcement
+from mmp.wire.imap.response import STATUSES
+
+LINE_LIMIT = 64 * 1024
+"""Octets in a line: what Dovecot takes of a command (imap_max_line_length), which may name many messages."""
+UNANSWERED_LIMIT = 10_000
+"""Commands that wait for the store's answer at a time."""
+REFUSED_LIMIT = 20
+"""Commands refused by us, after which the connection ends: what no client has reason to say it says by intent."""
+SMALL_LITERAL = 4096
+"""Octets that LITERAL- lets a client send without asking (RFC 7888, 5)."""
+
+_HEAD, _TAIL = 100, 32
+"""Octets at the beginning of a store's line that tell what it is, and at its end that may announce a literal."""
+_STANDING = frozenset(b"UNAUTHENTICATE PROXYAUTH XPROXYAUTH X-PROXYAUTH".split())
+_FORBIDDEN = _STANDING | frozenset(b"LOGIN AUTHENTICATE STARTTLS COMPRESS".split())
+"""Neither is there another login; the last two would hide from us what follows."""
+_TAKING_LITERALS = grammar.COMMANDS_AFTER_LOGIN | frozenset(
+    b"DELETEACL ESEARCH GETACL GETANNOTATION GETMETADATA GETQUOTA GETQUOTAROOT ID LISTRIGHTS MYRIGHTS NOTIFY REPLACE"
+    b" SETACL SETANNOTATION SETMETADATA SETQUOTA SORT THREAD XLIST".split()
+)
+_QUOTED = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_ANNOUNCED = re.compile(rb"(?:[ (~]|\A)\{[0-9]++\+?\}\r\n\Z")
+
+
+class Place(enum.Enum):
+    """What comes next from the client."""
+
+    COMMAND = enum.auto()
+    ANSWER = enum.auto()
+    """A literal if the store agrees, else a command: a client has to wait for that (RFC 9051, 4.3)."""
+    LITERAL = enum.auto()
+    REST = enum.auto()
+    """More of a command, behind a literal."""
+    IDLE = enum.auto()
+    """DONE, and nothing else (RFC 2177, 3)."""
+    NOTHING = enum.auto()
+    """The connection ends."""
+
+
+def guard(logged_in: LoggedIn) -> Guard | None:
+    """Return a guard for a store that has said this of itself; None if nobody can become somebody else there."""
+    offered = {name.upper() for name in logged_in.capabilities}
+    if not offered & _STANDING:
+        return None
+    if offered & {b"LITERAL+"}:
+        return Guard(sys.maxsize)
+    return Guard(SMALL_LITERAL if offered & {b"LITERAL-", b"IMAP4REV2"} else -1)
+
+
+@define(eq=False, repr=False)
+class Guard:
+    """Filters one connection, both directions; satisfies ``mmp.interfaces.Guard``.
+
+    It begins between two commands. A refusal is said between two responses of the store.
+    """
+
+    _unasked: int
+    """The largest literal that the store takes without being asked, -1 if none: others it takes for commands."""
+    _place: Place = field(default=Place.COMMAND, init=False)
+    _received: Buffer = field(factory=Buffer, init=False)
+    _tag: bytes = field(default=b"", init=False)
+    """Of the present command."""
+    _refusing: bool = field(default=False, init=False)
+    """Whether we have refused it; then nothing more of it passes."""
+    _counted: int = field(default=0, init=False)
+    """Octets of a literal still to come from the client."""
+    _unanswered: set[bytes] = field(factory=set, init=False)
+    """Tags of commands."""
+    _idle: bytes = field(default=b"", init=False)
+    """The tag of an IDLE that the store has not yet agreed to; until it has, its ``+`` could be taken for another."""
+    _refused: int = field(default=0, init=False)
+    _why: str = field(default="", init=False)
+    """Why the connection ends, for the log."""
+    _owed: list[bytes] = field(factory=list, init=False)
+    """What we have to say as soon as the store is between two responses."""
+    _head: bytes = field(default=b"", init=False)
+    _tail: bytes = field(default=b"", init=False)
+    """Beginning and end of what has come of the store's present line."""
+    _is_data: bool = field(default=False, init=False)
+    """Whether this line belongs to a response that can hold literals."""
+    _skipped: int = field(default=0, init=False)
+    """Octets of a literal still to come from the store."""
+
+    def from_client(self, octets: bytes) -> bytes:
+        """Return what may go to the store; RemoteProtocolError once the client has heard why it is let go."""
+        self._stop_if_ended()
+        passed: list[bytes] = []
+        if self._place is not Place.NOTHING:
+            self._received.feed(octets)
+            self._go_on(passed)
+        return b"".join(passed)
+
+    def from_store(self, octets: bytes) -> bytes:
+        """Return what the store said, with our own answers between its responses; RemoteProtocolError likewise."""
+        self._stop_if_ended()
+        said: list[bytes] = []
+        start = 0
+        while start < len(octets):
+            end = self._part(octets, start)
+            said.append(octets[start:end])
+            said.append(self.answers())
+            start = end
+        return b"".join(said)
+
+    def answers(self) -> bytes:
+        """Return and forget what the client is to hear at once, unless the store is in the middle of a response."""
+        if self._head or self._skipped or self._is_data:
+            return b""
+        octets = b"".join(self._owed)
+        self._owed.clear()
+        return octets
+
+    def _stop_if_ended(self) -> None:
+        if self._place is Place.NOTHING and not self._owed:
+            raise RemoteProtocolError(self._why)
+
+    # What the store says
+
+    def _part(self, octets: bytes, start: int) -> int:
+        """Take notice of a literal, a line, or the part of one that has come; return where it ends."""
+        if self._skipped:
+            end = min(len(octets), start + self._skipped)
+            self._skipped -= end - start
+            return end
+        end = octets.find(b"\n", start) + 1
+        part = octets[start : end or len(octets)]
+        self._head += part[: _HEAD - len(self._head)]
+        self._tail = (self._tail + part[-_TAIL:])[-_TAIL:]
+        if end:
+            self._line_ended()
+        return end or len(octets)
+
+    def _line_ended(self) -> None:
+        (head, tail), self._head, self._tail = (self._head, self._tail), b"", b""
+        if not self._is_data:
+            tag, kind, *_ = *head.split(maxsplit=2), b"", b""
+            self._is_data = tag == b"*" and kind.upper() not in STATUSES
+            self._answered(tag)
+        announced = grammar.announcement(tail) if self._is_data else None
+        if announced is None:
+            self._is_data = False
+        else:
+            self._skipped = announced.size
+
+    def _answered(self, tag: bytes) -> None:
+        """The store goes on with a command (``+``), or is done with one."""
+        if tag == b"+":
+            if self._place is Place.ANSWER:
+                self._place = Place.LITERAL
+            self._idle = b""
+            return
+        self._unanswered.discard(tag)
+        if tag == self._idle:
+            self._idle = b""
+        if tag == self._tag and self._place in {Place.ANSWER, Place.IDLE}:
+            self._place = Place.COMMAND
+
+    # What the client says
+
+    def _go_on(self, passed: list[bytes]) -> None:
+        try:
+            while self._received and self._STEPS[self._place](self, passed):
+                pass
+        except RemoteProtocolError:
+            self._end("a line without end", b"Line too long")
+
+    def _line(self, passed: list[bytes]) -> bool:
+        line = self._received.line(LINE_LIMIT)
+        if line is None:
+            return False
+        first = self._place is Place.COMMAND
+        name = self._begin(line) if first else b""
+        announced = grammar.announcement(line)
+        if announced is not None and not _is_clear(line):
+            self._end("what may be a literal or not", b"Unclear literal")
+            return False
+        if not self._refusing and (first or announced is not None):
+            self._judge(name if first else b"", line, announced)
+        if self._place is Place.NOTHING:
+            return False
+        if not self._refusing:
+            passed.append(line)
+            self._unanswered.add(self._tag)
+        self._after(name, announced)
+        return True
+
+    def _begin(self, line: bytes) -> bytes:
+        """Begin a command, and return its name; empty if it has none."""
+        match = grammar.COMMAND.match(line)
+        tag = match or grammar.TAG.match(line)
+        self._tag = tag[1] if tag else b"*"
+        self._refusing = False
+        return match[2].upper() if match else b""
+
+    def _judge(self, name: bytes, line: bytes, announced: Announcement | None) -> None:
+        """Refuse what must not pass."""
+        if self._place is Place.COMMAND:
+            if not name or not line.endswith(b"\r\n") or b"\r" in line[:-2] or b"\0" in line:
+                self._refuse(b"BAD A command is a tag, a name, and CR LF behind its arguments")
+            elif name in _FORBIDDEN:
+                self._refuse(b"NO [CANNOT] Not available here")
+            elif self._tag in self._unanswered:
+                self._refuse(b"BAD This tag waits for an answer already")
+            elif len(self._unanswered) == UNANSWERED_LIMIT:
+                self._end("too many commands without an answer", b"Too many commands")
+            elif announced is not None and name not in _TAKING_LITERALS:
+                self._refuse(b"BAD This command takes no literals")
+        if announced is None or self._refusing or self._place is Place.NOTHING:
+            return
+        if not announced.client_waits and announced.size > self._unasked:
+            self._refuse(b"BAD The store takes no such literal without being asked")
+
+    def _after(self, name: bytes, announced: Announcement | None) -> None:
+        """Settle what comes behind a line."""
+        if announced is None or (self._refusing and announced.client_waits):
+            self._place = Place.IDLE if name == b"IDLE" and not self._refusing else Place.COMMAND
+            if self._place is Place.IDLE:
+                self._idle = self._tag
+            return
+        if announced.client_waits and self._idle:
+            self._end("a literal before the store had agreed to IDLE", b"Wait for the answer to IDLE")
+            return
+        self._counted = announced.size
+        self._place = Place.ANSWER if announced.client_waits else Place.LITERAL
+
+    def _too_early(self, _passed: list[bytes]) -> bool:
+        """End it: if the store refuses the literal, it takes for commands what was meant as one."""
+        self._end("a literal before the store had agreed", b"Wait for the answer to a literal")
+        return False
+
+    def _literal(self, passed: list[bytes]) -> bool:
+        octets = self._received.take(min(self._counted, len(self._received))) or b""
+        if not self._refusing:
+            passed.append(octets)
+        self._counted -= len(octets)
+        if not self._counted:
+            self._place = Place.REST
+        return True
+
+    def _done(self, passed: list[bytes]) -> bool:
+        line = self._received.line(LINE_LIMIT)
+        if line is None:
+            return False
+        if line.upper() != b"DONE\r\n":
+            self._end("something else than DONE", b"Expected DONE")
+            return False
+        passed.append(line)
+        self._place = Place.COMMAND
+        return True
+
+    _STEPS: ClassVar[Mapping[Place, Callable[[Guard, list[bytes]], bool]]] = MappingProxyType(
+        {
+            Place.COMMAND: _line,
+            Place.ANSWER: _too_early,
+            Place.LITERAL: _literal,
+            Place.REST: _line,
+            Place.IDLE: _done,
+            Place.NOTHING: lambda _guard, _passed: False,
+        }
+    )
+    """Each returns whether it could use what has come."""
+
+    # What we say
+
+    def _refuse(self, reply: bytes) -> None:
+        self._refused += 1
+        self._refusing = True
+        if self._refused > REFUSED_LIMIT:
+            self._end("commands to become somebody else, again and again", b"Too many commands")
+        else:
+            self._owed.append(self._tag + b" " + reply + b"\r\n")
+
+    def _end(self, why: str, words: bytes) -> None:
+        self._place, self._why = Place.NOTHING, why
+        self._received.clear()
+        self._owed.append(b"* BYE " + words + b"\r\n")
+
+
+def _is_clear(line: bytes) -> bool:
+    """Tell whether what announces a literal is no part of a quoted string or an atom."""
+    return b'"' not in _QUOTED.sub(b"", line) and _ANNOUNCED.search(line) is not None

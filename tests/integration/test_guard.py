@@ -1,0 +1,44 @@
+"""A store where one could become somebody else, and the proxy before it."""
+
+import re
+
+import pytest
+
+from tests.integration.client import connected
+from tests.integration.people import ALICE, FIRST
+from tests.integration.scripted import log_in, scripted
+
+UNAUTHENTICATE = b"x UNAUTHENTICATE\r\n"
+
+
+@pytest.mark.parametrize("capability", [b"UNAUTHENTICATE", b"IDLE"])
+def test_unauthenticate_does_not_reach_a_store_that_has_it(run_proxy, ports, certificates, capability):
+    port, heard = ports.free(), []
+
+    def store(client):
+        log_in(client, capabilities=b"IMAP4rev1 LITERAL+ " + capability)
+        while line := client.line():
+            heard.append(line)
+            if literal := re.search(rb"\{([0-9]+)\+?\}$", line):
+                heard.append(client.exactly(int(literal[1])))
+                line += client.line()
+            client.send(line.split()[0] + b" OK done\r\n")
+
+    with (
+        scripted(FIRST, port, store),
+        run_proxy(port) as proxy,
+        connected("127.0.0.1", proxy.port("implicit"), certificates.ca) as client,
+    ):
+        client.command(b'a LOGIN alice@example.com "%b"' % ALICE.password)
+        client.send(
+            b"b NOOP\r\n"
+            + UNAUTHENTICATE
+            + b"c APPEND INBOX {%d+}\r\n" % len(UNAUTHENTICATE)
+            + UNAUTHENTICATE
+            + b"\r\n"
+        )
+        answers = {client.line() for _ in range(3)}
+    guarded = capability == b"UNAUTHENTICATE"
+    assert answers == {b"b OK done", b"c OK done", b"x NO [CANNOT] Not available here" if guarded else b"x OK done"}
+    assert heard.count(UNAUTHENTICATE.strip()) == (not guarded)
+    assert heard.count(UNAUTHENTICATE) == 1

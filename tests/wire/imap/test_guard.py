@@ -1,0 +1,368 @@
+"""What a logged-in client may say to a store where it could become somebody else, and what must not pass."""
+
+import re
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmp.errors import RemoteProtocolError
+from mmp.wire.events import LoggedIn
+from mmp.wire.imap.guard import LINE_LIMIT, REFUSED_LIMIT, SMALL_LITERAL, UNANSWERED_LIMIT, Guard, guard
+from tests.strategies import cut
+
+UNAUTHENTICATE = b"x UNAUTHENTICATE\r\n"
+REFUSED = b"x NO [CANNOT] Not available here\r\n"
+GO = b"+ go\r\n"
+
+
+def made(*capabilities):
+    return guard(LoggedIn(capabilities, b"", b""))
+
+
+def watching():
+    return made(b"IMAP4rev1", b"LITERAL+", b"UNAUTHENTICATE")
+
+
+class Store:
+    """Takes commands as RFC 9051 and 7888 have it, agrees to no literal of a mailbox called NO, and remembers."""
+
+    def __init__(self):
+        self.received = b""
+        self.commands = []
+        self.texts = b""
+        self.awaiting = 0
+        self.idling = b""
+
+    def takes(self, octets):
+        """Return the answers to what came."""
+        self.received += octets
+        answers = b""
+        while (step := self._step()) is not None:
+            answers += step
+        return answers
+
+    def _step(self):
+        if self.awaiting:
+            if len(self.received) < self.awaiting:
+                return None
+            self.texts += self.received[: self.awaiting]
+            self.received, self.awaiting = self.received[self.awaiting :], 0
+            return b""
+        line, end, self.received = self.received.partition(b"\n")
+        if not end:
+            self.received = line
+            return None
+        self.texts += line + end
+        literal = re.search(rb"\{([0-9]+)(\+?)\}\r?\Z", line)
+        if literal and (literal[2] or b" NO " not in self.texts):
+            self.awaiting = int(literal[1])
+            return b"" if literal[2] else GO
+        command, self.texts = self.texts, b""
+        if self.idling:
+            tag, self.idling = self.idling, b""
+            return tag + b" OK idled\r\n"
+        self.commands.append(command)
+        tag, _, name = command.partition(b" ")
+        if name.upper().startswith(b"IDLE"):
+            self.idling = tag
+            return b"+ idling\r\n"
+        return (
+            tag.strip() + b" NO no\r\n"
+            if b" NO " in command
+            else b"* 1 FETCH (X {4}\r\n+ \r\n)\r\n" + tag + b" OK done\r\n"
+        )
+
+
+def has_ended(watched):
+    """Whether the guard ends the connection whatever comes."""
+    try:
+        watched.from_client(b"")
+    except RemoteProtocolError:
+        return True
+    return False
+
+
+def conversed(octets, places=(), store=None):
+    """Let a client say this through a guard; return whether it was let go, the store, and what the client heard.
+
+    It is cut at these places, and where a client waits: behind what announces a literal, and IDLE.
+    """
+    watched, store, heard = watching(), store or Store(), b""
+    waits = {found.end() for found in re.finditer(rb"\{[0-9]+\}\r\n|IDLE\r\n|idle\r\n", octets)}
+    for chunk in cut(octets, {*places, *waits}):
+        try:
+            passed = watched.from_client(chunk)
+            heard += watched.answers()
+            heard += watched.from_store(store.takes(passed))
+        except RemoteProtocolError:
+            break
+    return has_ended(watched), store, heard
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "needed"),
+    [
+        ([b"IMAP4rev1", b"UNAUTHENTICATE"], True),
+        ([b"unauthenticate"], True),
+        ([b"X-PROXYAUTH"], True),
+        ([b"IMAP4rev1", b"IDLE", b"COMPRESS=DEFLATE"], False),
+        ([], False),
+    ],
+)
+def test_it_is_needed_where_one_could_become_somebody_else(capabilities, needed):
+    assert (made(*capabilities) is not None) is needed
+
+
+def test_an_ordinary_session_passes_octet_by_octet():
+    said = (
+        b'a1 SELECT INBOX\r\na2 UID FETCH 1:* (FLAGS BODY[HEADER.FIELDS ("X" {4+}\r\nDate)])\r\n'
+        b'a3 APPEND "we\\"ird {5}" (\\Seen) {12}\r\nx LOGOUT\r\n\r\n\r\na4 IDLE\r\nDONE\r\n'
+        b"a5 SEARCH TEXT {3+}\r\n\0\xff\r\r\n"
+        b"a6 CREATE {3}\r\nNO \r\na7 NOOP\r\na8 APPEND b ~{2+}\r\nxy\r\na9 LOGOUT\r\n"
+    )
+    ended, store, heard = conversed(said)
+    assert not ended
+    assert b"".join(store.commands) == said.replace(b"a4 IDLE\r\nDONE\r\n", b"a4 IDLE\r\n")
+    assert heard.count(b" OK ") == 9
+    assert heard.count(b"+ go") == 2
+
+
+@pytest.mark.parametrize("places", [(), range(999)])
+def test_a_literal_that_looks_like_a_command_is_left_alone(places):
+    said = (
+        b"a APPEND INBOX {%d}\r\n" % len(UNAUTHENTICATE)
+        + UNAUTHENTICATE
+        + b"\r\nb APPEND INBOX {%d+}\r\n" % (len(UNAUTHENTICATE))
+    )
+    ended, store, _ = conversed(said + UNAUTHENTICATE + b"\r\n", places)
+    assert not ended
+    assert b"".join(store.commands) == said + UNAUTHENTICATE + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        UNAUTHENTICATE,
+        b"x unauthenticate\r\n",
+        b"x PROXYAUTH bob\r\n",
+        b"x COMPRESS DEFLATE\r\n",
+        b"x STARTTLS\r\n",
+        b"x AUTHENTICATE PLAIN AHUAcA==\r\n",
+        b"x LOGIN {1+}\r\nu {1+}\r\np\r\n",
+        b"x LOGIN {1}\r\n",
+        b"x XYZZY {16+}\r\nUNAUTHENTICATE\r\n\r\n",
+        b"x NOOP\n",
+        b"x NOOP\rUNAUTHENTICATE\r\n",
+        b"x NOOP\0\r\n",
+        b" x UNAUTHENTICATE\r\n",
+        b"x  UNAUTHENTICATE\r\n",
+        b"x\tUNAUTHENTICATE\r\n",
+        b'x "UNAUTHENTICATE"\r\n',
+        b"x\r\n",
+        b"\r\n",
+        b"\n",
+        b"+ UNAUTHENTICATE\r\n",
+        b"* UNAUTHENTICATE\r\n",
+        b"* APPEND x {3+}\r\nabc\r\n",
+    ],
+)
+@pytest.mark.parametrize("places", [(), range(999)])
+def test_what_must_not_pass_is_answered_here_and_the_next_command_passes(command, places):
+    ended, store, heard = conversed(b"a NOOP\r\n" + command + b"b NOOP\r\n", places)
+    assert not ended
+    assert store.commands == [b"a NOOP\r\n", b"b NOOP\r\n"]
+    assert len(re.findall(rb"^(?:x|\*|\+) (?:NO|BAD) .*\r\n", heard, re.MULTILINE)) == 1
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "size", "passes"),
+    [
+        ((), 3, False),
+        ((b"LITERAL-",), 3, True),
+        ((b"IMAP4rev2",), SMALL_LITERAL, True),
+        ((b"LITERAL-",), SMALL_LITERAL + 1, False),
+        ((b"LITERAL+",), 10**12, True),
+    ],
+)
+def test_no_literal_passes_unasked_that_the_store_would_take_for_commands(capabilities, size, passes):
+    watched = made(b"UNAUTHENTICATE", *capabilities)
+    line = b"x APPEND INBOX {%d+}\r\n" % size
+    assert watched.from_client(line) == line * passes
+    assert watched.answers().startswith(b"x BAD ") is not passes
+    assert watched.from_client(b"x" * min(size, 9999)) == b"x" * min(size, 9999) * passes
+
+
+@pytest.mark.parametrize(
+    "line", [b'x SEARCH "abc {30+}\r\n', b"x SEARCH abc{30+}\r\n", b"x SEARCH abc{30}\r\n", b'x A "{1}\r\n']
+)
+def test_what_may_be_a_literal_or_not_ends_it(line):
+    ended, store, heard = conversed(b"a NOOP\r\n" + line + UNAUTHENTICATE)
+    assert ended
+    assert heard.endswith(b"* BYE Unclear literal\r\n")
+    assert store.commands == [b"a NOOP\r\n"]
+
+
+def test_who_does_not_wait_for_the_answer_to_a_literal_is_let_go():
+    watched = watching()
+    assert watched.from_client(b"a APPEND NO {18}\r\n" + UNAUTHENTICATE) == b"a APPEND NO {18}\r\n"
+    assert watched.answers() == b"* BYE Wait for the answer to a literal\r\n"
+    with pytest.raises(RemoteProtocolError, match="before the store had agreed"):
+        watched.from_client(b"x")
+    with pytest.raises(RemoteProtocolError):
+        watched.from_store(GO)
+
+
+def test_behind_a_literal_that_the_store_refuses_come_commands():
+    _, store, heard = conversed(b"a APPEND NO {18}\r\n" + UNAUTHENTICATE + b"b NOOP\r\n")
+    assert store.commands == [b"a APPEND NO {18}\r\n", b"b NOOP\r\n"]
+    assert heard.startswith(b"a NO no\r\n" + REFUSED)
+
+
+def test_nothing_else_than_an_answer_to_that_very_literal_lets_it_pass():
+    watched = watching()
+    watched.from_client(b"a NOOP\r\nb APPEND NO {18}\r\n")
+    watched.from_store(b"* 1 FETCH (BODY {11}\r\n+ \r\nb OK \r\n)\r\n* OK + \r\na OK done\r\n")
+    assert watched.from_client(UNAUTHENTICATE) == b""
+    assert watched.answers().startswith(b"* BYE ")
+
+
+@pytest.mark.parametrize("second", [b"a APPEND NO {18}\r\n", b"a NOOP\r\n"])
+def test_one_tag_for_two_commands_at_a_time_does_not_pass(second):
+    watched = watching()
+    assert watched.from_client(b"a NOOP\r\n" + second) == b"a NOOP\r\n"
+    assert watched.answers() == b"a BAD This tag waits for an answer already\r\n"
+    watched.from_store(b"a OK done\r\n")
+    assert watched.from_client(b"a NOOP\r\n") == b"a NOOP\r\n"
+
+
+@pytest.mark.parametrize("line", [UNAUTHENTICATE, b"done \r\n", b"DONE\n", b"a NOOP\r\n"])
+def test_in_idle_nothing_passes_but_done(line):
+    ended, store, heard = conversed(b"a IDLE\r\n" + line)
+    assert ended
+    assert heard == b"+ idling\r\n* BYE Expected DONE\r\n"
+    assert store.received == b""
+
+
+def test_an_early_end_of_idle_does_not_open_the_way_for_a_literal():
+    watched = watching()
+    assert watched.from_client(b"a IDLE\r\ndone\r\nb APPEND NO {18}\r\n").startswith(b"a IDLE\r\ndone\r\n")
+    assert watched.answers() == b"* BYE Wait for the answer to IDLE\r\n"
+    assert has_ended(watched)
+
+
+def test_an_idle_that_the_store_refuses_is_over():
+    watched = watching()
+    watched.from_client(b"a IDLE\r\n")
+    watched.from_store(b"a BAD what\r\n")
+    assert watched.from_client(b"b NOOP\r\n") == b"b NOOP\r\n"
+
+
+def test_a_refusal_waits_for_the_end_of_a_response():
+    watched = watching()
+    assert (
+        watched.from_client(b"a FETCH 1 BODY[]\r\n" + UNAUTHENTICATE + b"b NOOP\r\n")
+        == b"a FETCH 1 BODY[]\r\nb NOOP\r\n"
+    )
+    assert watched.answers() == REFUSED
+    assert watched.from_store(b"* 1 FETCH (BODY[] {8}\r\na OK") == b"* 1 FETCH (BODY[] {8}\r\na OK"
+    watched.from_client(UNAUTHENTICATE)
+    assert watched.answers() == b""
+    assert watched.from_store(b" x\r\n") == b" x\r\n"
+    assert watched.from_store(b")") == b")"
+    assert watched.from_store(b"\r\na OK done\r\n") == b"\r\n" + REFUSED + b"a OK done\r\n"
+
+
+def test_text_of_a_status_announces_no_literal():
+    watched = watching()
+    watched.from_store(b"* OK text {5}\r\n")
+    watched.from_client(UNAUTHENTICATE)
+    assert watched.answers() == REFUSED
+
+
+def test_a_line_without_end_ends_it():
+    watched = watching()
+    for _ in range(LINE_LIMIT // 1000 + 1):
+        assert watched.from_client(b"a" * 1000) == b""
+    assert watched.answers() == b"* BYE Line too long\r\n"
+    assert has_ended(watched)
+
+
+def test_literals_are_not_kept():
+    watched = watching()
+    watched.from_client(b"a APPEND INBOX {100000000}\r\n")
+    watched.from_store(GO)
+    for _ in range(100):
+        assert watched.from_client(b"x" * 1_000_000) == b"x" * 1_000_000
+    assert watched.from_client(b"\r\n" + UNAUTHENTICATE) == b"\r\n"
+    assert watched.answers() == REFUSED
+
+
+def test_who_insists_is_let_go():
+    ended, _, heard = conversed(UNAUTHENTICATE * 1000)
+    assert ended
+    assert heard == REFUSED * REFUSED_LIMIT + b"* BYE Too many commands\r\n"
+
+
+def test_very_many_commands_without_an_answer_end_it():
+    watched = watching()
+    for number in range(UNANSWERED_LIMIT):
+        watched.from_client(b"a%d NOOP\r\n" % number)
+    assert watched.from_client(b"b NOOP\r\n") == b""
+    assert watched.answers() == b"* BYE Too many commands\r\n"
+
+
+pieces = st.lists(
+    st.sampled_from(
+        [
+            UNAUTHENTICATE,
+            b"a%d NOOP\r\n",
+            b"a%d IDLE\r\n",
+            b"DONE\r\n",
+            b"a%d APPEND NO ",
+            b"a%d APPEND INBOX ",
+            b"a%d SEARCH ",
+            b"{3}\r\n",
+            b"{18+}\r\n",
+            b"{20}\r\n",
+            b"{0}\r\n",
+            b'"',
+            b"abc",
+            b"\r\n",
+            b"\n",
+            b" ",
+            b"x",
+        ]
+    ),
+    max_size=25,
+).map(lambda drawn: b"".join(piece.replace(b"%d", b"%d" % number) for number, piece in enumerate(drawn)))
+
+
+@settings(max_examples=300)
+@given(pieces, st.sets(st.integers(0, 300), max_size=20))
+def test_chunks_make_no_difference(octets, places):
+    whole = conversed(octets)
+    for cuts in (places, range(len(octets))):
+        cut_up = conversed(octets, cuts)
+        assert (cut_up[0], cut_up[1].commands) == (whole[0], whole[1].commands)
+        if not whole[0]:  # else it is a matter of time what the store could still say
+            assert sorted(cut_up[2].splitlines()) == sorted(whole[2].splitlines())
+
+
+@settings(max_examples=300)
+@given(st.one_of(pieces, st.binary(max_size=200)))
+def test_whatever_is_said_the_store_hears_no_command_that_must_not_pass(octets):
+    _, store, _ = conversed(octets)
+    assert not [command for command in store.commands if re.match(rb"\S* *unauthenticate", command, re.IGNORECASE)]
+
+
+@given(st.lists(st.binary(max_size=30), max_size=20))
+def test_whatever_the_store_says_reaches_the_client(said):
+    watched = watching()
+    watched.from_client(b"a IDLE\r\n")
+    assert b"".join(map(watched.from_store, said)) == b"".join(said)
+
+
+def test_the_largest_literal_is_a_number():
+    assert Guard(sys.maxsize).from_client(b"a APPEND b {%b+}\r\n" % (b"9" * 99)) != b""

@@ -9,8 +9,11 @@ from tests.integration.certificates import LOOPBACK, Certificates
 from tests.integration.dovecot import Dovecot, dovecot
 from tests.integration.people import FIRST, MAIL_HOSTS, MASTERS, PASSWORDS, SECOND, secrets
 from tests.integration.ports import Ports
+from tests.integration.postfix import Postfix, postfix
 from tests.integration.proxy import running
 from tests.integration.settings import settings, write_users
+
+MECHANISMS = ["PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER", "SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5"]
 
 
 @frozen
@@ -54,9 +57,8 @@ def pair(certificates):
 @pytest.fixture(scope="session")
 def stores(ports, certificates):
     """Two stores."""
+    chosen = _ports(Dovecot, ports)
     with ExitStack() as held:
-        names = {each.name for each in fields(Dovecot) if each.type is int}
-        chosen = {name: ports.free() for name in names}
         started = [held.enter_context(_dovecot(address, certificates, chosen)) for address in (FIRST, SECOND)]
         yield Stores(*started)
 
@@ -64,6 +66,33 @@ def stores(ports, certificates):
 def _dovecot(address, certificates, chosen):
     pair = certificates.issue(address)
     return dovecot(address, pair=pair, passwords=PASSWORDS, masters=MASTERS, **chosen)
+
+
+@pytest.fixture(scope="session")
+def relays(ports, certificates, stores):
+    """Two relays on the same ports of the stores' addresses, which ask the first store about logins."""
+    chosen = _ports(Postfix, ports)
+    socket = stores.first.auth_socket
+    with ExitStack() as held:
+        yield [
+            held.enter_context(postfix(address, pair=certificates.issue(address), auth_socket=socket, **chosen))
+            for address in (FIRST, SECOND)
+        ]
+
+
+def _ports(server, ports):
+    """Return a free port for each that a server of this class has."""
+    return {each.name: ports.free() for each in fields(server) if each.type is int}
+
+
+@pytest.fixture(scope="session")
+def administrator(tmp_path_factory):
+    """The keys of [login] that make the administrator known, and offer every mechanism."""
+    (user, password), *_ = MASTERS.items()
+    file = tmp_path_factory.mktemp("secrets") / "admin"
+    file.write_bytes(password + b"\n")
+    file.chmod(0o600)
+    return {"admin_user": user, "admin_password_file": str(file), "mechanisms": MECHANISMS, "max_failures": 10}
 
 
 @pytest.fixture(scope="session")

@@ -44,12 +44,12 @@ class Proxy:
         """Where it listens."""
         return {listener["port"] for listener in self.settings["listener"]}
 
-    def port(self, tls, address="127.0.0.1"):
-        """Return the port of the listener that has this TLS mode and address."""
+    def port(self, tls, address="127.0.0.1", service=None):
+        """Return the port of the listener that has this TLS mode and address, and this service if one is named."""
         (found,) = (
             listener["port"]
             for listener in self.settings["listener"]
-            if listener["tls"] == tls and listener["address"] == address
+            if listener["tls"] == tls and listener["address"] == address and service in {None, listener["service"]}
         )
         return found
 

@@ -105,19 +105,6 @@ def test_a_bare_name_gets_the_default_domain(proxy, certificates):
         assert store_of(client) == BOB.store
 
 
-def test_curl_fetches_over_starttls_and_implicit_tls(proxy, certificates):
-    for scheme, port in (("imap", proxy.port("starttls")), ("imaps", proxy.port("implicit"))):
-        curl = ["curl", "--silent", "--show-error", "--ssl-reqd", "--cacert", certificates.ca]
-        login = ["--user", f"{ALICE.user}:{ALICE.password.decode()}"]
-        done = subprocess.run(
-            [*curl, *login, f"{scheme}://localhost:{port}/", "--request", 'STATUS "INBOX" (MESSAGES)'],
-            check=True,
-            capture_output=True,
-            timeout=60,
-        )
-        assert b"* STATUS INBOX (MESSAGES " in done.stdout
-
-
 def test_openssl_logs_in_over_starttls(proxy, certificates):
     client = ["openssl", "s_client", "-connect", f"127.0.0.1:{proxy.port('starttls')}", "-starttls", "imap", "-quiet"]
     trust = ["-CAfile", certificates.ca, "-verify_return_error", "-verify_hostname", "localhost"]

@@ -16,20 +16,10 @@ from tests.integration.test_login import store_of
 from tests.wire.sasl.test_scram import client as scram_response
 
 ADMIN, ADMIN_PASSWORD = next(iter(MASTERS.items()))
-ALL = ["PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER", "SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5"]
 KEPT = {
     ALICE.user: "{PLAIN}" + ALICE.password.decode(),
     BOB.user: argon2.using(memory_cost=1024, rounds=1).hash(BOB.password),
 }
-
-
-@pytest.fixture(scope="module")
-def administrator(tmp_path_factory):
-    """The keys that make the administrator known, and offer every mechanism."""
-    file = tmp_path_factory.mktemp("secrets") / "admin"
-    file.write_bytes(ADMIN_PASSWORD + b"\n")
-    file.chmod(0o600)
-    return {"admin_user": ADMIN, "admin_password_file": str(file), "mechanisms": ALL, "max_failures": 10}
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +140,11 @@ def test_the_administrator_acts_as_another(request, certificates, judge):
         assert store_of(client) == BOB.store
 
 
+def asked(store, after):
+    """Return what the store has logged of logins since its log was so long."""
+    return [line for line in store.log()[after:].splitlines() if "-login: " in line or " auth: " in line]
+
+
 def test_no_wrong_password_reaches_a_store_where_we_judge(by_directory, stores, certificates):
     before = len(stores.second.log())
     with visiting(by_directory, certificates) as client:
@@ -158,9 +153,10 @@ def test_no_wrong_password_reaches_a_store_where_we_judge(by_directory, stores, 
         assert client.command(b"a LOGIN nobody wrong")[-1] == wrong
         assert client.command(b"a LOGIN lost wrong")[-1] == wrong
         assert client.command(b'a LOGIN bob ""')[-1] == wrong
-        assert stores.second.log()[before:] == ""
+        assert not asked(stores.second, before)
         assert client.command(b"a LOGIN bob " + BOB.password)[-1].startswith(b"a OK")
         assert store_of(client) == BOB.store
+        assert asked(stores.second, before)
 
 
 def test_scram_is_judged_here_by_a_password_in_clear(by_directory, certificates):
@@ -188,7 +184,7 @@ def test_passwords_are_judged_by_a_bind(run_proxy, stores, ports, certificates, 
                 refused = client.command(b"a LOGIN %b %b" % (BOB.user.encode(), wrong))[-1]
                 assert refused.startswith(b"a NO [AUTHENTICATIONFAILED]")
             assert client.command(b"a LOGIN nobody wrong")[-1] == refused
-            assert stores.second.log()[before:] == ""
+            assert not asked(stores.second, before)
             server.stop()
             away = client.command(b"a LOGIN %b %b" % (BOB.user.encode(), BOB.password))[-1]
             assert away.startswith(b"a NO [UNAVAILABLE]")

@@ -122,22 +122,6 @@ def test_poplib_fetches_and_deletes(proxy, stores, certificates, tls):
     deliver(stores.first, ALICE)
 
 
-@pytest.mark.parametrize("options", [[], ["--sasl-ir"], ["--login-options", "AUTH=PLAIN"]])
-def test_curl_fetches_over_stls_and_implicit_tls(proxy, stores, certificates, options):
-    deliver(stores.second, BOB, MESSAGE)
-    for scheme, tls in (("pop3", "starttls"), ("pop3s", "implicit")):
-        curl = ["curl", "--silent", "--show-error", "--ssl-reqd", "--cacert", certificates.ca, *options]
-        login = ["--user", f"{BOB.user}:{BOB.password.decode()}"]
-        done = subprocess.run(
-            [*curl, *login, f"{scheme}://localhost:{proxy.port(tls)}/1"],
-            check=True,
-            capture_output=True,
-            timeout=60,
-        )
-        assert done.stdout == MESSAGE
-    deliver(stores.second, BOB)
-
-
 def test_openssl_logs_in_over_stls(proxy, certificates):
     client = ["openssl", "s_client", "-connect", f"127.0.0.1:{proxy.port('starttls')}", "-starttls", "pop3", "-quiet"]
     trust = ["-CAfile", certificates.ca, "-verify_return_error", "-verify_hostname", "localhost"]

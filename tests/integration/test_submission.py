@@ -2,33 +2,17 @@
 
 import smtplib
 import ssl
-import subprocess
 import uuid
 from base64 import b64encode
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import pytest
-from attrs import fields
 
 from tests.integration.client import connected
 from tests.integration.people import ALICE, BOB, FIRST, LATIN, LOST, NOBODY_THERE, ODD, SECOND
-from tests.integration.postfix import Postfix, postfix
 from tests.integration.scripted import scripted
 
 OFFERED_FIRST = {"pipelining", "size", "enhancedstatuscodes", "8bitmime", "dsn", "smtputf8", "chunking"}
-
-
-@pytest.fixture(scope="module")
-def relays(ports, certificates, stores):
-    """Two relays on the same ports of two addresses, which ask the first store about logins."""
-    chosen = {each.name: ports.free() for each in fields(Postfix) if each.type is int}
-    with ExitStack() as held:
-        yield [
-            held.enter_context(
-                postfix(address, pair=certificates.issue(address), auth_socket=stores.first.auth_socket, **chosen)
-            )
-            for address in (FIRST, SECOND)
-        ]
 
 
 @pytest.fixture(scope="module")
@@ -207,66 +191,6 @@ def test_what_a_relay_offers_is_known_once_somebody_has_logged_in(run_submission
         with smtp(proxy, certificates, "implicit") as client:
             assert set(client.esmtp_features) == OFFERED_FIRST | {"auth"}
             assert client.esmtp_features["size"] == "1000000"
-
-
-def test_curl_sends(proxy, relays, certificates, tmp_path):
-    for tls, scheme in (("starttls", "smtp"), ("implicit", "smtps")):
-        word, text = message()
-        (tmp_path / "message").write_bytes(text)
-        done = subprocess.run(
-            [
-                *("curl", "--silent", "--show-error", "--max-time", "60", "--cacert", certificates.ca, "--ssl-reqd"),
-                *("--user", f"{ALICE.user}:{ALICE.password.decode()}", "--mail-from", ALICE.user),
-                *("--mail-rcpt", "bob@example.com", "--upload-file", tmp_path / "message"),
-                f"{scheme}://localhost:{proxy.port(tls)}",
-            ],
-            capture_output=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        relays[0].message(word)
-
-
-@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
-def test_swaks_sends(proxy, relays, certificates, mechanism):
-    word, _ = message()
-    done = subprocess.run(
-        [
-            *("swaks", "--server", "localhost", "--port", str(proxy.port("starttls")), "--tls", "--timeout", "60"),
-            *("--tls-verify", "--tls-ca-path", certificates.ca, "--auth", mechanism, "--auth-user", ALICE.user),
-            *("--auth-password", ALICE.password.decode(), "--from", ALICE.user, "--to", "bob@example.com"),
-            *("--header", f"Subject: {word.decode()}", "--ehlo", "laptop.example.org"),
-        ],
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    relays[0].message(word)
-
-
-@pytest.mark.parametrize("tls", ["starttls", "implicit"])
-def test_msmtp_sends(proxy, relays, certificates, tmp_path, tls):
-    word, text = message()
-    (tmp_path / "msmtprc").write_text(f"password {ALICE.password.decode()}\n")
-    (tmp_path / "msmtprc").chmod(0o600)
-    done = subprocess.run(
-        [
-            *(
-                "msmtp",
-                "--host=localhost",
-                f"--port={proxy.port(tls)}",
-                "--tls=on",
-                f"--tls-trust-file={certificates.ca}",
-            ),
-            *(f"--tls-starttls={'on' if tls == 'starttls' else 'off'}", "--auth=plain", f"--user={ALICE.user}"),
-            *(f"--passwordeval=sed s/password.// {tmp_path}/msmtprc", f"--from={ALICE.user}", "bob@example.com"),
-        ],
-        input=text.replace(b"\r\n", b"\n"),
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    relays[0].message(word)
 
 
 def test_relays_take_turns_and_are_known_before_the_first_login(run_submission_proxy, relays, certificates):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
@@ -39,10 +39,17 @@ class Offload:
         self._under_way += 1
         done: Deferred[T] = Deferred()
         finished = partial(self._reactor.callFromThread, self._finished, done)
-        self._threads.callInThreadWithCallback(finished, work)
+        self._threads.callInThreadWithCallback(finished, partial(_unless_given_up, done, work))
         return done
 
     def _finished(self, done: Deferred[T], _succeeded: bool, outcome: T | Failure) -> None:  # noqa: FBT001 - Twisted's
         """Work counts until it is done, even if its waiter has been cancelled meanwhile: threads cannot be stopped."""
         self._under_way -= 1
         done.callback(outcome)
+
+
+def _unless_given_up(done: Deferred[T], work: Callable[[], T]) -> T:
+    """Do the work, unless nobody waits any more: who asks and goes, again and again, must not keep others waiting."""
+    if done.called:
+        raise CancelledError
+    return work()

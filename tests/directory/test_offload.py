@@ -45,3 +45,17 @@ def test_work_that_nobody_waits_for_any_more_still_counts_until_it_is_done(turni
     assert offloaded._under_way == 1
     gate.set()
     turning.until(lambda: offloaded._under_way == 0)
+
+
+def test_work_that_was_given_up_before_its_turn_is_not_done(turning):
+    offloaded, gate, did = Offload(turning.reactor), threading.Event(), []
+    busy = [offloaded(gate.wait) for _ in range(offload.THREADS)]
+    given_up = offloaded(lambda: did.append("given up"))
+    given_up.addErrback(lambda _: None)
+    last = offloaded(lambda: did.append("last"))
+    given_up.cancel()
+    gate.set()
+    for each in (*busy, last):
+        turning.outcome(each)
+    turning.until(lambda: offloaded._under_way == 0)
+    assert did == ["last"]

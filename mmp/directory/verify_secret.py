@@ -55,9 +55,9 @@ class SecretJudge:
 
     async def _exchange(self, kept: Sequence[str], credentials: Credentials, ask: Ask) -> bool:
         """Ask for a proof, and prove to the client in turn that we know its password."""
-        made_up = "{PLAIN}" + self._made_up("secret", credentials.user).hex()
+        made_up = self._made_up("secret", credentials.user).hex().encode()
         salt = self._made_up("salt", credentials.user)[:_SALT]
-        keys = await self.offload(partial(_first_keys, (*kept, made_up), credentials.mechanism, salt))
+        keys = await self.offload(partial(_first_keys, kept, made_up, credentials.mechanism, salt))
         exchange = Verification(credentials, keys, self.nonce())
         proof = exchange.verdict(await ask(exchange.challenge))
         return proof is not None and await ask(proof) == b""
@@ -70,5 +70,13 @@ def _any_matches(kept: Sequence[str], password: bytes) -> bool:
     return any(passwords.matches(each, password) for each in kept)
 
 
-def _first_keys(kept: Sequence[str], mechanism: str, salt: bytes) -> Keys:
-    return next(keys for each in kept if (keys := passwords.keys(each, mechanism, salt)))
+def _first_keys(kept: Sequence[str], made_up: bytes, mechanism: str, salt: bytes) -> Keys:
+    """Return the keys of the first secret that has any, else those of the one made up.
+
+    Keys are made of a password, in milliseconds, whether there is one or keys are kept or nothing is.
+    """
+    found = next((keys for each in kept if (keys := passwords.keys(each, mechanism, salt))), None)
+    if found is not None and found.salt == salt:
+        return found
+    made = Keys.derive(mechanism, made_up, salt)
+    return found or made

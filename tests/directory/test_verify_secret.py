@@ -1,6 +1,7 @@
 """Judging by the secret that an entry holds."""
 
 import re
+from base64 import b64encode
 
 import pytest
 from attrs import evolve
@@ -9,6 +10,7 @@ from mmp.directory.verify_secret import SecretJudge
 from mmp.errors import Refused
 from mmp.model import Credentials, Refusal
 from mmp.wire.sasl import MECHANISMS
+from mmp.wire.sasl.scram import Keys
 from tests.directory.outcomes import refusal, run, started
 from tests.directory.people import ALICE
 from tests.fakes import never_asked
@@ -124,6 +126,21 @@ def test_nobody_can_tell_a_user_without_a_secret_from_one_with_a_wrong_password(
         assert len(salts) == 1
         assert judging.offload.done == 2
     assert len(set(shapes)) == 1
+
+
+def test_whatever_is_kept_a_challenge_costs_as_much(monkeypatch):
+    stored = Keys.derive("SCRAM-SHA-256", b"pencil", b"salt")
+    encoded = ",".join(b64encode(each).decode() for each in (stored.salt, stored.stored_key, stored.server_key))
+    derived = []
+    original = Keys.derive
+    monkeypatch.setattr(Keys, "derive", lambda *arguments: (derived.append(1), original(*arguments))[1])
+    for kept in ("{PLAIN}pencil", f"{{SCRAM-SHA-256}}4096,{encoded}", "$6$saltsalt$x"):
+        right = kept[1] in "PS"
+        assert verdict(entry(kept), SCRAM, Client(b"pencil")) is right
+        assert len(derived) == 1
+        derived.clear()
+    assert not verdict(None, SCRAM, Client(b"pencil"))
+    assert len(derived) == 1
 
 
 def test_a_client_that_gives_up_is_passed_on():

@@ -130,7 +130,7 @@ class Client:
         self._command(b"CAPABILITY\r\n")
 
     def log_in(self, replay: Replay) -> None:
-        """Queue the login, and ahead of it, in ID, who comes where the store takes that; LocalProtocolError unless Ready was reported.
+        """Queue the login, and ahead of it, in ID, who comes; LocalProtocolError unless Ready was reported.
 
         Refused(BACKEND_UNAVAILABLE) if the store offers no usable way, Refused(BAD_CREDENTIALS) if the secret cannot be
         said in the protocol.

@@ -61,7 +61,7 @@ def write_files(
     (directory / "server.pem").write_bytes(issued.certificate)
     write_secret(directory / "server.key", issued.key)
     users = (f'[users."{user}"]\nmailHost = "{store}"\n' for user, store in stores.items())
-    (directory / "users.toml").write_text("\n".join(users))
+    write_secret(directory / "users.toml", "\n".join(users).encode())
     sections = (LISTENER.format(service=at.service, address=at.address, port=at.port, tls=at.tls) for at in listeners)
     backends = (BACKEND.format(service=service, port=port) for service, port in store_ports.items())
     configuration = directory / "mmp.toml"

@@ -13,6 +13,7 @@ _COMMAND = re.compile(rb"[A-Za-z0-9]{1,40}(?: (.*))?\r\n")
 """A keyword has three or four letters in the RFCs; longer ones are unknown commands, but commands."""
 _AUTH = re.compile(rb"([A-Za-z0-9_-]{1,20})(?: ([^ ]++))?")
 _APOP = re.compile(rb"(.+) ([0-9A-Fa-f]{32})")
+_TTL = re.compile(rb"(?:.* )?TTL=([0-9]{1,3})(?: .*)?", re.IGNORECASE)
 _RESPONSE = re.compile(rb"(\+OK|-ERR|\+)(?![^ \r]) ?(?:\[([^\]]*+)\] ?)?(.*)\r\n")
 
 COMMANDS_AFTER_LOGIN = frozenset(b"DELE LAST LIST RETR RSET STAT TOP UIDL".split())
@@ -61,6 +62,12 @@ def apop(argument: bytes | None) -> tuple[bytes, bytes]:
     if match is None:
         raise Malformed("APOP takes a user name and a digest")
     return match[1], match[2].lower()
+
+
+def ttl(argument: bytes | None) -> int | None:
+    """Return the number that XCLIENT's arguments give as TTL, None if they give none."""
+    match = _TTL.fullmatch(argument or b"")
+    return int(match[1]) if match else None
 
 
 def password(argument: bytes | None) -> bytes:

@@ -1,6 +1,7 @@
 """The side of POP3 that we play toward the client, up to the login.
 
-RFC 1939, 3, 4 and 7; CAPA: RFC 2449, 5; STLS: RFC 2595, 4; AUTH: RFC 5034, 4; response codes: RFC 2449, 8, and 3206.
+RFC 1939, 3, 4 and 7; CAPA: RFC 2449, 5; STLS: RFC 2595, 4; AUTH: RFC 5034, 4; response codes: RFC 2449, 8, and 3206;
+XCLIENT as Dovecot has it.
 """
 
 from __future__ import annotations
@@ -95,6 +96,8 @@ class Server:
     """The name that USER gave, until PASS; empty if none is given."""
     _mechanism: ServerMechanism = field(init=False)
     """Of the SASL exchange under way; unset outside one."""
+    _ttl: int | None = field(default=None, init=False)
+    """How many more proxies the connection may go through, if the client is one of those that say so."""
     _commands: int = field(default=0, init=False)
     _errors: int = field(default=0, init=False)
 
@@ -144,6 +147,7 @@ class Server:
         self._to("TLS")
         self._received.clear()
         self._user = ""
+        self._ttl = None
         self._offer = offer
 
     def challenge(self, octets: bytes) -> None:
@@ -279,6 +283,11 @@ class Server:
             self._err(b"Unsupported mechanism")
         return None
 
+    def _take_client(self, argument: bytes | None) -> None:
+        """Heed of what a client says of its own only how often it may yet be passed on; nothing reaches the store."""
+        self._ttl = grammar.ttl(argument)
+        self._ok(b"Noted")
+
     def _not_yet(self, _argument: bytes | None) -> None:
         self._err(b"Not before the login")
 
@@ -309,7 +318,7 @@ class Server:
 
     def _login(self, credentials: Credentials) -> Login:
         self._to("credentials")
-        return Login(credentials)
+        return Login(credentials, ttl=self._ttl)
 
     _ACTIONS: ClassVar[Mapping[bytes, Callable[[Server, bytes | None], ClientEvent | None]]] = MappingProxyType(
         {
@@ -321,6 +330,7 @@ class Server:
             b"PASS": _take_password,
             b"APOP": _take_digest,
             b"AUTH": _authenticate,
+            b"XCLIENT": _take_client,
             b"UTF8": _not_yet,
             b"LANG": _not_yet,
         },

@@ -17,6 +17,7 @@ _COMMANDS = st.sampled_from(
         b"USER user\r\nPASS secret\r\n",
         b"PASS  x \xff \r\n",
         b"APOP user c4c9334bac560ecc979e58001b3e22fb\r\n",
+        b"XCLIENT ADDR=192.0.2.7 TTL=3\r\n",
         b"AUTH PLAIN\r\n",
         b"AUTH PLAIN AHVzZXIAc2VjcmV0\r\n",
         b"AHVzZXIAc2VjcmV0\r\n",

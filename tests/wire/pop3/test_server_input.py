@@ -63,7 +63,7 @@ def ended_by(octets, offer=OPEN):
         b"STLS\r\n",
         b"STLS now\r\n",
         b"XYZZY\r\n",
-        b"XCLIENT ADDR=127.0.0.1\r\n",
+        b"XFORWARD ADDR=127.0.0.1\r\n",
         b"\xc3\xa9\r\n",
         b"x" * 41 + b"\r\n",
         b"STAT\r\n",

@@ -165,6 +165,36 @@ def test_nothing_of_before_tls_is_known_under_it():
     assert core.data_to_send() == b"-ERR USER comes before PASS\r\n-ERR STLS is not available\r\n"
 
 
+@pytest.mark.parametrize(
+    ("said", "ttl"),
+    [
+        (b"ADDR=192.0.2.7 PORT=5 SESSION=s1 TTL=3", 3),
+        (b"ttl=3 ADDR=192.0.2.7", 3),
+        (b"ADDR=192.0.2.7", None),
+        (b"XTTL=3", None),
+        (b"TTL=-1", None),
+        (b"TTL=1000", None),
+        (b"TTL=3\r", None),
+        (b"", None),
+    ],
+)
+def test_of_what_a_proxy_says_of_its_client_only_the_way_that_is_left_counts(said, ttl):
+    core = greeted()
+    core.receive_data(b"XCLIENT " + said + b"\r\n" + PLAIN)
+    login = core.next_event()
+    assert (login.credentials.user, login.ttl) == ("user", ttl)
+    assert core.data_to_send() == b"+OK Noted\r\n"
+
+
+def test_how_often_a_connection_may_be_passed_on_is_forgotten_under_tls():
+    core = greeted(MIXED)
+    core.receive_data(b"XCLIENT TTL=1\r\nSTLS\r\n")
+    assert core.next_event() == StartTLS()
+    core.tls_started(OPEN)
+    core.receive_data(PLAIN)
+    assert core.next_event().ttl is None
+
+
 def test_implicit_tls_settles_the_offer_before_the_greeting():
     core = new(CLEAR)
     core.tls_started(DIGESTS)

@@ -15,12 +15,14 @@ PORTS = {
     993: ("imap", "implicit"),
     110: ("pop3", "starttls"),
     995: ("pop3", "implicit"),
+    587: ("submission", "starttls"),
+    465: ("submission", "implicit"),
 }
 """Added to the base, with what is spoken there and how it is encrypted."""
 
 SERVICES = tuple(dict.fromkeys(service for service, _ in PORTS.values()))
 
-_GREETINGS = {"imap": b"* OK", "pop3": b"+OK"}
+_GREETINGS = {"imap": b"* OK", "pop3": b"+OK", "submission": b"220 "}
 
 
 @frozen

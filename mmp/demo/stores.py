@@ -1,4 +1,4 @@
-"""The stores: ``python -m mmp.demo.stores SERVICE=DESCRIPTOR…`` serves IMAP and POP3 on sockets that it inherits.
+"""The stores: ``python -m mmp.demo.stores SERVICE=DESCRIPTOR…`` serves mail and takes it, on sockets that it inherits.
 
 Who is at which of their addresses comes as JSON on standard input: ``[{"alice": "127.0.0.2", …}, "their password"]``.
 """
@@ -22,9 +22,10 @@ from twisted.internet import reactor as installed
 from twisted.internet.interfaces import IAddress, IReactorCore, IReactorSocket
 from twisted.internet.protocol import Factory
 from twisted.mail import imap4, pop3
-from twisted.mail.interfaces import IAccountIMAP, IMailboxIMAPInfo, IMailboxPOP3
+from twisted.mail.interfaces import IAccountIMAP, IMailboxIMAPInfo, IMailboxPOP3, IMessageDelivery
 from zope.interface import implementer
 
+from mmp.demo import submission
 from mmp.demo.mailbox import Mailbox
 from mmp.demo.maildrop import Maildrop
 
@@ -94,17 +95,21 @@ class Store:
     """The accounts of one store and their password; to Twisted's servers it is the portal."""
 
     accounts: Mapping[bytes, Account]
+    inboxes: Mapping[bytes, Mailbox]
+    """Of the users of all stores."""
     password: bytes = field(repr=False)
 
     def login(
-        self, credentials: UsernamePassword, _mind: object, interface: object
-    ) -> defer.Deferred[tuple[object, Account | Maildrop, Callable[[], None]]]:
-        """Let the user in to all mailboxes, or to the one that POP3 sees; or fail with UnauthorizedLogin."""
+        self, credentials: UsernamePassword, _mind: object, *interfaces: object
+    ) -> defer.Deferred[tuple[object, Account | Maildrop | submission.Delivery, Callable[[], None]]]:
+        """Let the user in to all mailboxes, to the one that POP3 sees, or to send; or fail with UnauthorizedLogin."""
         account = self.accounts.get(credentials.username)
         if account is None or not hmac.compare_digest(self.password, credentials.password):
             return defer.fail(UnauthorizedLogin())
-        if interface is IMailboxPOP3:
-            return defer.succeed((interface, Maildrop(account.mailboxes["INBOX"]), lambda: None))
+        if IMailboxPOP3 in interfaces:
+            return defer.succeed((IMailboxPOP3, Maildrop(account.mailboxes["INBOX"]), lambda: None))
+        if IMessageDelivery in interfaces:
+            return defer.succeed((IMessageDelivery, submission.Delivery(self.inboxes), lambda: None))
         return defer.succeed((IAccountIMAP, account, lambda: None))
 
 
@@ -113,7 +118,13 @@ def imap() -> Connection:
     return Connection({b"PLAIN": imap4.PLAINCredentials})  # type: ignore[no-untyped-call]  # Twisted's
 
 
-PROTOCOLS: Mapping[str, Callable[[], Connection | pop3.POP3]] = {"imap": imap, "pop3": pop3.POP3}
+Served = Connection | pop3.POP3 | submission.Connection
+
+PROTOCOLS: Mapping[str, Callable[[], Served]] = {
+    "imap": imap,
+    "pop3": pop3.POP3,
+    "submission": submission.connection,
+}
 
 
 @define(eq=False)
@@ -121,12 +132,12 @@ class Connections(Factory):
     """Serves whoever connects to one store."""
 
     store: Store
-    make: Callable[[], Connection | pop3.POP3]
+    make: Callable[[], Served]
 
     def buildProtocol(  # type: ignore[override]  # POP3's factory has no type
         self,
         addr: IAddress | None,  # noqa: ARG002 - Twisted's signature
-    ) -> Connection | pop3.POP3:
+    ) -> Served:
         """Return the protocol for a new connection."""
         protocol = self.make()
         protocol.factory = self
@@ -147,13 +158,14 @@ def main() -> None:
     """Serve until terminated."""
     homes, password = json.load(sys.stdin)
     accounts = {user: account(user, home) for user, home in homes.items()}
+    inboxes = {user.encode(): made.mailboxes["INBOX"] for user, made in accounts.items()}
     reactor = cast("Reactor", installed)
     for argument in sys.argv[1:]:
         service, _, descriptor = argument.partition("=")
         with socket.socket(fileno=int(descriptor)) as listening:
             address, _ = listening.getsockname()
             here = {user.encode(): accounts[user] for user, home in homes.items() if home == address}
-            connections = Connections(Store(here, password.encode()), PROTOCOLS[service])
+            connections = Connections(Store(here, inboxes, password.encode()), PROTOCOLS[service])
             listening.settimeout(0)
             reactor.adoptStreamPort(listening.fileno(), listening.family, connections)  # type: ignore[arg-type]  # untyped
     reactor.run()

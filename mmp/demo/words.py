@@ -8,8 +8,8 @@ from pathlib import Path
 from mmp.demo.listeners import Listener
 
 WORDS = """\
-A proxy for IMAP and POP3, and behind it two small stores, all on this machine alone. Each user's mail is in one of
-the stores; the proxy finds out in which. Ctrl-C ends everything.
+A proxy for IMAP, POP3 and submission, and behind it two small stores, all on this machine alone. Each user's mail is in
+one of the stores; the proxy finds out in which. Ctrl-C ends everything.
 
 {ports}
 
@@ -24,7 +24,12 @@ Read a user's first message with curl:
   curl --cacert {directory}/ca.pem --user '{second}:{password}' --ssl-reqd 'imap://localhost:{imap}/INBOX;MAILINDEX=1'
   curl --cacert {directory}/ca.pem --user '{first}:{password}' 'pop3s://localhost:{pop3s}/1'
 
-or with Python:
+send one:
+
+  echo 'Subject: Hello' | curl --cacert {directory}/ca.pem --user '{first}:{password}' --mail-from {first} \\
+      --mail-rcpt {second} --upload-file - 'smtps://localhost:{submissions}'
+
+or read with Python:
 
   python3 -c "
   import imaplib, ssl
@@ -41,6 +46,8 @@ SPOKEN = {
     ("imap", "implicit"): "IMAP, encrypted from the first byte",
     ("pop3", "starttls"): "POP3, encrypted once the client says STLS",
     ("pop3", "implicit"): "POP3, encrypted from the first byte",
+    ("submission", "starttls"): "submission, encrypted once the client says STARTTLS",
+    ("submission", "implicit"): "submission, encrypted from the first byte",
 }
 
 

@@ -6,8 +6,9 @@ from typing import Protocol
 
 from attrs import define, frozen
 
+from mmp.errors import Refused
 from mmp.interfaces import Ask, Authenticator, Backend, Dialer, Lease, Limits
-from mmp.model import Credentials
+from mmp.model import Credentials, Refusal
 from mmp.session.record import Record
 
 
@@ -41,6 +42,8 @@ class Login:
 
     async def __call__(self, record: Record, credentials: Credentials, ask: Ask) -> Relayed:
         """Return what the relay takes over, or raise Refused; a cancelled attempt gives back what it held."""
+        if record.client.ttl <= 1:  # before anybody is looked up: whoever says so must not learn who exists
+            raise Refused(Refusal.INTERNAL, "through too many proxies already: they seem to form a loop")
         account = await self.authenticator.locate(record.client, credentials, ask)
         record.user, record.backend = account.user, account.host
         lease = await self.limits.admit(record.client, account)

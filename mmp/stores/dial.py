@@ -88,8 +88,6 @@ class Dial:
 
         Another host is asked only as long as none has heard of the login.
         """
-        if client.ttl <= 1:
-            raise Refused(Refusal.BACKEND_UNAVAILABLE, "through too many proxies already: they seem to form a loop")
         reason = ""
         for host in self.hosts.order(account.host):
             try:

@@ -187,3 +187,14 @@ def test_a_client_may_lower_how_often_it_is_passed_on_but_not_raise_it(said, ttl
     scene = Scene()
     scene.channel.say(said + LOGIN)
     assert scene.record.client.ttl == ttl
+
+
+@pytest.mark.parametrize("ttl", [b"0", b"1"])
+def test_who_may_not_be_passed_on_is_refused_before_anybody_is_looked_up(ttl):
+    scene = Scene()
+    scene.channel.say(b'a ID ("x-proxy-ttl" "' + ttl + b'")\r\n' + LOGIN)
+    scene.channel.said()
+    scene.pass_steps("hold")
+    assert scene.channel.said() == b"a NO [SERVERBUG] Internal error\r\n"
+    assert list(scene.gates.waiting) == ["more"]
+    assert "loop" in scene.log.named("login")[0]["reason"]

@@ -263,12 +263,6 @@ def test_the_store_is_told_who_the_client_is_where_that_is_wanted(scene):
     )
 
 
-def test_a_connection_that_has_come_through_too_many_proxies_is_not_passed_on(scene):
-    here = scene()
-    here.connect(client=evolve(CLIENT, ttl=1))
-    assert "loop" in here.failure().reason
-
-
 def test_a_store_that_is_where_the_client_has_come_in_is_not_gone_to(scene):
     here = scene()
     here.listening.setblocking(False)

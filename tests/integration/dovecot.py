@@ -188,7 +188,7 @@ def dovecot(address, *, pair, passwords, masters=None, **ports):
     server = Dovecot(address=address, directory=directory, process=process, **ports)
     try:
         until(
-            lambda: process.poll() is not None or all(map(listening_inodes, ports.values())),
+            lambda: process.poll() is not None or all(listening_inodes(port, address) for port in ports.values()),
             f"Dovecot listens on {address}, ports {ports}",
         )
         assert process.poll() is None, server.log()

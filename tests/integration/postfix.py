@@ -133,7 +133,7 @@ def postfix(address, *, pair, auth_socket, **ports):
     relay = Postfix(address=address, directory=directory, process=process, **ports)
     try:
         until(
-            lambda: process.poll() is not None or all(map(listening_inodes, ports.values())),
+            lambda: process.poll() is not None or all(listening_inodes(port, address) for port in ports.values()),
             f"Postfix listens on {address}, ports {ports}",
         )
         assert process.poll() is None, relay.log()

@@ -1,6 +1,8 @@
 """What Linux tells about processes and their listening sockets."""
 
 import os
+import socket
+import sys
 from pathlib import Path
 
 LISTEN = "0A"
@@ -43,15 +45,24 @@ def resident(pid):
     return 0
 
 
-def listening_inodes(port):
-    """Return the inodes of the sockets that listen on a port, on any address; as /proc/PID/fd names them."""
+def listening_inodes(port, address=None):
+    """Return the inodes of the sockets that listen on a port, as /proc/PID/fd names them.
+
+    They listen on any address, or on this one, which is IPv4.
+    """
     found = set()
+    wanted = f"{_hexadecimal(address) if address else ''}:{port:04X}"
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in Path(table).read_text().splitlines()[1:]:
             fields = line.split()
-            if fields[3] == LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
+            if fields[3] == LISTEN and fields[1].endswith(wanted):
                 found.add(f"socket:[{fields[9]}]")
     return found
+
+
+def _hexadecimal(address):
+    """Return an IPv4 address as /proc/net/tcp has it: as a number of this machine's byte order."""
+    return f"{int.from_bytes(socket.inet_aton(address), sys.byteorder):08X}"
 
 
 def _pids():

@@ -39,6 +39,8 @@ from mmp.net.reactor import LeanReactor
 from mmp.net.resolve import Resolver
 from mmp.net.stream import Loop
 from mmp.net.tls import ClientTLS
+from mmp.observe.measured import MeasuredAuthenticator, MeasuredDirectory
+from mmp.observe.metrics import Counts
 
 Found = TypeVar("Found")
 
@@ -53,13 +55,16 @@ class Authenticators:
         reactor: LeanReactor,
         loop: Loop,
         resolver: Resolver,
+        *,
         log: Log,
+        counts: Counts,
     ) -> None:
         self._files = files
         self._reactor = reactor
         self._loop = loop
         self._resolver = resolver
         self._log = log
+        self._counts = counts
         self._pools = {name: pool.hosts for name, pool in pools.items()}
         self._files_read: dict[str, FileDirectory] = {}
         self._offload = Offload(reactor)
@@ -75,6 +80,11 @@ class Authenticators:
 
     def authenticator(self, listener: Listener) -> Authenticator:
         """Return who finds and judges the users of a listener."""
+        return MeasuredAuthenticator(
+            self._authenticator(listener), self._counts, self._reactor.seconds, listener.service.value
+        )
+
+    def _authenticator(self, listener: Listener) -> Authenticator:
         locator = self._locator(listener)
         if not listener.takes_certificates:
             return locator
@@ -119,7 +129,11 @@ class Authenticators:
 
     def _cached(self, directory: Directory, finder: Finder[Found]) -> Cached[Found]:
         lifetimes = Lifetimes(directory.cache_ttl, directory.negative_ttl, directory.stale_ttl)
-        return Cached(finder, directory.cache_size, lifetimes, self._reactor.seconds)
+        measured = MeasuredDirectory(finder, self._counts, self._reactor.seconds)
+        return Cached(measured, directory.cache_size, lifetimes, self._reactor.seconds, self._count)
+
+    def _count(self, result: str) -> None:
+        self._counts.add(("directory_lookups_total", result))
 
     def _users(self, path: str) -> FileDirectory:
         if path not in self._files_read:

@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 
 import mmp
 from mmp.interfaces import Log
+from mmp.observe.metrics import Counts
 from mmp.shared import link as wire
-from mmp.shared.asking import Asker
+from mmp.shared.asking import PATIENCE, Asker
 from mmp.shared.link import Kind, Link
 
 PING_EVERY = 5.0
@@ -57,6 +60,22 @@ class Worker:
     process: int = -1
     unanswered: int = 0
     sessions: int = 0
+    counts: Counts = field(factory=Counts)
+    _awaited: list[Deferred[None]] = field(factory=list, init=False)
+
+    def tell_counts(self, clock: IReactorTime) -> Deferred[None]:
+        """Have it tell what it has counted; wait until it has, or is gone, or does not answer."""
+        told: Deferred[None] = Deferred()
+        self._awaited.append(told)
+        self.link.send(Kind.PING)
+        return told.addTimeout(PATIENCE, clock, onTimeoutCancel=lambda *_: None)
+
+    def answered(self) -> None:
+        """Let those go on who wait for what it has counted."""
+        awaited, self._awaited = self._awaited, []
+        for told in awaited:
+            if not told.called:
+                told.callback(None)
 
 
 def back_off(failures: int) -> float:
@@ -78,7 +97,7 @@ class Generation:
 
     ``settings`` is the pickled configuration and ``sockets`` has the socket of each of its listeners, by their index;
     ``ready`` is called when all workers serve, ``lost`` when the zygote has died, ``empty`` when the last process of a
-    retired generation is gone.
+    retired generation is gone, ``counted`` with what each worker has counted in its life.
     """
 
     reactor: Any
@@ -91,6 +110,7 @@ class Generation:
     ready: Callable[[Generation], None]
     lost: Callable[[Generation], None]
     empty: Callable[[Generation], None]
+    counted: Callable[[Counts], None]
     workers: dict[int, Worker] = field(factory=dict, init=False)
     began: float = field(init=False)
     retired: bool = field(default=False, init=False)
@@ -195,6 +215,9 @@ class Generation:
         if kind is Kind.PONG:
             worker.unanswered = 0
             worker.sessions = sum(wire.TWO_NUMBERS.unpack(payload))
+            worker.answered()
+        elif kind is Kind.COUNTS:
+            worker.counts.learn(json.loads(payload))
         elif kind is Kind.PAGE:
             worker.asker.received(payload)
         elif self.retired:
@@ -232,6 +255,8 @@ class Generation:
     def _worker_lost(self, serial: int) -> None:
         worker = self.workers.pop(serial)
         worker.asker.lost()
+        self.counted(worker.counts)
+        worker.answered()
         if worker.process != -1:
             os.close(worker.process)
         if self.retired:

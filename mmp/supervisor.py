@@ -8,7 +8,7 @@ import pickle
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from types import FrameType
@@ -19,18 +19,15 @@ from twisted.application.service import Service
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IDelayedCall
 
-from mmp.admin.commands import Commands, WorkerState
-from mmp.admin.control import Control
-from mmp.admin.sessions import stamp
+from mmp.administration import Administration
 from mmp.config.load import Loaded
 from mmp.errors import ConfigError
-from mmp.generation import SHORT_LIFE, Generation, State, Worker, back_off
+from mmp.generation import SHORT_LIFE, Generation, back_off
 from mmp.model import Endpoint
 from mmp.net.bind import listening_socket
 from mmp.net.tls import RING
 from mmp.observe.certificates import CertificateWatch
 from mmp.observe.log import EventLog
-from mmp.shared.asking import Asked, Question
 
 KILL_AFTER = 15.0
 """Seconds that workers get beyond their grace, to say goodbye to the last sessions, before they are killed."""
@@ -57,11 +54,18 @@ class Supervisor(Service):
         """When another generation is due."""
         self._failures = 0
         self._stopping = False
-        self.disabled: frozenset[str] = frozenset()
-        """Stores that no login may go to, in lower case."""
-        self.started = stamp(time.time())
-        self._control = Control(reactor, Commands(self, log))
+        self._administration = Administration(reactor, log, self)
         self._certificates = CertificateWatch(reactor, log, lambda: datetime.now(UTC), self.renew)
+
+    @property
+    def loaded(self) -> Loaded:
+        """The configuration in force."""
+        return self._loaded
+
+    @property
+    def draining(self) -> bool:
+        """Whether it is ending."""
+        return self._stopping
 
     # Starting
 
@@ -74,7 +78,7 @@ class Supervisor(Service):
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's
         self._start_generation()
         self._watch_certificates()
-        self._open_control()
+        self._administration.open()
         self._reactor.callLater(0, self._install_signals)
 
     def _bind(self, loaded: Loaded) -> None:
@@ -117,11 +121,12 @@ class Supervisor(Service):
             settings=pickle.dumps(self._loaded),
             size=config.workers or os.cpu_count() or 1,
             log_descriptor=lambda: self._log_descriptor,
-            disabled=lambda: self.disabled,
+            disabled=lambda: self._administration.disabled,
             sockets={index: self._sockets[listener.endpoint] for index, listener in enumerate(config.listener)},
             ready=self._ready,
             lost=self._zygote_lost,
             empty=self._drained,
+            counted=self._administration.counted.add_all,
         )
         try:
             generation.start()
@@ -193,7 +198,7 @@ class Supervisor(Service):
         self._loaded = loaded
         self._log.event("reload", result="ok")
         self._watch_certificates()
-        self._open_control()
+        self._administration.open()
         self._replace()
         return []
 
@@ -245,17 +250,18 @@ class Supervisor(Service):
         os.close(self._log_descriptor)
         self._log_descriptor = descriptor
         self._log.reopen(os.dup(descriptor))
-        for generation in self._generations():
+        for generation in self.generations():
             generation.reopen_log()
 
-    def _generations(self) -> set[Generation]:
+    def generations(self) -> set[Generation]:
+        """Return all that have workers."""
         return self._draining | {each for each in (self._serving, self._coming) if each is not None}
 
     def drain(self) -> None:
         """Stop accepting and let sessions end for the grace; asked a second time, end at once."""
         if self._stopping:
             self._log.event("drain", "warn", result="cut short")
-            for generation in self._generations():
+            for generation in self.generations():
                 generation.kill_all()
             self._stop_reactor()
             return
@@ -266,54 +272,14 @@ class Supervisor(Service):
         for listening in self._sockets.values():
             listening.close()
         self._due(None)
-        self._draining = self._generations()
+        self._draining = self.generations()
         for generation in self._draining:
             generation.drain(grace)
         if not self._draining:
             self._stop_reactor()
         self._reactor.callLater(grace + KILL_AFTER, self.drain)
 
-    # What commands need, beside reload and drain
-
-    def _open_control(self) -> None:
-        """Listen for commands; mail matters more, so that a socket that cannot be had stops nothing."""
-        try:
-            self._control.open(self._loaded.config.admin.control_path)
-        except OSError as error:
-            self._log.event("control", "error", reason=str(error))
-
-    @property
-    def draining(self) -> bool:
-        """Whether it is ending."""
-        return self._stopping
-
-    @property
-    def directories(self) -> int:
-        """How many servers keep the directory; 0 if it needs none."""
-        ldap = [each.directory.ldap for each in self._loaded.config.listener if each.directory.kind == "ldap"]
-        return len({url for each in ldap for url in each.urls})
-
-    def _workers(self) -> list[Worker]:
-        """Return those that have begun to serve."""
-        workers = [worker for generation in self._generations() for worker in generation.workers.values()]
-        return [worker for worker in workers if worker.state is not State.STARTING]
-
-    def workers(self) -> list[WorkerState]:
-        """Return those that have begun to serve, with as many sessions as they had a few seconds ago."""
-        return [WorkerState(worker.pid, worker.sessions, worker.state.value) for worker in self._workers()]
-
-    def ask(self, asked: Asked) -> list[Question]:
-        """Ask all workers that have begun to serve."""
-        return [worker.asker.ask(asked) for worker in self._workers()]
-
-    def disable(self, stores: Iterable[str]) -> None:
-        """Let no login go to these stores, given in lower case, and to all others."""
-        self.disabled = frozenset(stores)
-        for generation in self._generations():
-            for worker in generation.workers.values():
-                generation.disable(worker)
-
     def _stop_reactor(self) -> None:
-        self._control.close()
+        self._administration.close()
         with suppress(ReactorNotRunning):  # it has been stopped already
             self._reactor.stop()

@@ -40,7 +40,8 @@ from mmp.net.tls import ClientTLS, FrontSettings, Ring, ServerTLS
 from mmp.net.wheel import Deadline, Wheel
 from mmp.observe.accounting import Accounting
 from mmp.observe.log import EventLog, LineObserver
-from mmp.observe.metrics import Counted, Counts
+from mmp.observe.measured import MeasuredHandshake, MeasuredLogIn
+from mmp.observe.metrics import Counted, Counts, parts
 from mmp.policy.admission import NoThrottle, Unlimited
 from mmp.policy.security import offer
 from mmp.session.login import LogIn, Login
@@ -140,7 +141,7 @@ class Parts:
         self.arrivals = Arrivals(House(self._loop, self._log, accounting, self.relays, _session_ids(), _capacity()))
         self._tls: dict[TLS, ServerTLS] = {}
         self._authenticators = Authenticators(
-            self._files, config.pool, reactor, self._loop, self._resolver, self._log
+            self._files, config.pool, reactor, self._loop, self._resolver, log=self._log, counts=self.counted.counts
         )
         sessions = Sessions(self.arrivals, self.relays, self._wheel, time.time)
         self.answers = Answers(sessions, self.counted, self._authenticators.forget)
@@ -204,7 +205,14 @@ class Parts:
         if listener.tls is TLSMode.NONE:
             return self._no_tls
         self._server_tls(listener.tls_settings)
-        return lambda stream: self._server_tls(listener.tls_settings).start(stream, protocol)
+
+        def start(stream: Stream) -> Awaitable[Security]:
+            return self._server_tls(listener.tls_settings).start(stream, protocol)
+
+        return MeasuredHandshake(start, *self._measure(listener.service))
+
+    def _measure(self, service: Service) -> tuple[Counts, Callable[[], float], str]:
+        return self.counted.counts, self._reactor.seconds, service.value
 
     @staticmethod
     async def _no_tls(_stream: Stream) -> Security:
@@ -239,11 +247,12 @@ class Parts:
     def _log_in(self, listener: Listener) -> LogIn:
         login = Login(self._authenticators.authenticator(listener), Unlimited(), self._dials[listener.service])
         attempt = Throttled(NoThrottle(), login)
+        measured = MeasuredLogIn(attempt, *self._measure(listener.service))
         outage = self._config.outage
         if listener.service is not Service.POP3 or outage.pop3_spoof == "none":
-            return attempt
+            return measured
         notice = message(self._files[outage.pop3_spoof_message]) if outage.pop3_spoof == "message" else b""
-        return Spoofed(attempt, self._loop, partial(Maildrop, notice), self._log)
+        return Spoofed(measured, self._loop, partial(Maildrop, notice), self._log)
 
     # Toward the stores
 
@@ -269,7 +278,14 @@ class Parts:
         )
         hosts = InTurn(how.hosts, backend.retry_after, self._reactor.seconds) if how.hosts else MailHost()
         learn = self._known[service].learn if service is Service.SUBMISSION else None
-        return Dial(connector, self._wheel, route, self._log, Enabled(hosts, self._disabled), learn)
+        enabled = Enabled(hosts, self._disabled)
+        return Dial(connector, self._wheel, route, self._log, enabled, learn, partial(self._took, service.value))
+
+    def _took(self, service: str, host: str, connecting: float, replaying: float) -> None:
+        counts = self.counted.counts
+        counts.took(("login_seconds", service, "connect"), connecting)
+        counts.took(("login_seconds", service, "replay"), replaying)
+        counts.took(("backend_seconds", host, service), connecting + replaying)
 
     def _store_core(self, service: Service) -> Callable[[], ClientCore]:
         if service is Service.SUBMISSION:
@@ -345,15 +361,25 @@ class Worker:
             self._ports.append(self._parts.listen(wire.NUMBER.unpack(payload)[0], listening))
         elif kind is Kind.SERVE:
             self._link.send(Kind.SERVING)
-        elif kind is Kind.PING:
-            self._link.send(Kind.PONG, wire.TWO_NUMBERS.pack(len(self._parts.arrivals), len(self._parts.relays)))
-        elif kind in {Kind.ASK, Kind.MORE, Kind.ENOUGH}:
-            self._answerer.received(kind, payload)
-        elif kind is Kind.DISABLED:
-            self._parts.disable(json.loads(payload))
         elif kind in {Kind.RETIRE, Kind.DRAIN}:
             end = self._retire if kind is Kind.RETIRE else self._drain
             end(*wire.SECONDS.unpack(payload))
+        else:
+            self._answer(kind, payload)
+
+    def _answer(self, kind: Kind, payload: bytes) -> None:
+        """Tell the supervisor what it wants to know, or do what an operator wants done."""
+        if kind is Kind.PING:
+            self._tell_counts()
+            self._link.send(Kind.PONG, wire.TWO_NUMBERS.pack(len(self._parts.arrivals), len(self._parts.relays)))
+        elif kind is Kind.DISABLED:
+            self._parts.disable(json.loads(payload))
+        else:
+            self._answerer.received(kind, payload)
+
+    def _tell_counts(self) -> None:
+        for part in parts(self._parts.counted.counts):
+            self._link.send(Kind.COUNTS, part)
 
     def _orphaned(self) -> None:
         """The supervisor is gone, or has let go of us: then even one that was only replaced must end."""
@@ -385,6 +411,8 @@ class Worker:
         if self._parts.relays or self._parts.arrivals or any(stream.closing for stream in self._streams()):
             self._parts.after(0, self._end_when_empty)
         else:
+            self._tell_counts()
+            self._link.doWrite()  # nobody will ask it to any more
             self._reactor.removeReader(self._link)  # type: ignore[no-untyped-call]  # stopping ends it: that is no loss
             self._reactor.stop()
 

@@ -7,6 +7,7 @@ import time
 from subprocess import Popen
 
 from mmp.generation import Generation
+from mmp.observe.metrics import Counts
 from mmp.shared import link as wire
 from mmp.shared.link import Kind, frame, frames
 from tests import fakes
@@ -116,6 +117,7 @@ class Scene:
         self.turning = Turning()
         self.log = fakes.Log()
         self.told = []
+        self.counts = Counts()
         self.zygotes = []
         self.made = []
         monkeypatch.setattr("mmp.generation.subprocess.Popen", self.zygote)
@@ -141,6 +143,7 @@ class Scene:
             ready=lambda _: self.told.append("ready"),
             lost=lambda _: self.told.append("lost"),
             empty=lambda _: self.told.append("empty"),
+            counted=self.counts.add_all,
         )
         made.start()
         return made, self.zygotes[-1]

@@ -16,6 +16,7 @@ from mmp.admin.control import CommandError, Request, Send
 from mmp.admin.matching import matching
 from mmp.admin.state import State, everything
 from mmp.interfaces import Log
+from mmp.model import Endpoint
 from mmp.shared.asking import Asked, Question
 
 LONGEST = 512
@@ -50,8 +51,8 @@ class Proxy(Protocol):
         """The stores that no login may go to."""
 
     @property
-    def directories(self) -> int:
-        """How many servers keep the directory; 0 if it needs none."""
+    def directories(self) -> Collection[Endpoint]:
+        """The servers that keep the directory; none if it needs none."""
 
     def workers(self) -> Sequence[WorkerState]:
         """Return those that serve or drain, with as many sessions as they had a few seconds ago."""
@@ -112,7 +113,7 @@ class Commands:
             "draining": self.proxy.draining,
             "workers": [asdict(each) for each in workers],
             "sessions": sum(each.sessions for each in workers),
-            "directory": {"up": not down or len(down) < self.proxy.directories, "down": down},
+            "directory": {"up": not down or len(down) < len(self.proxy.directories), "down": down},
             "shared": {"up": True, "url": ""},
         }
 

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from mmp.config.certificates import match, read_chain, read_key, read_revocations
 from mmp.config.files import Files, read_secret
-from mmp.config.schema import LDAP, TLS, Listener
+from mmp.config.schema import LDAP, TLS, Admin, Listener
 from mmp.config.tables import Finding
 from mmp.config.units import render_duration
 from mmp.config.usage import Named, Origin, Usage
@@ -54,6 +54,7 @@ def mistakes_in(usage: Usage, files: Files) -> Iterator[Finding]:
     yield from _idle_timeouts(usage)
     yield from _client_addresses(usage)
     yield from _hosts(usage)
+    yield from _monitoring(usage.config.admin, usage.config.listener)
     yield from _pairs(usage, files)
     yield from _other_files(usage, files)
 
@@ -118,6 +119,17 @@ def _ldap(ldap: LDAP, origin: Origin) -> Iterator[Finding]:
         present, missing = keys if ldap.bind_dn else reversed(keys)
         rests = (kind, *(origin(f"directory.ldap.{key}") for key in keys))
         yield Finding(origin(f"directory.ldap.{missing}"), f"is needed, since {present} is given", rests)
+
+
+def _monitoring(admin: Admin, listeners: Sequence[Listener]) -> Iterator[Finding]:
+    """What monitoring is told is not for everybody who can reach us."""
+    where = admin.http_endpoint
+    if where is None:
+        return
+    if not ipaddress.ip_address(where.host).is_loopback and not admin.token_file:
+        yield Finding("admin.token_file", f'is needed, since http is not on loopback: "{where}"', ("admin.http",))
+    if where in {listener.endpoint for listener in listeners}:
+        yield Finding("admin.http", f"{where} is already taken by a listener")
 
 
 def _idle_timeouts(usage: Usage) -> Iterator[Finding]:

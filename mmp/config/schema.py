@@ -23,6 +23,7 @@ from mmp.config.kinds import (
     File,
     HostName,
     LDAPFilter,
+    ListenAddress,
     Mechanism,
     Network,
     OptionalAddress,
@@ -35,6 +36,7 @@ from mmp.config.kinds import (
     Separators,
     Timeout,
 )
+from mmp.config.spellings import parse_endpoint
 from mmp.model import Endpoint, Service, TLSMode
 
 OVERRIDABLE: Final = {"login": "login", "tls_settings": "tls", "directory": "directory"}
@@ -330,10 +332,21 @@ class Admin:
     control: ControlSocket = "unix:/run/mmp/control.sock"
     """Socket for the commands of mmp, open to the proxy's own user and root; empty means none."""
 
+    http: ListenAddress = ""
+    """Where monitoring finds /metrics, /healthz and /readyz; empty means nowhere."""
+
+    token_file: File = ""
+    """File that holds what monitoring has to show, as Authorization: Bearer …; needed unless http is on loopback."""
+
     @property
     def control_path(self) -> str:
         """Where that socket is."""
         return self.control.removeprefix("unix:")
+
+    @property
+    def http_endpoint(self) -> Endpoint | None:
+        """Where monitoring finds us, None if nowhere."""
+        return parse_endpoint(self.http) if self.http else None
 
 
 @frozen(kw_only=True)

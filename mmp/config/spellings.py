@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from mmp.config.units import parse_duration
 from mmp.directory.ldap.filters import FilterTemplate
 from mmp.directory.replay import ReplayName
+from mmp.model import Endpoint
 from mmp.net import objections
 from mmp.wire.sasl import MECHANISMS
 
@@ -25,6 +26,8 @@ _TLS13_SUITES: Final = (
 )
 """RFC 8446, B.4."""
 _LONGEST_SOCKET_PATH: Final = 107
+_HIGHEST_PORT: Final = 65535
+_IPV6: Final = 6
 
 
 def some_time(text: str) -> float:
@@ -123,6 +126,26 @@ def ldap_filter(text: str) -> str:
     except RecursionError:
         raise ValueError("is nested too deeply") from None
     return text
+
+
+def parse_endpoint(text: str) -> Endpoint:
+    """Read an address and a port, with brackets around an IPv6 address; ValueError if it is something else."""
+    host, colon, port = text.rpartition(":")
+    literal = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    parsed = ipaddress.ip_address(literal)
+    if not colon or (parsed.version == _IPV6) != (literal != host) or not re.fullmatch("[0-9]{1,5}", port):
+        raise ValueError(text)
+    if not 0 < int(port) <= _HIGHEST_PORT:
+        raise ValueError(text)
+    return Endpoint(str(parsed), int(port))
+
+
+def listen_address(text: str) -> str:
+    """Take an address and a port."""
+    try:
+        return str(parse_endpoint(text))
+    except ValueError:
+        raise ValueError('is not an address and a port, such as "127.0.0.1:8080" or "[::1]:8080"') from None
 
 
 def control_socket(text: str) -> str:

@@ -129,6 +129,8 @@ class Usage:
                 yield Named(origin("directory.ldap.bind_password_file"), file, (origin("directory.kind"),))
             if file := listener.login.admin_password_file:
                 yield Named(origin("login.admin_password_file"), file)
+        if file := self.config.admin.token_file:
+            yield Named("admin.token_file", file)
 
     def notices(self) -> Iterator[Named]:
         """Yield the file of the message that stands in for a maildrop."""

@@ -42,12 +42,19 @@ class Cached(Generic[Found]):
     """
 
     def __init__(
-        self, directory: Directory[Found], size: int, lifetimes: Lifetimes, clock: Callable[[], float]
+        self,
+        directory: Directory[Found],
+        size: int,
+        lifetimes: Lifetimes,
+        clock: Callable[[], float],
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """``tell`` is told how each look-up went: "hit", "miss", "stale" or "error"."""
         self._directory = directory
         self._size = size
         self._lifetimes = lifetimes
         self._clock = clock
+        self._tell = tell
         self._answers: OrderedDict[Hashable, _Answer[Found]] = OrderedDict()
         self._asking: dict[Hashable, Joined[Sequence[Found]]] = {}
         self._down = False
@@ -70,8 +77,15 @@ class Cached(Generic[Found]):
         if answer is not None:
             self._answers.move_to_end(key)
             if self._clock() < answer.expires:
+                self._tell("hit")
                 return answer.entries
-        return await self._ask(key, names, answer)
+        try:
+            entries = await self._ask(key, names, answer)
+        except Refused:
+            self._tell("error")
+            raise
+        self._tell("stale" if answer is not None and entries is answer.entries else "miss")
+        return entries
 
     async def _ask(self, key: Hashable, names: Names, answer: _Answer[Found] | None) -> Sequence[Found]:
         joined = self._asking.get(key)

@@ -5,6 +5,7 @@ A key is a metric's name and the values of its labels, in the order in which ``m
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -17,6 +18,11 @@ Key = tuple[str, ...]
 
 BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Upper bounds in seconds; one more bucket is for what takes longer."""
+PART = 20
+"""Items in one part: with the longest names of stores a frame still holds them."""
+_UP: Final = frozenset({"connected", "refused"})
+_DOWN: Final = frozenset({"failed", "untrusted"})
+"""What was said of an attempt at a store that is there, and of one at a store that is not, or not to be trusted."""
 MOST = 20_000
 """Keys at most: directories name the stores, and one that goes mad must not fill our memory."""
 
@@ -66,6 +72,13 @@ class Counts:
                 self.histograms[tuple(key)] = value
             else:
                 self.counts[tuple(key)] = value
+
+
+def parts(counts: Counts) -> Iterator[bytes]:
+    """Yield all of it as JSON lists, each of which ``learn`` takes and a frame on a link holds."""
+    items = list(counts.items())
+    for start in range(0, len(items), PART):
+        yield json.dumps(items[start : start + PART], separators=(",", ":")).encode()
 
 
 @frozen
@@ -124,10 +137,9 @@ class Counted:
 
     def _backend(self, facts: Mapping[str, Any]) -> None:
         result = facts["result"]
-        if result in {"connected", "refused", "failed"}:
-            self._see(
-                ("store", facts["backend"], _plain(facts["service"])), facts["reason"] if result == "failed" else ""
-            )
+        if result in _UP | _DOWN:
+            key = "store", facts["backend"], _plain(facts["service"])
+            self._see(key, facts["reason"] if result in _DOWN else "")
 
     def _directory(self, facts: Mapping[str, Any]) -> None:
         self._see(("directory", facts["url"]), facts["reason"] if facts["result"] == "down" else "")

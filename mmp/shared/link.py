@@ -69,6 +69,8 @@ class Kind(enum.IntEnum):
     """From a worker: the number of the question, a ``Part`` (u32, u8), and a piece of a page, which is a JSON list."""
     DISABLED = 24
     """To a worker: the stores that no login may go to, a JSON list."""
+    COUNTS = 25
+    """From a worker, before each PONG and at its end: some of what it has counted, a JSON list of keys and numbers."""
     KEY = 40
     """To a worker, before it listens: the key under which passwords are compared (32 octets)."""
     DOOR = 41

@@ -81,6 +81,8 @@ class Dial:
     hosts: Hosts = field(factory=MailHost)
     learn: Callable[[str, tuple[bytes, ...]], None] | None = None
     """Told what a store offers, once somebody is logged in."""
+    took: Callable[[str, float, float], None] | None = None
+    """Told for how many seconds a store was being connected to and then logged in to."""
     _connecting: dict[str, int] = field(factory=dict, init=False)
 
     async def connect(self, client: Client, account: Account, credentials: Credentials, ask: Ask) -> StoreConnection:
@@ -105,8 +107,10 @@ class Dial:
         core = self.route.make_core()
         channel = Channel(core, self.handshake(host))
         login_begun = False
+        began = self.wheel.seconds()
         try:
             await self.make_ready(client, host, channel, core)
+            ready = self.wheel.seconds()
             core.log_in(self._replay(client, account, credentials))
             login_begun = True
             while isinstance(answered := await self._answer(channel, core), Challenge):
@@ -126,6 +130,8 @@ class Dial:
         self._tell("connected", host, client, account, "")
         if self.learn is not None:
             self.learn(host, answered.capabilities)
+        if self.took is not None:
+            self.took(host, ready - began, self.wheel.seconds() - ready)
         return StoreConnection(channel, answered, host)
 
     async def _answer(self, channel: Channel, core: ClientCore) -> LoggedIn | Challenge:

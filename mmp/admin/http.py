@@ -1,0 +1,150 @@
+"""HTTP for monitoring: ``/metrics``, ``/healthz`` and ``/readyz``."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Coroutine, Mapping
+from typing import Any, Protocol
+
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import Request
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Site
+
+from mmp.model import Endpoint
+from mmp.net.bind import listening_socket
+from mmp.observe.exposition import CONTENT_TYPE
+
+IDLE = 60.0
+"""Seconds after which a connection without a request is closed."""
+
+
+@define
+class Reply:
+    """What a page says."""
+
+    status: int
+    kind: str
+    body: bytes = field(repr=False)
+
+
+class Page(Protocol):
+    """Makes a page."""
+
+    def __call__(self) -> Coroutine[Any, Any, Reply]:
+        """Return what it says now."""
+
+
+def plain(status: int, text: str) -> Reply:
+    """Return a reply of a line of text."""
+    return Reply(status, "text/plain; charset=utf-8", text.encode() + b"\n")
+
+
+def metrics(text: bytes) -> Reply:
+    """Return a reply for Prometheus."""
+    return Reply(200, CONTENT_TYPE, text)
+
+
+def judged(what: Mapping[str, str]) -> Reply:
+    """Return that all is well, or what is not: each with its reason."""
+    body = json.dumps({"ready": not what, "reasons": dict(what)}).encode() + b"\n"
+    return Reply(503 if what else 200, "application/json", body)
+
+
+class Pages:
+    """Has the port, where it is wanted to be, and answers there."""
+
+    def __init__(self, reactor: Any, pages: Mapping[str, Page]) -> None:
+        """``pages`` by their path."""
+        self._reactor = reactor
+        self._root = _Root(pages)
+        self._where: Endpoint | None = None
+        self._port: Any = None
+
+    def open(self, where: Endpoint | None, token: bytes) -> None:
+        """Listen there alone, nowhere if that is None; OSError, and nothing has changed, if that cannot be.
+
+        Whoever asks must show the token, unless it is empty.
+        """
+        if where == self._where:
+            self._root.token = token
+            return
+        listening = None if where is None else listening_socket(where)
+        self.close()
+        self._root.token = token
+        if listening is not None:
+            with listening:
+                site = _Site(self._root, timeout=IDLE)  # type: ignore[no-untyped-call]  # Twisted's
+                self._port = self._reactor.adoptStreamPort(listening.fileno(), listening.family, site)
+            self._where = where
+
+    def close(self) -> None:
+        """Listen no more."""
+        if self._port is not None:
+            self._port.stopListening()
+            self._port = self._where = None
+
+
+class _Site(Site):
+    """Twisted's, without a line in the log for each request: those who watch ask several times a minute."""
+
+    noisy = False
+    displayTracebacks = False  # noqa: N815 - Twisted's name
+
+    def log(self, request: Request) -> None:
+        """Write nothing."""
+
+
+class _Root(Resource):
+    """Answers with the page of a path, those who may see it."""
+
+    isLeaf = True  # noqa: N815 - Twisted's name
+    _log = Logger()
+
+    def __init__(self, pages: Mapping[str, Page]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's
+        self.token = b""
+        self._pages = {path.encode(): page for path, page in pages.items()}
+
+    def render_GET(self, request: Request) -> bytes | int:  # noqa: N802 - Twisted's name
+        """Begin to answer, HEAD as well."""
+        if not self._may_see(request):
+            request.setHeader(b"www-authenticate", b"Bearer")
+            return _answer(request, plain(401, "a token is needed"))
+        page = self._pages.get(request.path)
+        if page is None:
+            known = ", ".join(path.decode() for path in self._pages)
+            return _answer(request, plain(404, f"there is nothing but {known}"))
+        answering = Deferred.fromCoroutine(self._answer(page, request))
+        gone = request.notifyFinish()
+        gone.addErrback(lambda _: answering.cancel())
+        answering.addErrback(self._failed, request)
+        return NOT_DONE_YET
+
+    def _may_see(self, request: Request) -> bool:
+        shown = request.getHeader(b"authorization") or b""
+        return not self.token or hmac.compare_digest(shown, b"Bearer " + self.token)
+
+    async def _answer(self, page: Page, request: Request) -> None:
+        request.write(_answer(request, await page()))
+        request.finish()
+
+    def _failed(self, failure: Failure, request: Request) -> None:
+        if failure.check(CancelledError):  # whoever asked is gone
+            return
+        self._log.failure("unexpected error in the answer to {path}", failure, path=request.path)
+        request.write(_answer(request, plain(500, "an internal error, see the log")))
+        request.finish()
+
+
+def _answer(request: Request, reply: Reply) -> bytes:
+    """Set the head, and return the body."""
+    request.setResponseCode(reply.status)
+    request.setHeader(b"content-type", reply.kind.encode())
+    request.setHeader(b"content-length", b"%d" % len(reply.body))
+    request.setHeader(b"cache-control", b"no-store")
+    return reply.body

@@ -1,0 +1,145 @@
+"""What operators and monitoring reach of a running proxy: puts the socket for commands and the HTTP port together.
+
+Both belong to the supervisor, and show all of its workers as one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from mmp.admin.commands import Commands, WorkerState
+from mmp.admin.control import Control
+from mmp.admin.http import Pages
+from mmp.admin.monitoring import Monitoring
+from mmp.admin.sessions import stamp
+from mmp.config.files import read_secret
+from mmp.config.load import Loaded
+from mmp.directory.ldap.replica import LDAPURL
+from mmp.generation import Generation, State, Worker
+from mmp.interfaces import Log
+from mmp.model import Endpoint, Service
+from mmp.observe.certificates import end_of
+from mmp.observe.metrics import Counts
+from mmp.shared.asking import Asked, Question
+
+
+class Governor(Protocol):
+    """The supervisor, as far as it is needed here."""
+
+    @property
+    def loaded(self) -> Loaded:
+        """The configuration in force."""
+
+    @property
+    def draining(self) -> bool:
+        """Whether it is ending."""
+
+    def generations(self) -> Collection[Generation]:
+        """Return all that have workers."""
+
+    def reload(self) -> Sequence[str]:
+        """Read the configuration anew; return what is wrong with it."""
+
+    def drain(self) -> None:
+        """Stop accepting, and end with the last session."""
+
+
+class Administration:
+    """Listens for operators and for monitoring; mail matters more, so a socket that cannot be had stops nothing."""
+
+    def __init__(self, reactor: Any, log: Log, governor: Governor) -> None:
+        self.started = stamp(time.time())
+        self.disabled: frozenset[str] = frozenset()
+        """Stores that no login may go to, in lower case."""
+        self.counted = Counts()
+        """What workers have counted that are gone."""
+        self._reactor = reactor
+        self._log = log
+        self._governor = governor
+        self._control = Control(reactor, Commands(self, log))
+        self._pages = Pages(reactor, Monitoring(reactor, self).pages())
+
+    def open(self) -> None:
+        """Listen where the configuration in force says."""
+        admin, files = self._governor.loaded.config.admin, self._governor.loaded.files
+        token = read_secret(files[admin.token_file]) if admin.token_file else b""
+        try:
+            self._control.open(admin.control_path)
+        except OSError as error:
+            self._log.event("control", "error", reason=str(error))
+        try:
+            self._pages.open(admin.http_endpoint, token)
+        except OSError as error:
+            self._log.event("http", "error", reason=str(error))
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._control.close()
+        self._pages.close()
+
+    def reload(self) -> Sequence[str]:
+        """Read the configuration anew; return what is wrong with it."""
+        return self._governor.reload()
+
+    def drain(self) -> None:
+        """Stop accepting, and end with the last session."""
+        self._governor.drain()
+
+    def disable(self, stores: Iterable[str]) -> None:
+        """Let no login go to these stores, given in lower case, and to all others."""
+        self.disabled = frozenset(stores)
+        for generation in self._governor.generations():
+            for worker in generation.workers.values():
+                generation.disable(worker)
+
+    @property
+    def draining(self) -> bool:
+        """Whether the proxy is ending."""
+        return self._governor.draining
+
+    @property
+    def serving(self) -> int:
+        """How many workers accept connections."""
+        return sum(worker.state is State.SERVING for worker in self._workers())
+
+    @property
+    def directories(self) -> frozenset[Endpoint]:
+        """The servers that keep the directory; none if it needs none."""
+        listeners = self._governor.loaded.config.listener
+        ldap = [listener.directory.ldap for listener in listeners if listener.directory.kind == "ldap"]
+        return frozenset(LDAPURL.parse(url).endpoint for each in ldap for url in each.urls)
+
+    def store_port(self, service: str) -> int:
+        """Return the port of stores for a service."""
+        return self._governor.loaded.config.backend.reaching(Service(service)).port
+
+    def seconds_left(self) -> Mapping[str, float]:
+        """Return for how long each certificate that clients are shown is still good."""
+        loaded, now = self._governor.loaded, datetime.now(UTC)
+        return {name: (end_of(loaded.files[name]) - now).total_seconds() for name in loaded.shown}
+
+    def workers(self) -> list[WorkerState]:
+        """Return those that have begun to serve, with as many sessions as they had a few seconds ago."""
+        return [WorkerState(worker.pid, worker.sessions, worker.state.value) for worker in self._workers()]
+
+    def ask(self, asked: Asked) -> list[Question]:
+        """Ask all workers that have begun to serve."""
+        return [worker.asker.ask(asked) for worker in self._workers()]
+
+    async def count(self) -> tuple[Counts, int]:
+        """Return what all workers have counted, dead ones too, and how many live."""
+        for answer in [worker.tell_counts(self._reactor) for worker in self._workers()]:
+            await answer
+        workers = self._workers()
+        total = Counts()
+        for counts in (self.counted, *(worker.counts for worker in workers)):
+            total.add_all(counts)
+        return total, len(workers)
+
+    def _workers(self) -> list[Worker]:
+        """Return those that have begun to serve."""
+        workers = [worker for generation in self._governor.generations() for worker in generation.workers.values()]
+        return [worker for worker in workers if worker.state is not State.STARTING]

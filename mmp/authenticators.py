@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from functools import partial
 from typing import TypeVar
+from urllib.parse import urlsplit
+
+from twisted.internet.task import deferLater
 
 from mmp.config.files import read_secret
 from mmp.config.schema import LDAP, Directory, Listener, Login, Pool
 from mmp.directory.access import AccessByEntry
+from mmp.directory.auth_http import AuthHTTP
 from mmp.directory.cache import Cached, Lifetimes
 from mmp.directory.certificates import LOGIN_NAMES, USER_CERTIFICATE, ByCertificate, Matcher
 from mmp.directory.certmap import CertificateMap
@@ -16,6 +21,7 @@ from mmp.directory.domains import Domains, UsersOfDomains
 from mmp.directory.entry import AccountRules, Entry
 from mmp.directory.file import PASSWORD, FileDirectory
 from mmp.directory.flush import concerns
+from mmp.directory.http_client import HTTPClient
 from mmp.directory.interface import Directory as Finder
 from mmp.directory.ldap.certificates import LDAPMatcher
 from mmp.directory.ldap.directory import LDAPDirectory, Replicas
@@ -33,7 +39,7 @@ from mmp.directory.verify import Authority, Judge
 from mmp.directory.verify_cache import Remembered
 from mmp.directory.verify_secret import SecretJudge
 from mmp.interfaces import Authenticator, Log
-from mmp.model import Administrator, TLSMode
+from mmp.model import Administrator, Endpoint, TLSMode
 from mmp.net.connect import Connector, TLSConnector
 from mmp.net.reactor import LeanReactor
 from mmp.net.resolve import Resolver
@@ -43,6 +49,8 @@ from mmp.observe.measured import MeasuredAuthenticator, MeasuredDirectory
 from mmp.observe.metrics import Counts
 
 Found = TypeVar("Found")
+
+_PORTS = {"http": 80, "https": 443}
 
 
 class Authenticators:
@@ -80,6 +88,8 @@ class Authenticators:
 
     def authenticator(self, listener: Listener) -> Authenticator:
         """Return who finds and judges the users of a listener."""
+        if listener.directory.kind == "auth_http":
+            return self._auth_http(listener)
         return MeasuredAuthenticator(
             self._authenticator(listener), self._counts, self._reactor.seconds, listener.service.value
         )
@@ -91,6 +101,23 @@ class Authenticators:
         file = listener.tls_settings.certificate_map
         rules = CertificateMap.parse(self._files[file]) if file else CertificateMap()
         return ByCertificate(locator, self._matcher(listener.directory), rules)
+
+    def _auth_http(self, listener: Listener) -> AuthHTTP:
+        settings, login = listener.directory.auth_http, listener.login
+        url = urlsplit(settings.url)
+        tls = ClientTLS(ca=self._files.get(settings.ca, b""))
+        connector = TLSConnector(Connector(self._loop, self._resolver), tls, implicit=url.scheme == "https")
+        asked = Endpoint(url.hostname or "", url.port or _PORTS[url.scheme])
+        secret = None
+        if settings.secret_file:
+            secret = settings.secret_header, read_secret(self._files[settings.secret_file])
+        return AuthHTTP(
+            HTTPClient(asked, connector, self._reactor, settings.timeout),
+            url,
+            Naming(login.domain_separators, login.default_domain),
+            partial(deferLater, self._reactor),
+            secret,
+        )
 
     def _matcher(self, directory: Directory) -> Matcher:
         if directory.kind == "file":

@@ -148,6 +148,8 @@ class Account:
     ``user`` is the canonical name (limits, log), ``replay_user`` the name that the store is told, ``host`` the mailHost
     as the directory spells it. ``administrator`` is who logs in at the store on the user's behalf, where that is not
     for the user's own secret to do. ``judged``: whether we have judged the secret, so that no store need do it.
+    ``port``, unless 0, and ``secret``, unless None, are said by the directory in place of what is configured and of
+    what the client gave.
     """
 
     user: str
@@ -155,6 +157,8 @@ class Account:
     host: str
     administrator: Administrator | None = None
     judged: bool = False
+    port: int = 0
+    secret: bytes | None = field(default=None, repr=False)
 
 
 @frozen

@@ -46,6 +46,8 @@ def mistakes_in(usage: Usage, files: Files) -> Iterator[Finding]:
         yield from _client_certificates(listener.tls_settings, origin)
         if listener.directory.kind == "ldap":
             yield from _ldap(listener.directory.ldap, origin)
+        if listener.directory.kind == "auth_http":
+            yield from _auth_http(listener, origin)
     for name, pool in usage.config.pool.items():
         if not pool.hosts:
             yield Finding(f"pool.{name}.hosts", "is empty; at least one is needed")
@@ -106,6 +108,19 @@ def _administrator(listener: Listener, origin: Origin) -> Iterator[Finding]:
 
 
 def _ldap(ldap: LDAP, origin: Origin) -> Iterator[Finding]:
+def _auth_http(listener: Listener, origin: Origin) -> Iterator[Finding]:
+    """The protocol asks by what can be said again to the store, and knows no administrator."""
+    kind, mechanisms = origin("directory.kind"), origin("login.mechanisms")
+    if not listener.directory.auth_http.url:
+        yield Finding(origin("directory.auth_http.url"), "is needed", (kind,))
+    for name in listener.login.mechanisms:
+        if name.startswith("SCRAM-") or name == "CRAM-MD5":
+            yield Finding(mechanisms, f'{name} shows no password that kind = "auth_http" could ask by', (kind,))
+    if listener.takes_certificates:
+        text = 'nobody can log in by a certificate with kind = "auth_http"; leave EXTERNAL out of mechanisms'
+        yield Finding(origin("tls.client_ca"), text, (kind, mechanisms))
+
+
     """A name without a password would be let in as nobody in particular (RFC 4513, 5.1.2), so both or neither."""
     kind = origin("directory.kind")
     for key in ("urls", "mail_host_attributes"):

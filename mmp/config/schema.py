@@ -9,6 +9,7 @@ from attrs import field, frozen
 
 from mmp.config.kinds import (
     LDAPURL,
+    HTTPURL,
     Address,
     Alert,
     Attribute,
@@ -22,6 +23,7 @@ from mmp.config.kinds import (
     Duration,
     File,
     HostName,
+    HeaderName,
     LDAPFilter,
     ListenAddress,
     Mechanism,
@@ -198,6 +200,26 @@ class LDAP:
 
 
 @frozen(kw_only=True)
+@frozen(kw_only=True)
+class AuthHTTP:
+    """``[directory.auth_http]``: a server that speaks the mail authentication protocol of nginx."""
+
+    url: HTTPURL = ""
+    """Where it is asked; https:// for TLS."""
+
+    ca: File = ""
+    """CA certificates in PEM that may have signed the server's; empty means the system's trust."""
+
+    secret_header: HeaderName = "X-Auth-Key"  # noqa: S105 - a name
+    """Header field that shows the server who asks."""
+
+    secret_file: File = ""
+    """File that holds what is said in secret_header; one newline at its end is ignored; empty means nothing is."""
+
+    timeout: Timeout = 5.0
+    """For connecting and the answer together."""
+
+
 class FileDirectory:
     """``[directory.file]``: users in a TOML file."""
 
@@ -209,7 +231,7 @@ class FileDirectory:
 class Directory:
     """``[directory]``: who the user is and where the mail lives."""
 
-    kind: Literal["ldap", "file"] = "ldap"
+    kind: Literal["ldap", "file", "auth_http"] = "ldap"
     """Which of the tables below is used."""
 
     cache_size: Count = 10_000
@@ -228,6 +250,9 @@ class Directory:
     """An LDAP directory."""
 
     file: FileDirectory = FileDirectory()
+    auth_http: AuthHTTP = AuthHTTP()
+    """A server that is asked in HTTP."""
+
     """A file."""
 
 

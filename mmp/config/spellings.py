@@ -83,6 +83,7 @@ _LABEL: Final = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 host_name: Final = matching(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*", "is not a host name")
 attribute: Final = matching("[A-Za-z][A-Za-z0-9-]*", "is not an attribute's name")
 alert: Final = matching(r"[ -~]{1,400}", "is not a line of at most 400 characters of ASCII")
+header_name: Final = matching("[A-Za-z][A-Za-z0-9-]*", "is not the name of a header field")
 distinguished_name: Final = matching(r"[A-Za-z0-9.-]+\s*=.*", 'is not a distinguished name, such as "o=internet"')
 search_base: Final = matching(r"(?:[A-Za-z0-9.-]+\s*=.*)?", 'is not a distinguished name, such as "dc=example,dc=com"')
 separators: Final = matching(r"[^\w\s]+", "must be one or more characters other than letters, digits and blanks")
@@ -105,6 +106,19 @@ def ldap_url(text: str) -> str:
         correct = False
     if not correct:
         raise ValueError('is not of the form "ldap://HOST:PORT" or "ldaps://HOST:PORT"')
+    return text
+
+
+def http_url(text: str) -> str:
+    """Take a URL without a user or a fragment."""
+    try:
+        url = urlsplit(text)
+        correct = url.scheme in {"http", "https"} and url.hostname and url.port != 0
+        correct = correct and url.username is None and not url.fragment and text.isascii() and " " not in text
+    except ValueError:
+        correct = False
+    if not correct:
+        raise ValueError('is not of the form "http://HOST:PORT/PATH" or "https://HOST:PORT/PATH"')
     return text
 
 

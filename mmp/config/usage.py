@@ -81,6 +81,10 @@ class Usage:
             if listener.directory.kind == "ldap" and ldap.over_tls and ldap.ca:
                 rests = (origin("directory.kind"), origin("directory.ldap.urls"), origin("directory.ldap.start_tls"))
                 yield Named(origin("directory.ldap.ca"), ldap.ca, rests)
+            http = listener.directory.auth_http
+            if listener.directory.kind == "auth_http" and http.url.startswith("https:") and http.ca:
+                needed = (origin("directory.kind"), origin("directory.auth_http.url"))
+                yield Named(origin("directory.auth_http.ca"), http.ca, needed)
         for _, backend, path in self.backends():
             if backend.tls is not TLSMode.NONE and backend.ca:
                 yield Named(f"{path}.ca", backend.ca, (f"{path}.tls",))
@@ -127,6 +131,8 @@ class Usage:
         for listener, origin in self.listeners():
             if listener.directory.kind == "ldap" and (file := listener.directory.ldap.bind_password_file):
                 yield Named(origin("directory.ldap.bind_password_file"), file, (origin("directory.kind"),))
+            if listener.directory.kind == "auth_http" and (file := listener.directory.auth_http.secret_file):
+                yield Named(origin("directory.auth_http.secret_file"), file, (origin("directory.kind"),))
             if file := listener.login.admin_password_file:
                 yield Named(origin("login.admin_password_file"), file)
         if file := self.config.admin.token_file:

@@ -109,7 +109,7 @@ class Dial:
         login_begun = False
         began = self.wheel.seconds()
         try:
-            await self.make_ready(client, host, channel, core)
+            await self.make_ready(client, host, channel, core, account.port if host == account.host else 0)
             ready = self.wheel.seconds()
             core.log_in(self._replay(client, account, credentials))
             login_begun = True
@@ -139,24 +139,26 @@ class Dial:
         with _store_at_fault():
             return await within(self.wheel, self.route.login_timeout, answer(channel, core))
 
-    async def make_ready(self, client: Client | None, host: str, channel: Channel, core: ClientCore) -> None:
+    async def make_ready(
+        self, client: Client | None, host: str, channel: Channel, core: ClientCore, port: int = 0
+    ) -> None:
         """Connect and go on until a login may be sent; no more than a few at a time toward one store.
 
-        Without a client the connection is our own.
+        Without a client the connection is our own; without a port it is to the usual one.
         """
         if self._connecting.get(host, 0) >= self.route.max_connecting:
             raise StoreError("too many connections under way to it")
         self._connecting[host] = self._connecting.get(host, 0) + 1
         try:
             with _store_at_fault():
-                await within(self.wheel, self.route.connect_timeout, self._reach(client, host, channel, core))
+                reached = self._reach(client, Endpoint(host, port or self.route.port), channel, core)
+                await within(self.wheel, self.route.connect_timeout, reached)
         finally:
             self._connecting[host] -= 1
             if not self._connecting[host]:
                 del self._connecting[host]
 
-    async def _reach(self, client: Client | None, host: str, channel: Channel, core: ClientCore) -> None:
-        store = Endpoint(host, self.route.port)
+    async def _reach(self, client: Client | None, store: Endpoint, channel: Channel, core: ClientCore) -> None:
         if client is not None:
             await self.connector.open(store, channel, client.local)
         else:
@@ -193,6 +195,8 @@ class Dial:
     def _tell(self, result: str, host: str, client: Client, account: Account, reason: str) -> None:
         self.log.event(
             "backend",
+        if account.secret is not None:
+            return Replay(user, account.secret, origin=origin)
             _LEVELS[result],
             result=result,
             session=client.session,

@@ -83,7 +83,7 @@ VALUES = [
         'login.replay_user: "%A[a b]" has a "%" that begins none of %s, %o, %U, %V and %A[attribute]',
     ),
     ('login.replay_user = ""', 'login.replay_user: "" is empty: the store would be told no name'),
-    ('directory.kind = "auth_http"', 'directory.kind: must be "ldap" or "file", not "auth_http"'),
+    ('directory.kind = "redis"', 'directory.kind: must be "ldap", "file" or "auth_http", not "redis"'),
     ("directory.ldap.urls = []", "directory.ldap.urls: is empty; at least one is needed"),
     (
         'directory.ldap.urls = ["ldap://h", "http://h"]',
@@ -109,6 +109,19 @@ VALUES = [
     (
         'directory.ldap.schema = "3"',
         'directory.ldap.schema: must be "flat", "1" or "2", not "3"',
+    ),
+    ('directory.kind = "auth_http"', "directory.auth_http.url: is needed"),
+    (
+        'directory = { kind = "auth_http", auth_http = { url = "ftp://x" } }',
+        'directory.auth_http.url: "ftp://x" is not of the form "http://HOST:PORT/PATH" or "https://HOST:PORT/PATH"',
+    ),
+    (
+        'directory = { kind = "auth_http", auth_http = { url = "http://x" } }\nlogin.mechanisms = ["SCRAM-SHA-256"]',
+        'login.mechanisms: SCRAM-SHA-256 shows no password that kind = "auth_http" could ask by',
+    ),
+    (
+        'directory.auth_http.secret_header = "X Key"',
+        'directory.auth_http.secret_header: "X Key" is not the name of a header field',
     ),
     ("pool = 5", "pool: must be a table, not 5"),
     ("pool.a = 5", "pool.a: must be a table, not 5"),

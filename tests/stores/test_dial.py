@@ -47,8 +47,8 @@ class Scene:
         self.dial = Dial(connector, loop.wheel, Route(**usual | changes), self.log)
         self.results = []
 
-    def connect(self, credentials=CREDENTIALS, client=CLIENT):
-        running = Deferred.fromCoroutine(self.dial.connect(client, ACCOUNT, credentials, self.ask))
+    def connect(self, credentials=CREDENTIALS, client=CLIENT, account=ACCOUNT):
+        running = Deferred.fromCoroutine(self.dial.connect(client, account, credentials, self.ask))
         running.addBoth(self.results.append)
         return running
 
@@ -119,6 +119,18 @@ def test_a_login_is_replayed_and_what_the_store_sends_behind_it_is_kept(scene):
         assert connection.logged_in.capabilities == (b"IMAP4rev1", b"IDLE")
         assert connection.logged_in.trailing == b"* 3 EXISTS\r\n"
         connection.channel.abort()
+
+
+def test_a_store_is_reached_at_the_port_and_by_the_password_that_the_directory_says(scene):
+    here = scene(port=1)
+    port = here.listening.getsockname()[1]
+    here.connect(Credentials("XOAUTH2", "alice", b"token"), account=evolve(ACCOUNT, port=port, secret=b"other"))
+    with here.store() as store:
+        store.send(GREETING)
+        assert b"AUTHENTICATE PLAIN AGFsaWNlAG90aGVy\r\n" in here.heard(store, b"\r\n")
+        store.send(b"m1 OK [CAPABILITY IMAP4rev1] in\r\n")
+        here.turning.until(lambda: here.results)
+        here.results[0].channel.abort()
 
 
 class Asked:

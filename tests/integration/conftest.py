@@ -5,9 +5,10 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from attrs import fields, frozen
 
+from mmp.model import Service
 from tests.integration.certificates import LOOPBACK, Certificates
 from tests.integration.dovecot import Dovecot, dovecot
-from tests.integration.people import FIRST, MAIL_HOSTS, MASTERS, PASSWORDS, SECOND, secrets
+from tests.integration.people import BOB, FIRST, MAIL_HOSTS, MASTERS, PASSWORDS, SECOND, secrets
 from tests.integration.ports import Ports
 from tests.integration.postfix import Postfix, postfix
 from tests.integration.proxy import running
@@ -106,6 +107,28 @@ def run_proxy(tmp_path_factory, ports, pair):
         with running(directory, settings(ports, pair, store_port, directory / "users.toml", **changes)) as proxy:
             yield proxy
         assert not [secret for secret in secrets() if secret in proxy.log()]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_whole_proxy(run_proxy, stores, relays, ports, administrator):
+    """Runs a proxy that speaks every protocol, and whose directory has Bob's password; keywords are of [login]."""
+    known = {BOB.user: "{PLAIN}" + BOB.password.decode()}
+    backend = {
+        "pop3": {"port": stores.first.pop3_port},
+        "managesieve": {"port": stores.first.sieve_port},
+        "submission": {"port": relays[0].port},
+    }
+
+    def run(**login):
+        listeners = [
+            {"service": service.value, "address": "127.0.0.1", "port": ports.free(), "tls": tls}
+            for service in Service
+            for tls in ("starttls", "implicit")
+        ]
+        changes = {"listener": listeners, "backend": backend, "login": administrator | login}
+        return run_proxy(stores.port, passwords=known, **changes)
 
     return run
 

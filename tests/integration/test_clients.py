@@ -1,31 +1,26 @@
 """Programs that people fetch and send mail with, through the proxy to real servers, by every way in that they have."""
 
+import poplib
+import ssl
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from attrs import frozen
 
-from tests.integration.people import BOB
+from tests.integration.people import ALICE, BOB
 from tests.integration.test_pop3 import MESSAGE, deliver
 from tests.integration.test_submission import message
 
-SERVICES = ("imap", "pop3", "submission")
 TLS_MODES = ("starttls", "implicit")
 TEXT = MESSAGE.partition(b"\r\n")[2].replace(b"\r\n", b"\n")
 
 
 @pytest.fixture(scope="module")
-def proxy(run_proxy, stores, relays, ports, administrator):
-    """A proxy that knows passwords, as CRAM-MD5 and APOP ask of it, and lets stores and relays judge the others."""
-    listeners = [
-        {"service": service, "address": "127.0.0.1", "port": ports.free(), "tls": tls}
-        for service in SERVICES
-        for tls in TLS_MODES
-    ]
-    reached = {"pop3": {"port": stores.second.pop3_port}, "submission": {"port": relays[1].port}}
-    known = {BOB.user: "{PLAIN}" + BOB.password.decode()}
-    with run_proxy(stores.port, passwords=known, listener=listeners, backend=reached, login=administrator) as proxy:
+def proxy(run_whole_proxy):
+    """A proxy that judges CRAM-MD5 and APOP, and lets stores and relays judge everything else."""
+    with run_whole_proxy() as proxy:
         yield proxy
 
 
@@ -89,6 +84,19 @@ def fetchmail_fetches(way):
     return (way.folder / "mail").read_bytes()
 
 
+def poplib_fetches(way):
+    context = ssl.create_default_context(cafile=way.ca)
+    if way.implicit_tls:
+        client = poplib.POP3_SSL("localhost", way.port, context=context, timeout=60)
+    else:
+        client = poplib.POP3("localhost", way.port, timeout=60)
+        client.stls(context)
+    client.apop(way.user, BOB.password.decode())
+    lines = client.retr(1)[1]
+    client.quit()
+    return b"\n".join([*lines, b""])
+
+
 def mbsync_fetches(way):
     configuration = way.file(
         "mbsyncrc",
@@ -126,6 +134,7 @@ FETCHING = [
     (curl_fetches, "pop3", ["PLAIN", "LOGIN", "CRAM-MD5", "+APOP"]),
     (fetchmail_fetches, "imap", ["LOGIN", "CRAM-MD5"]),
     (fetchmail_fetches, "pop3", ["USER", "APOP"]),
+    (poplib_fetches, "pop3", ["APOP"]),
     (mbsync_fetches, "imap", ["LOGIN", "PLAIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"]),
 ]
 
@@ -211,6 +220,18 @@ def test_mail_is_fetched(proxy, delivered, way, program):
     login = proxy.logged(" login result=ok ", f"service={way.service}", f"backend={BOB.store}", after=start)
     assert f"mechanism={way.mechanism.lstrip('+')}" in login.split()
     assert " tls=TLSv1.3 " in login or program is fetchmail_fetches  # whose APOP knows no STLS
+
+
+def test_apop_with_a_wrong_password_or_one_that_we_do_not_know_reads_like_an_unknown_user(proxy, certificates):
+    heard = set()
+    for user, password in ((BOB.user, "wrong"), (ALICE.user, ALICE.password.decode()), ("nobody@example.com", "any")):
+        context = ssl.create_default_context(cafile=certificates.ca)
+        client = poplib.POP3_SSL("localhost", proxy.port("implicit", service="pop3"), context=context, timeout=60)
+        with closing(client), pytest.raises(poplib.error_proto) as refused:
+            client.apop(user, password)
+        heard.add(refused.value.args)
+    ((answer,),) = heard
+    assert answer.startswith(b"-ERR [AUTH] ")
 
 
 @each_way(SENDING)

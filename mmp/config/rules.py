@@ -107,7 +107,6 @@ def _administrator(listener: Listener, origin: Origin) -> Iterator[Finding]:
         yield Finding(file, 'is needed with verify = "directory", to judge admin_user by', (name, verify))
 
 
-def _ldap(ldap: LDAP, origin: Origin) -> Iterator[Finding]:
 def _auth_http(listener: Listener, origin: Origin) -> Iterator[Finding]:
     """The protocol asks by what can be said again to the store, and knows no administrator."""
     kind, mechanisms = origin("directory.kind"), origin("login.mechanisms")
@@ -121,6 +120,7 @@ def _auth_http(listener: Listener, origin: Origin) -> Iterator[Finding]:
         yield Finding(origin("tls.client_ca"), text, (kind, mechanisms))
 
 
+def _ldap(ldap: LDAP, origin: Origin) -> Iterator[Finding]:
     """A name without a password would be let in as nobody in particular (RFC 4513, 5.1.2), so both or neither."""
     kind = origin("directory.kind")
     for key in ("urls", "mail_host_attributes"):

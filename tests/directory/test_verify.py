@@ -67,6 +67,22 @@ def test_with_the_directory_as_judge_all_that_it_can_judge_is_judged(credentials
     assert (refused.refusal, refused.reason) == (Refusal.BAD_CREDENTIALS, "wrong password")
 
 
+@pytest.mark.parametrize(
+    ("credentials", "everything", "judged"),
+    [
+        (PASSWORD, True, True),
+        (PASSWORD, False, False),
+        (SCRAM, True, True),
+        (PROOF, False, True),
+        (TOKEN, True, False),
+        (ACTING, True, True),
+        (ACTING, False, False),
+    ],
+)
+def test_the_account_tells_whether_a_store_may_take_our_word(credentials, everything, judged):
+    assert run_now(locate(credentials, everything=everything)[0]).judged is judged
+
+
 def test_tokens_are_for_the_store_even_then():
     located, judged = locate(TOKEN, verdict=False, everything=True)
     assert run_now(located).administrator is None

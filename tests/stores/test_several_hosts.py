@@ -1,10 +1,11 @@
 """Logins where several hosts will do, over loopback: another is tried only while none has heard of the login."""
 
-import socket
 
 import pytest
+from attrs import evolve
 from twisted.internet.defer import Deferred
 
+from mmp.demo.listeners import bound
 from mmp.errors import Refused
 from mmp.model import Account, Client, Credentials, Endpoint, Refusal, Service, TLSMode
 from mmp.net.connect import Connector
@@ -32,9 +33,8 @@ class Scene:
 
     def __init__(self):
         self.turning = Turning()
-        self.relays = [socket.create_server((f"127.0.0.{number}", 0)) for number in (2,)]
+        self.relays = bound(("127.0.0.2", "127.0.0.3"))
         port = self.relays[0].getsockname()[1]
-        self.relays.append(socket.create_server(("127.0.0.3", port)))
         self.log = fakes.Log()
         self.known = Known()
         loop = self.turning.loop
@@ -55,10 +55,11 @@ class Scene:
             InTurn(("127.0.0.2", "127.0.0.3"), 30.0, self.turning.reactor.seconds),
             self.known.learn,
         )
+        self.account = ACCOUNT
         self.results = []
 
     def connect(self):
-        running = Deferred.fromCoroutine(self.dial.connect(CLIENT, ACCOUNT, CREDENTIALS, fakes.never_asked))
+        running = Deferred.fromCoroutine(self.dial.connect(CLIENT, self.account, CREDENTIALS, fakes.never_asked))
         running.addBoth(self.results.append)
 
     def accepted(self, number):
@@ -168,6 +169,22 @@ def test_a_refused_password_is_refused_by_one_for_all(scene):
         first.sendall(b"535 5.7.8 no\r\n")
         refused = scene.result()
     assert refused.value.refusal is Refusal.BAD_CREDENTIALS
+
+
+@pytest.mark.parametrize(("judged", "told"), [(True, b"LOGIN=alice"), (False, b"AUTH PLAIN")])
+def test_a_relay_may_take_our_word_only_where_we_have_judged(scene, judged, told):
+    scene.dial.route = evolve(scene.dial.route, tell_origin=True)
+    scene.account = evolve(ACCOUNT, judged=judged)
+    scene.connect()
+    with scene.accepted(0) as relay:
+        scene.says(relay, b"220 hello\r\n", b"EHLO")
+        if judged:
+            scene.says(relay, b"250-relay\r\n250 XCLIENT ADDR LOGIN\r\n", told)
+        else:
+            scene.says(relay, b"250-relay\r\n250-AUTH PLAIN\r\n250 XCLIENT ADDR LOGIN\r\n", b"ADDR=192.0.2.7\r\n")
+            scene.says(relay, b"220 again\r\n", b"EHLO")
+            scene.says(relay, OFFERED, told)
+    assert scene.result().check(Refused)
 
 
 def survey(scene, host):

@@ -32,10 +32,10 @@ from mmp.net.connect import Connector
 from mmp.net.listen import Arrivals, House, Reception
 from mmp.net.port import Port
 from mmp.net.reactor import LeanReactor
-from mmp.net.relay import Relays
 from mmp.net.resolve import Resolver
 from mmp.net.share import Share
 from mmp.net.stream import Loop, Stream
+from mmp.net.takeover import Relays
 from mmp.net.tls import ClientTLS, FrontSettings, Ring, ServerTLS
 from mmp.net.wheel import Deadline, Wheel
 from mmp.observe.accounting import Accounting

@@ -17,7 +17,8 @@ from attrs import frozen
 from mmp.admin.matching import matching
 from mmp.model import Refusal
 from mmp.net.listen import Arrival, Arrivals
-from mmp.net.relay import Relay, Relays
+from mmp.net.relay import Relay
+from mmp.net.takeover import Relays
 from mmp.net.wheel import Deadline, Wheel
 from mmp.session.record import Record
 from mmp.shared.asking import Page

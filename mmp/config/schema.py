@@ -8,8 +8,8 @@ from typing import Annotated, Final, Literal
 from attrs import field, frozen
 
 from mmp.config.kinds import (
-    LDAPURL,
     HTTPURL,
+    LDAPURL,
     Address,
     Alert,
     Attribute,
@@ -22,8 +22,8 @@ from mmp.config.kinds import (
     DomainName,
     Duration,
     File,
-    HostName,
     HeaderName,
+    HostName,
     LDAPFilter,
     ListenAddress,
     Mechanism,
@@ -200,7 +200,6 @@ class LDAP:
 
 
 @frozen(kw_only=True)
-@frozen(kw_only=True)
 class AuthHTTP:
     """``[directory.auth_http]``: a server that speaks the mail authentication protocol of nginx."""
 
@@ -220,6 +219,7 @@ class AuthHTTP:
     """For connecting and the answer together."""
 
 
+@frozen(kw_only=True)
 class FileDirectory:
     """``[directory.file]``: users in a TOML file."""
 
@@ -249,10 +249,10 @@ class Directory:
     ldap: LDAP = LDAP()
     """An LDAP directory."""
 
-    file: FileDirectory = FileDirectory()
     auth_http: AuthHTTP = AuthHTTP()
     """A server that is asked in HTTP."""
 
+    file: FileDirectory = FileDirectory()
     """A file."""
 
 

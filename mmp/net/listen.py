@@ -22,8 +22,8 @@ from mmp.net.channel import Channel
 from mmp.net.connect import Network
 from mmp.net.door import AtTheDoor
 from mmp.net.introduction import Introduction
-from mmp.net.relay import Relays
 from mmp.net.stream import Loop, Stream, endpoint_of
+from mmp.net.takeover import Relays
 from mmp.observe.accounting import Accounting
 from mmp.session.login import LogIn
 from mmp.session.record import Record, Who

@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import enum
 import socket
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
-from types import MappingProxyType
+from collections.abc import Callable
 
-from mmp import interfaces
 from mmp.errors import RemoteProtocolError
-from mmp.interfaces import Guard, Lease
-from mmp.model import Service
-from mmp.net.channel import Channel
+from mmp.interfaces import Guard
 from mmp.net.splice import Pipe
 from mmp.net.stream import READ_SIZE, RESET, Loop
 from mmp.net.tls_socket import TLSSocket, WantRead, WantWrite
 from mmp.net.wheel import RESOLUTION
-from mmp.session.login import Relayed
-from mmp.session.record import Record, Who
-from mmp.wire.events import LoggedIn
+from mmp.session.record import Who
 
 FINISH = 10.0
 """Seconds without progress after which an end that the other has left is cut off."""
-
-
-_NO_GUARDS: Mapping[Service, Callable[[LoggedIn], Guard | None]] = MappingProxyType({})
 
 
 class Sink(enum.Enum):
@@ -408,74 +398,3 @@ class Relay:
             finished(self)
             del self.client.other, self.backend.other  # no cycle stays behind
             del self.client, self.backend
-
-
-class Relays:
-    """All relays of a worker: they begin here, and their records, leases and places in the books end here."""
-
-    def __init__(
-        self,
-        loop: Loop,
-        idle: Mapping[Service, float],
-        ended: Callable[[Record, Who, str], None],
-        guards: Mapping[Service, Callable[[LoggedIn], Guard | None]] = _NO_GUARDS,
-    ) -> None:
-        """``idle``: seconds without traffic, by service; ``ended`` is told each session's record, once.
-
-        ``guards`` make what watches over a session, if what its store has said of itself calls for it.
-        """
-        self._loop = loop
-        self._idle = idle
-        self._ended = ended
-        self._guards = guards
-        self._running: dict[Relay, tuple[Lease, Record]] = {}
-
-    def take_over(self, channel: interfaces.Channel, relayed: Relayed, trailing: bytes, record: Record) -> None:
-        """Own both connections, the lease and the record from now on; what was left over is written first.
-
-        ConnectionError, and nothing is taken, if either connection is already lost; RemoteProtocolError likewise if the
-        guard ends the session at once.
-        """
-        store = relayed.backend.channel
-        assert isinstance(channel, Channel)  # noqa: S101 - there is one transport
-        assert isinstance(store, Channel)  # noqa: S101 - likewise
-        guard = self._write_first(channel, relayed, trailing, record)
-        client, backend = channel.stream, store.stream
-        if client is None or backend is None or not (client.open and backend.open):
-            raise ConnectionError("connection lost")
-        relay = Relay(self._loop, self._finished, guard)
-        self._running[relay] = relayed.lease, record
-        ends = client.hand_over(partial(End, relay)), backend.hand_over(partial(End, relay))
-        relay.start(*ends, self._idle[record.client.service])
-
-    def _write_first(self, channel: Channel, relayed: Relayed, trailing: bytes, record: Record) -> Guard | None:
-        """Write what was left over from the login, and return who watches over what follows."""
-        logged_in = relayed.backend.logged_in
-        make = self._guards.get(record.client.service)
-        guard = make(logged_in) if make is not None else None
-        if guard is None:
-            relayed.backend.channel.write(trailing)
-            channel.write(logged_in.trailing)
-        else:
-            channel.write(guard.from_store(logged_in.trailing))
-            relayed.backend.channel.write(guard.from_client(trailing))
-            channel.write(guard.answers())
-        return guard
-
-    def _finished(self, relay: Relay) -> None:
-        lease, record = self._running.pop(relay)
-        lease.close()
-        record.bytes_in, record.bytes_out = relay.client.received, relay.backend.received
-        self._ended(record, relay.who, relay.why)
-
-    def __len__(self) -> int:
-        return len(self._running)
-
-    def sessions(self) -> Iterator[tuple[Relay, Record]]:
-        """Yield those that run, each with its record; none may begin or end meanwhile."""
-        return ((relay, record) for relay, (_, record) in self._running.items())
-
-    def close_all(self, why: str) -> None:
-        """End all of them in order."""
-        for relay in tuple(self._running):
-            relay.close(why)

@@ -190,13 +190,13 @@ class Dial:
             origin = Origin(client.session, client.address, client.local, client.ttl - 1, client.greeting, trusted)
         if account.administrator is not None:
             return Replay(account.administrator.user, account.administrator.secret, authzid=user, origin=origin)
+        if account.secret is not None:
+            return Replay(user, account.secret, origin=origin)
         return Replay(user, credentials.secret, mechanism=replayed(credentials.mechanism), origin=origin)
 
     def _tell(self, result: str, host: str, client: Client, account: Account, reason: str) -> None:
         self.log.event(
             "backend",
-        if account.secret is not None:
-            return Replay(user, account.secret, origin=origin)
             _LEVELS[result],
             result=result,
             session=client.session,

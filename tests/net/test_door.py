@@ -12,7 +12,7 @@ from mmp.errors import Refused
 from mmp.model import Offer, Refusal, Service
 from mmp.net.listen import Arrivals, House, Reception
 from mmp.net.port import Port
-from mmp.net.relay import Relays
+from mmp.net.takeover import Relays
 from mmp.observe.accounting import Accounting
 from mmp.wire.imap.server import Server
 from tests import fakes

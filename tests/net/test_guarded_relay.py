@@ -6,7 +6,7 @@ import pytest
 
 from mmp.errors import RemoteProtocolError
 from mmp.model import Service
-from mmp.net.relay import Relays
+from mmp.net.takeover import Relays
 from tests.net.test_relay import PAIRINGS, Scene
 
 

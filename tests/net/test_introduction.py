@@ -12,7 +12,7 @@ from mmp.model import Endpoint, Offer, Refusal, Security, Service
 from mmp.net.introduction import Introduction
 from mmp.net.listen import Arrivals, House, Reception
 from mmp.net.port import Port
-from mmp.net.relay import Relays
+from mmp.net.takeover import Relays
 from mmp.observe.accounting import Accounting
 from mmp.wire.imap.server import Server
 from mmp.wire.proxy_header import LIMIT, Header, render_v1, render_v2

@@ -15,8 +15,8 @@ from mmp.model import Offer, Refusal, Service
 from mmp.net.channel import Channel
 from mmp.net.listen import Arrivals, House, Reception
 from mmp.net.port import Port
-from mmp.net.relay import Relays
 from mmp.net.stream import Stream
+from mmp.net.takeover import Relays
 from mmp.observe.accounting import Accounting
 from mmp.observe.log import LineObserver
 from mmp.session.login import Relayed

@@ -11,8 +11,8 @@ from twisted.internet.defer import Deferred
 
 from mmp.model import Client, Endpoint, Service
 from mmp.net.channel import Channel
-from mmp.net.relay import Relays
 from mmp.net.stream import Stream
+from mmp.net.takeover import Relays
 from mmp.session.login import Relayed
 from mmp.session.record import Record
 from mmp.wire.events import LoggedIn

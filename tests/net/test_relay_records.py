@@ -4,8 +4,8 @@ import pytest
 
 from mmp.model import Client, Endpoint, Service
 from mmp.net.channel import Channel
-from mmp.net.relay import Relays
 from mmp.net.stream import Stream
+from mmp.net.takeover import Relays
 from mmp.net.tls_socket import TLSSocket, WantRead, WantWrite
 from mmp.session.login import Relayed
 from mmp.session.record import Record

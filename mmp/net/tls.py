@@ -7,6 +7,7 @@ or without SNI, then swaps in a context made from today's certificates.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import cache
 from ipaddress import ip_address
@@ -22,6 +23,7 @@ from OpenSSL import SSL, crypto
 from mmp.model import Security
 from mmp.net.certificates import Chain, ClientTrust, Staples, by_name, use
 from mmp.net.stream import Stream
+from mmp.net.tls_socket import TLSSocket, distrust
 
 RING = 128
 """Front contexts in a ring, 21 kB each and shared by all workers: two months of the default key period."""
@@ -33,6 +35,8 @@ _VERSIONS = {
     "1.3": SSL.TLS1_3_VERSION,
 }
 _OPTIONS = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE
+MOST_SESSIONS = 1024
+"""Hosts whose last session is kept for resumption, some kilobytes each."""
 _MODE_RELEASE_BUFFERS = 0x10
 """SSL_MODE_RELEASE_BUFFERS: an idle session keeps no record buffers (34 kB)."""
 
@@ -214,6 +218,10 @@ def _store_of(context: SSL.Context) -> crypto.X509Store:
     return store
 
 
+class UntrustedError(ConnectionError):
+    """Whoever we reached has not shown a certificate that proves who it is; the text says what is wrong with it."""
+
+
 class ClientTLS:
     """Begins handshakes toward stores or directory servers, and verifies whom we reached."""
 
@@ -230,32 +238,57 @@ class ClientTLS:
         else:
             context.set_default_verify_paths()
         if verify:
-            context.set_verify(SSL.VERIFY_PEER)
+            context.set_verify(SSL.VERIFY_PEER, _note)
         if own is not None:
             use(context, own)
         self._context = context
         self._verify = verify
+        self._sessions: OrderedDict[str, SSL.Session] = OrderedDict()
 
     async def start(self, stream: Stream, host: str) -> Security:
-        """Do the handshake and check the name (RFC 6125) before any byte is exchanged; ConnectionError if not well."""
+        """Do the handshake and check the name (RFC 6125) before any byte is exchanged; ConnectionError if not well.
+
+        UntrustedError if that is for the certificate.
+        """
         connection = SSL.Connection(self._context, stream.socket)  # type: ignore[arg-type]  # it is a plain one still
-        literal = _is_address(host)
-        if not literal:
+        if not _is_address(host):
             connection.set_tlsext_host_name(host.encode("idna"))
+        if (session := self._sessions.get(host)) is not None:
+            connection.set_session(session)
         connection.set_connect_state()
-        security = await stream.start_tls(connection, speak_first=True)
+        try:
+            security = await stream.start_tls(connection, speak_first=True)
+        except ConnectionError:
+            if (number := connection.get_app_data()) is not None:
+                raise UntrustedError(f"the certificate of {host}: {distrust(number)}") from None
+            raise
         if self._verify:
-            check = (
-                service_identity.pyopenssl.verify_ip_address
-                if literal
-                else (service_identity.pyopenssl.verify_hostname)
-            )
-            try:
-                check(connection, host)
-            except (service_identity.VerificationError, service_identity.CertificateError) as error:
-                stream.abortConnection()
-                raise ConnectionError(f"the certificate is not for {host}") from error
+            self._check_name(stream, connection, host)
         return security
+
+    def remember(self, stream: Stream, host: str) -> None:
+        """Resume this session at the next connection to the same host, and no other; to be told once it has spoken."""
+        if isinstance(stream.socket, TLSSocket) and (session := stream.socket.session()) is not None:
+            self._sessions[host] = session
+            self._sessions.move_to_end(host)
+            if len(self._sessions) > MOST_SESSIONS:
+                self._sessions.popitem(last=False)
+
+    def _check_name(self, stream: Stream, connection: SSL.Connection, host: str) -> None:
+        names = service_identity.pyopenssl
+        check = names.verify_ip_address if _is_address(host) else names.verify_hostname
+        try:
+            check(connection, host)
+        except (service_identity.VerificationError, service_identity.CertificateError) as error:
+            stream.abortConnection()
+            raise UntrustedError(f"the certificate is not for {host}") from error
+
+
+def _note(connection: SSL.Connection, _certificate: object, number: int, _depth: int, trusted: int) -> bool:
+    """Have OpenSSL's judgement stand, and keep the reason."""
+    if not trusted:
+        connection.set_app_data(number)
+    return bool(trusted)
 
 
 def _is_address(host: str) -> bool:

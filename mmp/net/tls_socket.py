@@ -102,6 +102,16 @@ class TLSSocket:
             raise ConnectionResetError("connection lost")
         raise TLSError(reason or "TLS failed")
 
+    def session(self) -> SSL.Session | None:
+        """Return what another connection to the same host may resume; with TLS 1.3 only once something was read."""
+        session = lib.SSL_get1_session(self._ssl)
+        if session == ffi.NULL:
+            return None
+        held: SSL.Session = SSL.Session.__new__(SSL.Session)
+        held._session = ffi.gc(session, lib.SSL_SESSION_free)  # noqa: SLF001 - as pyOpenSSL's own connections do it
+        held._context = self._context  # noqa: SLF001 - likewise
+        return held
+
     def setsockopt(self, level: int, option: int, value: bytes) -> None:
         """Set an option of the socket."""
         self._socket.setsockopt(level, option, value)
@@ -148,6 +158,12 @@ def security_of(connection: SSL.Connection) -> Security:
         bits=connection.get_cipher_bits() or 0,
         resumed=bool(lib.SSL_session_reused(connection._ssl)),  # noqa: SLF001 - pyOpenSSL has no public call for it
     )
+
+
+def distrust(number: int) -> str:
+    """Return OpenSSL's words for why a certificate was not trusted."""
+    text: str = ffi.string(lib.X509_verify_cert_error_string(number)).decode()
+    return text
 
 
 def _reason(error: SSL.Error) -> str:

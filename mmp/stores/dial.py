@@ -15,7 +15,7 @@ from mmp.net.channel import Channel
 from mmp.net.connect import Connector
 from mmp.net.deadline import within
 from mmp.net.stream import Stream
-from mmp.net.tls import ClientTLS
+from mmp.net.tls import ClientTLS, UntrustedError
 from mmp.net.wheel import Wheel
 from mmp.session.backend_login import answer, make_ready
 from mmp.stores.routing import Hosts, MailHost
@@ -23,7 +23,9 @@ from mmp.wire.events import Challenge, LoggedIn
 from mmp.wire.proxy_header import Header
 from mmp.wire.sasl import replayed
 
-_LEVELS: Mapping[str, Level] = MappingProxyType({"failed": "warn", "refused": "info", "connected": "debug"})
+_LEVELS: Mapping[str, Level] = MappingProxyType(
+    {"failed": "warn", "untrusted": "error", "refused": "info", "connected": "debug"}
+)
 
 
 @frozen
@@ -57,9 +59,10 @@ class StoreConnection:
 class StoreError(Exception):
     """The store is away, or no use; the client has no part in it."""
 
-    def __init__(self, reason: str, *, login_begun: bool = False) -> None:
+    def __init__(self, reason: str, *, login_begun: bool = False, untrusted: bool = False) -> None:
         super().__init__(reason)
         self.login_begun = login_begun
+        self.untrusted = untrusted
 
 
 @contextmanager
@@ -67,7 +70,7 @@ def _store_at_fault() -> Iterator[None]:
     try:
         yield
     except (OSError, RemoteProtocolError) as error:
-        raise StoreError(str(error)) from None
+        raise StoreError(str(error), untrusted=isinstance(error, UntrustedError)) from None
 
 
 @define(eq=False)
@@ -118,7 +121,7 @@ class Dial:
         except StoreError as error:
             channel.abort()
             reason = f"{core.phase}: {error}"
-            self._tell("failed", host, client, account, reason)
+            self._tell("untrusted" if error.untrusted else "failed", host, client, account, reason)
             raise StoreError(reason, login_begun=login_begun) from None
         except Refused as refused:
             channel.close()
@@ -168,6 +171,8 @@ class Dial:
         if self.route.tls is TLSMode.IMPLICIT:
             await channel.start_tls()
         await make_ready(channel, core)
+        if channel.stream is not None and self.route.tls is not TLSMode.NONE:
+            self.route.client_tls.remember(channel.stream, host)
 
     def handshake(self, host: str) -> Callable[[Stream], Awaitable[Security]]:
         """Return what begins TLS toward a host."""

@@ -39,6 +39,9 @@ class Network:
         assert (stream, host) == (self.streams[-1], "store1")
         return self.gates.at("TLS")
 
+    def remember(self, stream, host):
+        assert (stream, host) == (self.streams[-1], "store1")
+
 
 class WholeLogin(Scene):
     """A session that logs in through a real dialer."""

@@ -172,7 +172,7 @@ class Dial:
             await channel.start_tls()
         await make_ready(channel, core)
         if channel.stream is not None and self.route.tls is not TLSMode.NONE:
-            self.route.client_tls.remember(channel.stream, host)
+            self.route.client_tls.remember(channel.stream, store.host)
 
     def handshake(self, host: str) -> Callable[[Stream], Awaitable[Security]]:
         """Return what begins TLS toward a host."""

@@ -48,7 +48,7 @@ def test_a_certificate_for_another_name_is_an_outage_with_the_reason_in_the_log(
         connected("127.0.0.1", proxy.port("implicit"), certificates.ca) as client,
     ):
         assert client.command(LOG_IN)[-1].startswith(b"a NO [UNAVAILABLE]")
-        proxy.logged("backend", "result=failed", f"the certificate is not for {FIRST}")
+        proxy.logged("error", "backend", "result=untrusted", f"the certificate is not for {FIRST}")
     assert passwords == []
 
 

@@ -11,9 +11,9 @@ from mmp.directory.interface import Directory
 from mmp.directory.names import Names, Naming
 from mmp.directory.status import check_status
 from mmp.directory.verify import Authority
-from mmp.errors import Refused
 from mmp.interfaces import Ask
-from mmp.model import Account, Client, Credentials, Refusal
+from mmp.model import Account, Client, Credentials
+from mmp.wire.sasl.scram import DIGESTS
 
 
 @frozen
@@ -41,10 +41,15 @@ class Locator:
         authority = self.authority if acting else self._authority(names.within)
         administrator = await authority.stand_in(entry, credentials, ask)
         if entry is None:
-            raise Refused(Refusal.BAD_CREDENTIALS, "several entries match" if entries else self._unknown(names))
+            why = "several entries match" if entries else self._unknown(names)
+            raise await authority.nobody_there(credentials, ask, why)
         self._check(client, names.within, entry)
+        account = self.rules.account(names, entry)
         judged = authority.judges(credentials)
-        return evolve(self.rules.account(names, entry), administrator=administrator, judged=judged)
+        if not judged and credentials.mechanism in DIGESTS and account.replay_user != credentials.user:
+            why = "SCRAM tells the store the name as it was typed, and no other"
+            raise await authority.nobody_there(credentials, ask, why)
+        return evolve(account, administrator=administrator, judged=judged)
 
     def _authority(self, domain: Domain | None) -> Authority:
         if domain is None or domain.verified_here is None:

@@ -12,6 +12,7 @@ from mmp.errors import Refused
 from mmp.interfaces import Ask
 from mmp.model import Administrator, Credentials, Refusal
 from mmp.wire.sasl import TOKENS, replayed
+from mmp.wire.sasl.scram import DIGESTS
 
 
 class Judge(Protocol):
@@ -70,6 +71,15 @@ class Authority:
             raise Refused(Refusal.BAD_CREDENTIALS, "wrong password" if entry else "unknown user")
         said = credentials.proves is None and replayed(credentials.mechanism) == "PLAIN"
         return None if said else self.administrator
+
+    async def nobody_there(self, credentials: Credentials, ask: Ask, why: str) -> Refused:
+        """Ask what a store would, where there is none to ask, since it would show at once that nobody is there.
+
+        Return how it ends.
+        """
+        if credentials.mechanism in DIGESTS and not self.judges(credentials):
+            await self.judge(None, credentials, ask)
+        return Refused(Refusal.BAD_CREDENTIALS, why)
 
     def _acting(self, credentials: Credentials) -> Administrator:
         """Return the administrator with the password as given, which the store judges unless that is for us to do."""

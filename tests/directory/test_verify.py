@@ -15,7 +15,7 @@ from tests.fakes import never_asked
 ADMIN = Administrator("admin", b"admin's")
 PASSWORD = Credentials("PLAIN", "alice@example.com", b"secret")
 TOKEN = evolve(PASSWORD, mechanism="OAUTHBEARER")
-SCRAM = evolve(PASSWORD, mechanism="SCRAM-SHA-256", secret=b"n,,n=alice@example.com,r=x")
+SCRAM = Credentials("SCRAM-SHA-256", "alice", b"n,,n=alice,r=x")
 PROOF = Credentials("CRAM-MD5", "alice@example.com", b"", proves=lambda password: password == b"secret")
 ACTING = Credentials("PLAIN", "admin", b"admin's", "alice@example.com")
 
@@ -47,6 +47,23 @@ def test_what_can_be_said_again_is_for_the_store_to_judge(credentials):
     located, judged = locate(credentials, verdict=False)
     assert run_now(located).administrator is None
     assert judged == []
+
+
+@pytest.mark.parametrize(
+    ("credentials", "entries", "why"),
+    [
+        (SCRAM, (), "unknown user"),
+        (SCRAM, (ALICE, ALICE), "several entries match"),
+        (evolve(SCRAM, user="alice@example.com"), (ALICE,), "SCRAM tells the store the name as it was typed"),
+    ],
+    ids=["unknown", "ambiguous", "known by another name"],
+)
+def test_an_exchange_that_no_store_can_be_asked_for_goes_on_like_any_and_ends_like_any(credentials, entries, why):
+    located, judged = locate(credentials, verdict=False, entries=entries)
+    refused = refusal(located)
+    assert judged == [(None, "SCRAM-SHA-256")]
+    assert refused.refusal is Refusal.BAD_CREDENTIALS
+    assert refused.reason.startswith(why)
 
 
 def run_now(located):

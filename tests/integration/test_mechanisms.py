@@ -87,8 +87,8 @@ def test_scram_with_a_wrong_password_is_refused_by_the_store(by_store, certifica
 
 def test_scram_by_a_name_that_the_store_is_not_to_be_told_is_not_possible(by_store, certificates):
     with visiting(by_store, certificates) as client:
-        assert scram(client, "SCRAM-SHA-256", ALICE.user, ALICE.password).startswith(b"a NO [AUTHORIZATIONFAILED]")
-    by_store.logged("login", "not-authorized", "SCRAM tells the store the name as it was typed")
+        assert scram(client, "SCRAM-SHA-256", ALICE.user, ALICE.password).startswith(b"a NO [AUTHENTICATIONFAILED]")
+    by_store.logged("login", "bad-credentials", "SCRAM tells the store the name as it was typed")
 
 
 def test_an_exchange_given_up_is_bad_and_another_may_follow(by_store, certificates):

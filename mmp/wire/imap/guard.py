@@ -19,7 +19,7 @@ from attrs import define, field
 from mmp.errors import RemoteProtocolError
 from mmp.wire.buffer import Buffer
 from mmp.wire.events import LoggedIn
-from mmp.wire.imap import grammar
+from mmp.wire.imap import grammar, replies
 from mmp.wire.imap.grammar import Announcement
 from mmp.wire.imap.response import STATUSES
 
@@ -34,8 +34,7 @@ SMALL_LITERAL = 4096
 
 _HEAD, _TAIL = 100, 32
 """Octets at the beginning of a store's line that tell what it is, and at its end that may announce a literal."""
-_STANDING = frozenset(b"UNAUTHENTICATE PROXYAUTH XPROXYAUTH X-PROXYAUTH".split())
-_FORBIDDEN = _STANDING | frozenset(b"LOGIN AUTHENTICATE STARTTLS COMPRESS".split())
+_FORBIDDEN = replies.STANDING | frozenset(b"LOGIN AUTHENTICATE STARTTLS COMPRESS".split())
 """Neither is there another login; the last two would hide from us what follows."""
 _TAKING_LITERALS = grammar.COMMANDS_AFTER_LOGIN | frozenset(
     b"DELETEACL ESEARCH GETACL GETANNOTATION GETMETADATA GETQUOTA GETQUOTAROOT ID LISTRIGHTS MYRIGHTS NOTIFY REPLACE"
@@ -63,9 +62,9 @@ class Place(enum.Enum):
 def guard(logged_in: LoggedIn) -> Guard | None:
     """Return a guard for a store that has said this of itself; None if nobody can become somebody else there."""
     offered = {name.upper() for name in logged_in.capabilities}
-    if not offered & _STANDING:
+    if not offered & replies.STANDING:
         return None
-    if offered & {b"LITERAL+"}:
+    if b"LITERAL+" in offered:
         return Guard(sys.maxsize)
     return Guard(SMALL_LITERAL if offered & {b"LITERAL-", b"IMAP4REV2"} else -1)
 
@@ -196,9 +195,10 @@ class Guard:
         announced = grammar.announcement(line)
         if announced is not None and not _is_clear(line):
             self._end("what may be a literal or not", b"Unclear literal")
-            return False
-        if not self._refusing and (first or announced is not None):
-            self._judge(name if first else b"", line, announced)
+        elif not (first or self._refusing or _is_clean(line)):
+            self._end("what may be the end of a command or not", b"Unclear end of a command")
+        elif not self._refusing:
+            self._judge(name, line, announced)
         if self._place is Place.NOTHING:
             return False
         if not self._refusing:
@@ -218,7 +218,7 @@ class Guard:
     def _judge(self, name: bytes, line: bytes, announced: Announcement | None) -> None:
         """Refuse what must not pass."""
         if self._place is Place.COMMAND:
-            if not name or not line.endswith(b"\r\n") or b"\r" in line[:-2] or b"\0" in line:
+            if not (name and _is_clean(line)):
                 self._refuse(b"BAD A command is a tag, a name, and CR LF behind its arguments")
             elif name in _FORBIDDEN:
                 self._refuse(b"NO [CANNOT] Not available here")
@@ -297,6 +297,11 @@ class Guard:
         self._place, self._why = Place.NOTHING, why
         self._received.clear()
         self._owed.append(b"* BYE " + words + b"\r\n")
+
+
+def _is_clean(line: bytes) -> bool:
+    """Tell whether all take this for one line."""
+    return line.endswith(b"\r\n") and b"\r" not in line[:-2] and b"\0" not in line
 
 
 def _is_clear(line: bytes) -> bool:

@@ -57,6 +57,9 @@ REFUSAL_BY_CODE: Mapping[bytes, Refusal] = MappingProxyType(
 TEXT_LIMIT = 512
 """Octets of a store's text that are passed on; RFC 2683, 3.2.1.5, thinks of 1000 for a whole line."""
 
+STANDING = frozenset(b"UNAUTHENTICATE PROXYAUTH XPROXYAUTH X-PROXYAUTH".split())
+"""Capabilities and commands by which somebody logged in becomes somebody else: a guard has to follow such a session."""
+
 _OURS = b"IMAP4rev1 SASL-IR ID LITERAL+"
 _DECIDED_HERE = frozenset(b"IMAP4REV1 SASL-IR ID LITERAL+ LITERAL- STARTTLS LOGINDISABLED".split())
 _CONTROLS_TO_SPACE = bytes.maketrans(bytes((*range(0x20), 0x7F)), b" " * 33)
@@ -80,9 +83,12 @@ def capabilities(offer: Offer, others: Iterable[bytes]) -> bytes:
 
 
 def logged_in(answer: LoggedIn) -> bytes:
-    """Return what follows OK: the store's capabilities and its own words."""
+    """Return what follows OK: the store's capabilities, without COMPRESS if it is guarded, and its own words."""
     words = text(answer.text) or b"Logged in"
-    return b"[CAPABILITY %b] %b" % (b" ".join(answer.capabilities), words) if answer.capabilities else words
+    names = answer.capabilities
+    if not STANDING.isdisjoint(map(bytes.upper, names)):
+        names = tuple(name for name in names if not name.upper().startswith(b"COMPRESS="))
+    return b"[CAPABILITY %b] %b" % (b" ".join(names), words) if names else words
 
 
 def text(octets: bytes) -> bytes:

@@ -204,6 +204,14 @@ def test_what_may_be_a_literal_or_not_ends_it(line):
     assert store.commands == [b"a NOOP\r\n"]
 
 
+@pytest.mark.parametrize("rest", [b" x\n", b" x\ry\r\n", b"\0\r\n", b"\r\r\n"])
+def test_what_may_be_the_end_of_a_command_or_not_ends_it(rest):
+    ended, store, heard = conversed(b"a SEARCH TEXT {3+}\r\nabc" + rest + UNAUTHENTICATE)
+    assert ended
+    assert heard.endswith(b"* BYE Unclear end of a command\r\n")
+    assert store.commands == []
+
+
 def test_who_does_not_wait_for_the_answer_to_a_literal_is_let_go():
     watched = watching()
     assert watched.from_client(b"a APPEND NO {18}\r\n" + UNAUTHENTICATE) == b"a APPEND NO {18}\r\n"

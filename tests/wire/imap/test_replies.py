@@ -3,6 +3,7 @@ import re
 import pytest
 
 from mmp.model import Offer, Refusal
+from mmp.wire.events import LoggedIn
 from mmp.wire.imap import replies
 
 # RFC 5530, 3, as far as it concerns a login; RFC 9051, 7.1.
@@ -61,3 +62,14 @@ def test_our_own_capabilities_are_not_repeated():
     assert replies.capabilities(Offer((), plaintext=True, starttls=False), others) == (
         b"IMAP4rev1 SASL-IR ID LITERAL+ IDLE"
     )
+
+
+@pytest.mark.parametrize(
+    ("store", "told"),
+    [
+        ((b"IMAP4rev1", b"COMPRESS=DEFLATE"), b"[CAPABILITY IMAP4rev1 COMPRESS=DEFLATE] Logged in"),
+        ((b"IMAP4rev1", b"compress=DEFLATE", b"Unauthenticate"), b"[CAPABILITY IMAP4rev1 Unauthenticate] Logged in"),
+    ],
+)
+def test_what_would_blind_a_guard_is_not_offered(store, told):
+    assert replies.logged_in(LoggedIn(store, b"", b"")) == told

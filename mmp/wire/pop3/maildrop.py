@@ -22,8 +22,9 @@ LINE_LIMIT = 255
 """Octets in a command, CRLF included (RFC 2449, 4)."""
 MESSAGE_LIMIT = 64 * 1024
 """Octets in a message: it is a notice."""
-SAID_LIMIT = 1024 * 1024
-"""Octets said in one session, from which on it ends: nobody has to fetch a notice that often."""
+SAID_LIMIT = 4 * MESSAGE_LIMIT
+"""Octets said in one session, from which on it ends: nobody has to fetch a notice that often. We hold them for a client
+that does not read, whose password nobody has judged; a socket's buffer takes nearly as many."""
 
 _NUMBER = re.compile(rb"1")
 _TOP = re.compile(rb"1 ([0-9]{1,9})")

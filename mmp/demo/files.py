@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mmp.demo.certificates import Authority
 from mmp.demo.listeners import Listener
+from mmp.model import Endpoint
 
+LONGEST_SOCKET_PATH = 107
+"""Octets (unix(7))."""
 NAMES = ("localhost", "127.0.0.1", "::1")
 
 
@@ -33,6 +37,10 @@ private_key = "server.key"
 [login]
 default_domain = "example.com"
 
+[admin]
+control = "{control}"
+http = "{http}"
+
 [directory]
 kind = "file"
 
@@ -49,11 +57,15 @@ port = {port}
 
 
 def write_files(
-    directory: Path, listeners: Iterable[Listener], stores: Mapping[str, str], store_ports: Mapping[str, int]
+    directory: Path,
+    listeners: Iterable[Listener],
+    stores: Mapping[str, str],
+    store_ports: Mapping[str, int],
+    http: Endpoint,
 ) -> Path:
     """Write all that the proxy reads, and return the configuration's path.
 
-    ``stores`` has the store of each user, ``store_ports`` the stores' port for each service.
+    ``stores`` has the store of each user, ``store_ports`` the stores' port for each service; monitoring finds ``http``.
     """
     authority = Authority.make("mmp demo authority")
     issued = authority.issue(NAMES)
@@ -65,8 +77,18 @@ def write_files(
     sections = (LISTENER.format(service=at.service, address=at.address, port=at.port, tls=at.tls) for at in listeners)
     backends = (BACKEND.format(service=service, port=port) for service, port in store_ports.items())
     configuration = directory / "mmp.toml"
-    configuration.write_text(CONFIGURATION.format(listeners="\n".join(sections), backends="\n".join(backends)))
+    configuration.write_text(
+        CONFIGURATION.format(
+            listeners="\n".join(sections), backends="\n".join(backends), control=control_socket(directory), http=http
+        )
+    )
     return configuration
+
+
+def control_socket(directory: Path) -> str:
+    """Return the configuration of a control socket in there; none where its path would be too long for the system."""
+    path = directory / "control.sock"
+    return f"unix:{path}" if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH else ""
 
 
 def write_secret(path: Path, content: bytes) -> None:

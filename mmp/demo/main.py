@@ -13,10 +13,13 @@ from mmp.demo.files import write_files
 from mmp.demo.listeners import SERVICES, Listener, bound, loopback
 from mmp.demo.processes import SIGNALS, Proxy, proxy, stores
 from mmp.demo.words import introduction
+from mmp.model import Endpoint
 
 STORES = {"alice": "127.0.0.2", "bob": "127.0.0.3", "carol": "127.0.0.2", "dave": "127.0.0.3"}
 """Who is where. Every address in 127.0.0.0/8 is this machine's."""
 
+HTTP = 80
+"""The port for monitoring, added to the base."""
 ATTEMPTS = 300
 """Looks, a tenth of a second apart, until every listener must be served."""
 
@@ -35,10 +38,11 @@ def run(directory: str | None, port_base: int) -> None:
     sockets = {service: bound(set(STORES.values())) for service in SERVICES}
     store_ports = {service: listening[0].getsockname()[1] for service, listening in sockets.items()}
     with suppress(KeyboardInterrupt), folder(directory) as path, stores(sockets, STORES, password):
-        configuration = write_files(path, listeners, mail_hosts, store_ports)
+        http = Endpoint("127.0.0.1", port_base + HTTP)
+        configuration = write_files(path, listeners, mail_hosts, store_ports, http)
         with proxy(configuration, path / "mmp.log") as running:
             wait_until_served(running, listeners, path / "ca.pem")
-            print(introduction(path, listeners, mail_hosts, password), flush=True)
+            print(introduction(path, listeners, mail_hosts, password, http), flush=True)
             while True:
                 running.watch(seconds=3600)
 

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mmp.demo.listeners import Listener
+from mmp.model import Endpoint
 
 WORDS = """\
 A proxy for IMAP, POP3 and submission, and behind it two small stores, all on this machine alone. Each user's mail is in
 one of the stores; the proxy finds out in which. Ctrl-C ends everything.
 
 {ports}
+port {http.port}  HTTP, for monitoring
 
 {users}
 password {password}
@@ -39,6 +41,12 @@ or read with Python:
   imap.select()
   print(imap.fetch('1', 'BODY[]'))"
 
+See how the proxy is, and who is there:
+
+  mmp status --config {directory}/mmp.toml
+  mmp who --config {directory}/mmp.toml
+  curl http://{http}/metrics
+
 ready"""
 
 SPOKEN = {
@@ -51,7 +59,9 @@ SPOKEN = {
 }
 
 
-def introduction(directory: Path, listeners: Sequence[Listener], mail_hosts: Mapping[str, str], password: str) -> str:
+def introduction(
+    directory: Path, listeners: Sequence[Listener], mail_hosts: Mapping[str, str], password: str, http: Endpoint
+) -> str:
     """Return the ports, the users and what to try."""
     ports = {(listener.service, listener.tls): listener.port for listener in listeners}
     named = {service + ("s" if tls == "implicit" else ""): port for (service, tls), port in ports.items()}
@@ -63,5 +73,6 @@ def introduction(directory: Path, listeners: Sequence[Listener], mail_hosts: Map
         directory=directory,
         first=first,
         second=second,
+        http=http,
         **named,
     )

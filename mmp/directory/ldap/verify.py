@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Final
 
 from attrs import define, field, frozen
+from twisted.internet.defer import DeferredSemaphore
 
 from mmp.directory.entry import Entry
 from mmp.directory.ldap.link import Answer, Link
@@ -24,6 +25,9 @@ USER_PASSWORD: Final = "userPassword"  # noqa: S105 - the attribute's name
 _NOT_THIS_PASSWORD: Final = frozenset({32, 48, 49, 53})
 """Codes by which servers say no to a name and password: no such object, inappropriate authentication, invalid
 credentials, and unwilling to perform, which is what an account that was closed gets."""
+_MOST_UNDER_WAY: Final = 32
+"""Binds at a time to each server, each on a connection of its own: who guesses by the thousand shall not take all that
+the server has. More wait. OpenLDAP works at 16 (olcThreads)."""
 _MOST_IDLE: Final = 8
 """Connections kept for each server."""
 _AVOIDED: Final = 5.0
@@ -39,6 +43,7 @@ class BindingReplica:
 
     opening: Opening
     """Without credentials: the users' are what the connections are for."""
+    _turns: DeferredSemaphore = field(factory=lambda: DeferredSemaphore(_MOST_UNDER_WAY), init=False)
     _idle: list[Link] = field(factory=list, init=False)
     _avoid_until: float = field(default=0.0, init=False)
 
@@ -49,7 +54,11 @@ class BindingReplica:
 
     async def bind(self, credentials: Simple) -> Answer:
         """Return the answer to a bind; ConnectionError or TimeoutError if there is none."""
+        waits = not self._turns.tokens
+        await self._turns.acquire()
         try:
+            if waits and self.avoided:
+                raise ConnectionError("it has failed others meanwhile")
             if (idle := self._take()) is not None:
                 with suppress(ConnectionError):  # servers close what is idle, perhaps this moment
                     return await self._ask(idle, credentials)
@@ -57,6 +66,8 @@ class BindingReplica:
         except OSError:
             self._avoid_until = self.opening.clock.seconds() + _AVOIDED
             raise
+        finally:
+            self._turns.release()
 
     async def _ask(self, link: Link, credentials: Simple) -> Answer:
         try:

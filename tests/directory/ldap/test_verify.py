@@ -5,7 +5,7 @@ from attrs import evolve
 from twisted.internet.task import Clock
 
 from mmp.directory.ldap.replica import LDAPURL, Opening
-from mmp.directory.ldap.verify import BindingReplica, BindJudge
+from mmp.directory.ldap.verify import _MOST_UNDER_WAY, BindingReplica, BindJudge
 from mmp.model import Credentials, Refusal
 from tests.directory.ldap import oracle
 from tests.directory.ldap.fakes import Connecting
@@ -161,3 +161,28 @@ def test_a_judgement_that_nobody_waits_for_takes_its_connection_with_it():
     assert scene.connectors[0].wire.closed
     assert finished(scene.answered(0)) is True
     assert scene.connectors[0].attempts == 2
+
+
+def test_so_many_are_judged_at_a_time_and_the_others_wait_for_their_turn():
+    scene = Scene()
+    begun = [scene.begin() for _ in range(_MOST_UNDER_WAY + 3)]
+    wires = scene.connectors[0].wires
+    assert len(wires) == _MOST_UNDER_WAY
+    for given_up in (begun[0], begun[-1]):  # one under way, one that waits
+        given_up.addErrback(lambda _: None)
+        given_up.cancel()
+    assert len(wires) == _MOST_UNDER_WAY + 1
+    for wire in wires[1:]:
+        wire.answer(oracle.bound(wire.number(), 49))
+    last = next(wire for wire in wires[1:] if wire.unread)
+    last.answer(oracle.bound(last.number(), 0))
+    assert [finished(each) for each in begun[1:-1]] == [False] * _MOST_UNDER_WAY + [True]
+    assert len(wires) == _MOST_UNDER_WAY + 1
+
+
+def test_those_who_wait_for_their_turn_at_a_server_that_says_nothing_do_not_wait_for_it_too():
+    scene = Scene()
+    begun = [scene.begin() for _ in range(_MOST_UNDER_WAY + 3)]
+    scene.clock.advance(6)
+    assert {refusal(each).refusal for each in begun} == {Refusal.DIRECTORY_UNAVAILABLE}
+    assert scene.connectors[0].attempts == _MOST_UNDER_WAY

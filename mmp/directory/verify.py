@@ -69,8 +69,11 @@ class Authority:
             return None
         if not await self.judge(entry, credentials, ask):
             raise Refused(Refusal.BAD_CREDENTIALS, "wrong password" if entry else "unknown user")
-        said = credentials.proves is None and replayed(credentials.mechanism) == "PLAIN"
-        return None if said else self.administrator
+        if credentials.proves is None and replayed(credentials.mechanism) == "PLAIN":
+            return None
+        if self.administrator is None or not self.administrator.secret:
+            raise Refused(Refusal.BACKEND_UNAVAILABLE, "no password to say to the store, and no administrator's either")
+        return self.administrator
 
     async def nobody_there(self, credentials: Credentials, ask: Ask, why: str) -> Refused:
         """Ask what a store would, where there is none to ask, since it would show at once that nobody is there.

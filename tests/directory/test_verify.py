@@ -170,3 +170,13 @@ def test_without_an_administrator_nobody_acts_as_another():
 
 def test_no_password_of_an_administrator_is_shown():
     assert "admin's" not in repr(ADMIN) + repr(run_now(locate(ACTING)[0]))
+
+
+@pytest.mark.parametrize("administrator", [None, Administrator("admin", b"")], ids=["nobody", "without a password"])
+@pytest.mark.parametrize("credentials", [SCRAM, PROOF], ids=["SCRAM", "CRAM-MD5"])
+def test_who_has_said_no_password_and_has_nobody_to_stand_in_is_not_let_through_to_the_store(
+    credentials, administrator
+):
+    authority = Authority(Judging(verdict=True), everything=True, administrator=administrator)
+    refused = refusal(started(Locator(Answering(ALICE), authority=authority).locate(CLIENT, credentials, never_asked)))
+    assert refused.refusal is Refusal.BACKEND_UNAVAILABLE

@@ -24,6 +24,7 @@ from mmp.observe.metrics import Counts
 from mmp.shared import link as wire
 from mmp.shared.asking import PATIENCE, Asker
 from mmp.shared.link import Kind, Link
+from mmp.shared.local import Guest, Home
 
 PING_EVERY = 5.0
 """Seconds between two questions whether a worker is alive."""
@@ -54,6 +55,7 @@ class Worker:
     serial: int
     link: Link
     asker: Asker
+    guest: Guest
     began: float
     state: State = State.STARTING
     pid: int = 0
@@ -106,6 +108,7 @@ class Generation:
     size: int
     log_descriptor: Callable[[], int]
     disabled: Callable[[], Collection[str]]
+    home: Home
     sockets: Mapping[int, socket.socket]
     ready: Callable[[Generation], None]
     lost: Callable[[Generation], None]
@@ -200,7 +203,8 @@ class Generation:
             lambda kind, payload, descriptors: self._from_worker(serial, kind, payload, descriptors),
             lambda: self._worker_lost(serial),
         )
-        self.workers[serial] = Worker(serial, link, Asker(link, self.reactor), self.reactor.seconds())
+        guest = Guest(self.home, link.send)
+        self.workers[serial] = Worker(serial, link, Asker(link, self.reactor), guest, self.reactor.seconds())
 
     def _forked(self, serial: int, pid: int, process: int) -> None:
         worker = self.workers.get(serial)
@@ -212,7 +216,9 @@ class Generation:
 
     def _from_worker(self, serial: int, kind: Kind, payload: bytes, _descriptors: list[int]) -> None:
         worker = self.workers[serial]
-        if kind is Kind.PONG:
+        if worker.guest.received(kind, payload):
+            pass
+        elif kind is Kind.PONG:
             worker.unanswered = 0
             worker.sessions = sum(wire.TWO_NUMBERS.unpack(payload))
             worker.answered()
@@ -238,6 +244,7 @@ class Generation:
             self.kill(worker)
             return
         worker.link.send(Kind.LOG, descriptors=[self.log_descriptor()])
+        worker.link.send(Kind.KEY, self.home.key)
         self._renew(worker)
         if self.disabled():
             self.disable(worker)
@@ -257,6 +264,7 @@ class Generation:
         worker.asker.lost()
         self.counted(worker.counts)
         worker.answered()
+        worker.guest.leave()
         if worker.process != -1:
             os.close(worker.process)
         if self.retired:

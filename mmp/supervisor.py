@@ -20,6 +20,7 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IDelayedCall
 
 from mmp.administration import Administration
+from mmp.admission import rules
 from mmp.config.load import Loaded
 from mmp.errors import ConfigError
 from mmp.generation import SHORT_LIFE, Generation, back_off
@@ -28,6 +29,7 @@ from mmp.net.bind import listening_socket
 from mmp.net.tls import RING
 from mmp.observe.certificates import CertificateWatch
 from mmp.observe.log import EventLog
+from mmp.shared.local import Home
 
 KILL_AFTER = 15.0
 """Seconds that workers get beyond their grace, to say goodbye to the last sessions, before they are killed."""
@@ -55,6 +57,7 @@ class Supervisor(Service):
         self._failures = 0
         self._stopping = False
         self._administration = Administration(reactor, log, self)
+        self._home = Home(rules(loaded.config), time.monotonic)
         self._certificates = CertificateWatch(reactor, log, lambda: datetime.now(UTC), self.renew)
 
     @property
@@ -122,6 +125,7 @@ class Supervisor(Service):
             size=config.workers or os.cpu_count() or 1,
             log_descriptor=lambda: self._log_descriptor,
             disabled=lambda: self._administration.disabled,
+            home=self._home,
             sockets={index: self._sockets[listener.endpoint] for index, listener in enumerate(config.listener)},
             ready=self._ready,
             lost=self._zygote_lost,
@@ -196,6 +200,7 @@ class Supervisor(Service):
             self._log.event("reload", "error", result="refused", reason=str(error))
             return [str(error)]
         self._loaded = loaded
+        self._home.change(rules(loaded.config))
         self._log.event("reload", result="ok")
         self._watch_certificates()
         self._administration.open()

@@ -22,6 +22,7 @@ from twisted.logger import globalLogBeginner
 
 from mmp.admin.answers import Answers
 from mmp.admin.sessions import Sessions
+from mmp.admission import Admission, rules
 from mmp.authenticators import Authenticators
 from mmp.config.load import Loaded
 from mmp.config.schema import TLS, BackendService, Config, Listener
@@ -42,13 +43,14 @@ from mmp.observe.accounting import Accounting
 from mmp.observe.log import EventLog, LineObserver
 from mmp.observe.measured import MeasuredHandshake, MeasuredLogIn
 from mmp.observe.metrics import Counted, Counts, parts
-from mmp.policy.admission import NoThrottle, Unlimited
 from mmp.policy.security import offer
 from mmp.session.login import LogIn, Login
 from mmp.session.throttled import Throttled
 from mmp.shared import link as wire
 from mmp.shared.asking import Answerer
+from mmp.shared.desk import Desk
 from mmp.shared.link import Kind, Link
+from mmp.shared.local import Home
 from mmp.stores.dial import Dial, Route
 from mmp.stores.enabled import Enabled
 from mmp.stores.known import Known, Survey
@@ -125,7 +127,7 @@ def _front_settings(tls: TLS) -> FrontSettings:
 class Parts:
     """Makes the parts, each once, and hands each the few values it needs."""
 
-    def __init__(self, inheritance: Inheritance, reactor: LeanReactor, log: EventLog) -> None:
+    def __init__(self, inheritance: Inheritance, reactor: LeanReactor, log: EventLog, desk: Desk) -> None:
         self._inheritance = inheritance
         self._config = config = inheritance.loaded.config
         self._files = inheritance.loaded.files
@@ -138,7 +140,18 @@ class Parts:
         accounting = Accounting(self._log, reactor.seconds)
         idle = {service: config.backend.reaching(service).idle_timeout for service in CORES}
         self.relays = Relays(self._loop, idle, accounting.close, GUARDS)
-        self.arrivals = Arrivals(House(self._loop, self._log, accounting, self.relays, _session_ids(), _capacity()))
+        self._admission = Admission(config, desk, reactor, self._log)
+        self.arrivals = Arrivals(
+            House(
+                self._loop,
+                self._log,
+                accounting,
+                self.relays,
+                _session_ids(),
+                _capacity(),
+                self._admission.door(),
+            )
+        )
         self._tls: dict[TLS, ServerTLS] = {}
         self._authenticators = Authenticators(
             self._files, config.pool, reactor, self._loop, self._resolver, log=self._log, counts=self.counted.counts
@@ -245,8 +258,9 @@ class Parts:
         return ClientTrust(self._files[tls.client_ca], revoked, require=tls.client_certificate == "require")
 
     def _log_in(self, listener: Listener) -> LogIn:
-        login = Login(self._authenticators.authenticator(listener), Unlimited(), self._dials[listener.service])
-        attempt = Throttled(NoThrottle(), login)
+        admission = self._admission
+        login = Login(self._authenticators.authenticator(listener), admission.limits(), self._dials[listener.service])
+        attempt = Throttled(admission.throttle(listener, self.arrivals), login)
         measured = MeasuredLogIn(attempt, *self._measure(listener.service))
         outage = self._config.outage
         if listener.service is not Service.POP3 or outage.pop3_spoof == "none":
@@ -343,12 +357,16 @@ class Worker:
         log = inheritance.loaded.config.log
         self._log = EventLog(os.dup(2), log.format, log.level)
         globalLogBeginner.beginLoggingTo([LineObserver(self._log)], redirectStandardIO=False, discardBuffer=True)
-        self._parts = Parts(inheritance, reactor, self._log)
         self._link = Link(reactor, link, self._received, self._orphaned)
+        own = Home(rules(inheritance.loaded.config), reactor.seconds)
+        self._desk = Desk(reactor, self._link.send, self._log, own)
+        self._parts = Parts(inheritance, reactor, self._log, self._desk)
         self._answerer = Answerer(self._link, self._parts.answers)
         self._link.send(Kind.HELLO, wire.NUMBER.pack(wire.VERSION))
 
     def _received(self, kind: Kind, payload: bytes, descriptors: list[int]) -> None:
+        if self._desk.received(kind, payload):
+            return
         if kind is Kind.LOG:
             if descriptors:  # else we have too many open to be given one, and go on with the old one
                 self._log.reopen(descriptors.pop())

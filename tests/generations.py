@@ -10,6 +10,7 @@ from mmp.generation import Generation
 from mmp.observe.metrics import Counts
 from mmp.shared import link as wire
 from mmp.shared.link import Kind, frame, frames
+from mmp.shared.local import Home, Rules
 from tests import fakes
 from tests.net.turning import Turning
 
@@ -121,6 +122,7 @@ class Scene:
         self.zygotes = []
         self.made = []
         monkeypatch.setattr("mmp.generation.subprocess.Popen", self.zygote)
+        self.home = Home(Rules(), time.monotonic)
         self.log_descriptor = os.open(os.devnull, os.O_WRONLY)
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.skipped = 0.0
@@ -139,6 +141,7 @@ class Scene:
             size=size,
             log_descriptor=lambda: self.log_descriptor,
             disabled=lambda: (),
+            home=self.home,
             sockets={0: self.listening},
             ready=lambda _: self.told.append("ready"),
             lost=lambda _: self.told.append("lost"),

@@ -41,7 +41,7 @@ def test_workers_are_given_log_and_sockets_and_all_serving_is_told_once(scene):
     first.serve()
     scene.turn()
     assert scene.told == []
-    assert first.listen() == [Kind.LOG, Kind.LISTEN, Kind.SERVE]
+    assert first.listen() == [Kind.LOG, Kind.KEY, Kind.LISTEN, Kind.SERVE]
     second.serve()
     second.say(Kind.SERVING)
     scene.turning.until(lambda: scene.told)

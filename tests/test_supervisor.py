@@ -133,7 +133,7 @@ def test_a_reload_with_a_mistake_changes_nothing_and_says_why(scene, fault):
     assert scene.log.named("reload") == [{"result": "refused", "reason": str(fault).replace("\n", "; ")}]
     assert len(scene.zygotes) == 1
     assert scene.supervisor._sockets == before
-    assert old.listen()[3:] == [Kind.LOG]
+    assert old.listen()[4:] == [Kind.LOG]
 
 
 def test_a_reload_to_a_port_that_is_taken_changes_nothing_and_says_which(scene):
@@ -170,7 +170,7 @@ def test_a_worker_forked_anew_during_a_reload_gets_the_sockets_of_its_own_config
     scene.until_forked(scene.zygotes[0], 2)
     again = scene.zygotes[0].workers[1].serve()
     scene.turn()
-    assert again.listen() == [Kind.LOG, Kind.LISTEN, Kind.SERVE]
+    assert again.listen() == [Kind.LOG, Kind.KEY, Kind.LISTEN, Kind.SERVE]
 
 
 def test_a_second_reload_before_the_first_is_done_takes_its_place(scene):
@@ -413,7 +413,7 @@ def renewing(scene):
 def test_a_certificate_for_clients_is_renewed_in_the_workers_that_there_are(renewing):
     worker = renewing.start()
     renew(renewing, front=b"new")
-    assert worker.listen()[3:] == [Kind.RENEW]
+    assert worker.listen()[4:] == [Kind.RENEW]
     assert len(renewing.zygotes) == 1
     assert renewing.log.named("reload") == [{"result": "certificates", "reason": "front"}]
 
@@ -433,7 +433,7 @@ def test_a_worker_forked_later_has_the_renewed_one_as_well(renewing):
     renewing.until_forked(renewing.zygotes[0], 2)
     again = renewing.zygotes[0].workers[1].serve()
     renewing.turn()
-    assert again.listen() == [Kind.LOG, Kind.RENEW, Kind.LISTEN, Kind.SERVE]
+    assert again.listen() == [Kind.LOG, Kind.KEY, Kind.RENEW, Kind.LISTEN, Kind.SERVE]
 
 
 def test_a_certificate_for_stores_takes_new_workers(renewing):
@@ -446,7 +446,7 @@ def test_a_certificate_for_stores_takes_new_workers(renewing):
 def test_files_that_were_only_touched_change_nothing(renewing):
     worker = renewing.start()
     renew(renewing)
-    assert worker.listen() == [Kind.LOG, Kind.LISTEN, Kind.SERVE]
+    assert worker.listen() == [Kind.LOG, Kind.KEY, Kind.LISTEN, Kind.SERVE]
     assert renewing.log.named("reload") == []
 
 
@@ -456,4 +456,4 @@ def test_a_new_file_that_is_wrong_leaves_the_old_one_serving_and_is_told(renewin
     renewing.supervisor.renew()
     renewing.turn()
     assert renewing.log.named("reload") == [{"result": "refused", "reason": "tls.private_key: does not belong to it"}]
-    assert worker.listen() == [Kind.LOG, Kind.LISTEN, Kind.SERVE]
+    assert worker.listen() == [Kind.LOG, Kind.KEY, Kind.LISTEN, Kind.SERVE]

@@ -62,8 +62,8 @@ class Desk:
         self._slots: dict[int, tuple[Slot, Kind, bytes]] = {}
         """Those that the host does not know of, with what was asked for them."""
         self._bad: dict[int, Callable[[float, int], None]] = {}
-        self.key = b""
-        """For digests of passwords, the same in all workers."""
+        self.key = own.key
+        """For digests of passwords; the home's, once it has told it."""
 
     # Asking
 

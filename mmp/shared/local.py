@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Container
 
 from attrs import field, frozen
@@ -39,6 +40,8 @@ class Home:
 
     def __init__(self, rules: Rules, now: Callable[[], float]) -> None:
         self.now = now
+        self.key = os.urandom(32)
+        """For digests of passwords, which nobody without it can try passwords against."""
         self.counts = Counts()
         self.throttle = Throttle(rules.penalties)
         self.queued: dict[Attempt, tuple[Guest, int]] = {}

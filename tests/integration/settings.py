@@ -24,6 +24,8 @@ def settings(ports, pair, store_port, users_path, **changes):
         "backend": {"imap": {"port": store_port}},
         "admin": {"control": f"unix:{users_path.parent}/control.sock"},
         "log": {"level": "debug"},
+        "limits": {"per_address": []},
+        "throttle": {"penalty": "0s"},
     }
     return _merged(usual, changes)
 

@@ -7,6 +7,7 @@ from twisted.internet.task import Clock
 from mmp.model import Client, Credentials, Endpoint, Service
 from mmp.shared.admission import Door, Limits, Throttle
 from mmp.shared.desk import Desk
+from mmp.shared.link import Kind
 from mmp.shared.local import Guest, Home, Rules
 from tests import fakes
 from tests.directory.outcomes import started
@@ -47,6 +48,7 @@ class Joined:
         self.desk = Desk(
             host.clock, lambda *frame: self.up.append(frame), self.log, Home(host.rules, host.clock.seconds)
         )
+        self.desk.received(Kind.KEY, host.home.key)
         self.door, self.limits = Door(self.desk, self.log), Limits(self.desk, self.log)
         self.throttle = Throttle(self.desk, host.clock, self.deadlines, self.log)
 

@@ -1,0 +1,74 @@
+"""Makes what counts sessions and slows guesses down, from the configuration: rules for the home, parts for who asks."""
+
+from __future__ import annotations
+
+from attrs import frozen
+from twisted.internet.interfaces import IReactorTime
+
+from mmp import interfaces
+from mmp.config.schema import Config, Listener
+from mmp.interfaces import Log
+from mmp.policy.admission import NoThrottle, Unlimited
+from mmp.policy.badness import Penalties
+from mmp.policy.sessions import AddressRule, AddressRules, SessionLimits
+from mmp.shared.admission import Deadlines, Door, Limits, Throttle
+from mmp.shared.desk import Desk
+from mmp.shared.local import Rules
+
+
+def rules(config: Config) -> Rules:
+    """Return what is decided by."""
+    limits, throttle = config.limits, config.throttle
+    by_address = (
+        AddressRule(rule.network, rule.sessions, rule.prefix, "per_address" in limits.observe or rule.mode == "observe")
+        for rule in limits.per_address
+    )
+    return Rules(
+        sessions=SessionLimits(
+            sessions=limits.sessions,
+            per_address=AddressRules(by_address),
+            per_user=limits.per_user,
+            per_backend=limits.per_backend,
+            observed=limits.observe,
+        ),
+        connections_per_minute=limits.connections_per_minute,
+        logins_per_minute=limits.logins_per_minute,
+        penalties=Penalties(
+            penalty=throttle.penalty,
+            most=throttle.max_penalty,
+            decay=throttle.decay,
+            linear=throttle.linear,
+            size=throttle.table_size,
+        ),
+        per_user=throttle.per_user,
+        observe_throttle=throttle.mode == "observe",
+        observed=limits.observe,
+    )
+
+
+@frozen
+class Admission:
+    """The parts of one worker; where nothing is limited, they are those that cost nothing."""
+
+    config: Config
+    desk: Desk
+    clock: IReactorTime
+    log: Log
+
+    def door(self) -> Door | None:
+        """Return what admits connections."""
+        limits = self.config.limits
+        limited = limits.sessions or limits.connections_per_minute or any(each.sessions for each in limits.per_address)
+        return Door(self.desk, self.log) if limited else None
+
+    def limits(self) -> interfaces.Limits:
+        """Return what admits sessions."""
+        limits = self.config.limits
+        return Limits(self.desk, self.log) if limits.per_user or limits.per_backend else Unlimited()
+
+    def throttle(self, listener: Listener, deadlines: Deadlines) -> interfaces.Throttle:
+        """Return what slows guesses down; a load balancer in front of this listener never is, only its clients are."""
+        if not self.config.throttle.penalty and not self.config.limits.logins_per_minute:
+            return NoThrottle()
+        exempt = (*self.config.throttle.exempt, *listener.proxy_protocol_from)
+        return Throttle(self.desk, self.clock, deadlines, self.log, exempt)

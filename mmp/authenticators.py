@@ -28,7 +28,7 @@ from mmp.directory.ldap.directory import LDAPDirectory, Replicas
 from mmp.directory.ldap.domains import DomainTree, Organisations, Reading
 from mmp.directory.ldap.filters import FilterTemplate
 from mmp.directory.ldap.replica import LDAPURL, Opening, Replica
-from mmp.directory.ldap.requests import Search, Simple
+from mmp.directory.ldap.requests import External, Search, Simple
 from mmp.directory.ldap.verify import USER_PASSWORD, BindingReplica, BindJudge
 from mmp.directory.locate import Locator
 from mmp.directory.names import Naming
@@ -40,6 +40,7 @@ from mmp.directory.verify_cache import Remembered
 from mmp.directory.verify_secret import SecretJudge
 from mmp.interfaces import Authenticator, Log
 from mmp.model import Administrator, Endpoint, TLSMode
+from mmp.net.certificates import Chain
 from mmp.net.connect import Connector, TLSConnector
 from mmp.net.reactor import LeanReactor
 from mmp.net.resolve import Resolver
@@ -168,13 +169,18 @@ class Authenticators:
         return self._files_read[path]
 
     def _replicas(self, ldap: LDAP) -> Replicas:
-        own = Simple(ldap.bind_dn, read_secret(self._files[ldap.bind_password_file])) if ldap.bind_dn else None
-        openings = [self._opening(ldap, url, own) for url in ldap.urls]
+        openings = [self._opening(ldap, url, self._own(ldap)) for url in ldap.urls]
         return Replicas([Replica(opening, self._log) for opening in openings], balance=ldap.balance)
 
-    def _opening(self, ldap: LDAP, text: str, credentials: Simple | None) -> Opening:
-        url = LDAPURL.parse(text)
-        tls = ClientTLS(ca=self._files.get(ldap.ca, b""))
+    def _own(self, ldap: LDAP) -> Simple | External | None:
+        if ldap.bind == "external":
+            return External()
+        return Simple(ldap.bind_dn, read_secret(self._files[ldap.bind_password_file])) if ldap.bind_dn else None
+
+    def _opening(self, ldap: LDAP, text: str, credentials: Simple | External | None) -> Opening:
+        url, file = LDAPURL.parse(text), ldap.client_certificate
+        own = Chain(self._files[file], self._files[ldap.private_key]) if file and ldap.over_tls else None
+        tls = ClientTLS(ca=self._files.get(ldap.ca, b""), own=own)
         connector = TLSConnector(Connector(self._loop, self._resolver), tls, implicit=url.implicit_tls)
         return Opening(url, connector, self._reactor, ldap.timeout, ldap.start_tls, credentials)
 

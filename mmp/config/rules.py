@@ -130,6 +130,12 @@ def _ldap(ldap: LDAP, origin: Origin) -> Iterator[Finding]:
     if ldap.start_tls and (url := next((url for url in ldap.urls if url.startswith("ldaps:")), "")):
         text = f'cannot be true with "{url}", which is TLS from its beginning'
         yield Finding(origin("directory.ldap.start_tls"), text, (kind, origin("directory.ldap.urls")))
+    if ldap.bind == "external" and not (ldap.client_certificate and ldap.over_tls):
+        text = '"external" needs client_certificate, and TLS to show it in'
+        yield Finding(origin("directory.ldap.bind"), text, (kind, origin("directory.ldap.client_certificate")))
+    if ldap.bind == "external" and ldap.bind_dn:
+        text = 'has no meaning with bind = "external"'
+        yield Finding(origin("directory.ldap.bind_dn"), text, (kind, origin("directory.ldap.bind")))
     if bool(ldap.bind_dn) != bool(ldap.bind_password_file):
         keys = ("bind_dn", "bind_password_file")
         present, missing = keys if ldap.bind_dn else reversed(keys)

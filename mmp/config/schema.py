@@ -164,8 +164,14 @@ class LDAP:
     balance: bool = False
     """Whether servers are used in turn instead of in order."""
 
-    bind: Literal["simple"] = "simple"
-    """How we make ourselves known: by name and password."""
+    bind: Literal["simple", "external"] = "simple"
+    """How we make ourselves known: by name and password, or by client_certificate."""
+
+    client_certificate: File = ""
+    """Certificate chain in PEM that we show the servers; empty means none."""
+
+    private_key: File = ""
+    """Private key in PEM of client_certificate."""
 
     bind_dn: str = ""
     """Name to bind as; empty means anonymously."""
@@ -357,6 +363,8 @@ class Admin:
 
     control: ControlSocket = "unix:/run/mmp/control.sock"
     """Socket for the commands of mmp, open to the proxy's own user and root; empty means none."""
+
+
 EVERY_IPV4: Final = IPv4Network("0.0.0.0/0")
 EVERY_IPV6: Final = IPv6Network("::/0")
 
@@ -436,8 +444,6 @@ class Throttle:
 
     per_user: bool = False
     """Whether failures count against the account as well, from wherever they come."""
-
-
 
     http: ListenAddress = ""
     """Where monitoring finds /metrics, /healthz and /readyz; empty means nowhere."""
@@ -551,4 +557,3 @@ class Config:
 
     throttle: Throttle = Throttle()
     """Slowing down those who guess."""
-

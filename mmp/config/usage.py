@@ -69,6 +69,12 @@ class Usage:
         for listener, origin in self.listeners():
             if listener.tls is not TLSMode.NONE:
                 yield from _shown_to_clients(listener.tls_settings, origin)
+            ldap = listener.directory.ldap
+            if listener.directory.kind == "ldap" and ldap.over_tls and (ldap.client_certificate or ldap.private_key):
+                keys = (origin(f"directory.ldap.{key}") for key in ("client_certificate", "private_key"))
+                files = (ldap.client_certificate, ldap.private_key)
+                certificate, key = (Named(*pair, (origin("directory.kind"),)) for pair in zip(keys, files, strict=True))
+                yield Pair(certificate, key, None)
         for _, backend, path in self.backends():
             if backend.tls is not TLSMode.NONE and (backend.client_certificate or backend.private_key):
                 certificate = Named(f"{path}.client_certificate", backend.client_certificate, (f"{path}.tls",))

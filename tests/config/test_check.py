@@ -239,3 +239,21 @@ def test_what_makes_certificates_of_clients_useful_has_to_be_there(folder: Folde
     assert report(folder, '[[listener]]\n[tls]\nclient_certificate = "require"').mistakes == (
         "tls.client_ca: is needed, since client_certificate is given",
     )
+
+
+def test_to_be_known_by_a_certificate_takes_one_and_tls(folder: Folder):
+    folder.pair("own.pem", "own.key")
+    known = '[[listener]]\n[directory.ldap]\nbind = "external"\n'
+    shown = 'client_certificate = "own.pem"\nprivate_key = "own.key"\n'
+    why = 'directory.ldap.bind: "external" needs client_certificate, and TLS to show it in'
+    assert report(folder, known).mistakes == (why,)
+    assert report(folder, known + shown).mistakes == (why,)
+    assert report(folder, known + shown + "start_tls = true").mistakes == ()
+    assert report(folder, known + shown.replace("own.key", "none") + "start_tls = true").mistakes == (
+        f"directory.ldap.private_key: cannot read {folder.path}/none: No such file or directory",
+    )
+    folder.write("secret", "secret")
+    both = 'start_tls = true\nbind_dn = "cn=x"\nbind_password_file = "secret"'
+    assert report(folder, known + shown + both).mistakes == (
+        'directory.ldap.bind_dn: has no meaning with bind = "external"',
+    )

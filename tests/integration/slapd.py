@@ -55,6 +55,8 @@ TLS = """\
 olcTLSCertificateFile: {certificate}
 olcTLSCertificateKeyFile: {key}
 olcTLSCACertificateFile: {ca}
+olcTLSVerifyClient: try
+olcAuthzRegexp: "^cn=proxy$" "{proxy}"
 """
 
 ROOT = f"""\
@@ -165,7 +167,7 @@ def _tls(certificates, names):
     if certificates is None:
         return ""
     pair = certificates.issue(*names)
-    return TLS.format(certificate=pair.certificate, key=pair.key, ca=certificates.ca)
+    return TLS.format(certificate=pair.certificate, key=pair.key, ca=certificates.ca, proxy=PROXY)
 
 
 def _load(directory, database, ldif):

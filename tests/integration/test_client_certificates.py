@@ -10,7 +10,7 @@ import pytest
 from attrs import frozen
 
 from tests.authority import Authority, subject
-from tests.integration.client import Client
+from tests.integration.client import Client, connected
 from tests.integration.people import ALICE, BOB, MASTERS
 from tests.integration.slapd import BASE, slapd
 from tests.integration.test_login import store_of
@@ -262,3 +262,19 @@ def test_each_issuer_has_its_own_way_into_a_real_directory(run_certified, client
                     answer = external(client)
                     assert answer.startswith(b"a OK" if store else b"a NO [AUTHENTICATIONFAILED]"), answer
                     assert store is None or store_of(client) == store
+
+
+def test_the_directory_knows_us_by_our_certificate(run_proxy, stores, ports, certificates):
+    """Nobody but the proxy's own name may read anything there."""
+    own = certificates.issue("proxy")
+    with slapd(ports, person(ALICE.name, ALICE.store), certificates, others="none") as server:
+        ldap = {"base": BASE, "ca": str(certificates.ca), "bind": "external"}
+        ldap |= {"client_certificate": str(own.certificate), "private_key": str(own.key)}
+        for urls in ({"urls": [server.tls_url]}, {"urls": [server.url], "start_tls": True}):
+            directory = {"kind": "ldap", "ldap": ldap | urls}
+            with (
+                run_proxy(stores.port, directory=directory) as proxy,
+                connected("127.0.0.1", proxy.port("implicit"), certificates.ca) as client,
+            ):
+                answer = client.command(b"a LOGIN %b %b" % (ALICE.user.encode(), ALICE.password))[-1]
+                assert answer.startswith(b"a OK"), proxy.log()

@@ -80,7 +80,7 @@ class Link:
             raise ConnectionError(f"StartTLS refused: {answer.result}")
         await connector.start_tls(self._transport, host)
 
-    async def bind(self, credentials: requests.Simple) -> None:
+    async def bind(self, credentials: requests.Simple | requests.External) -> None:
         """Bind; ConnectionError, then the link is no use."""
         answer = await self.ask(credentials.operation(), responses.BIND_RESPONSE)
         if answer.result.code != responses.SUCCESS:

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from mmp.directory.joined import Joined
 from mmp.directory.ldap.link import Link
-from mmp.directory.ldap.requests import Simple
+from mmp.directory.ldap.requests import External, Simple
 from mmp.interfaces import Connector, Log
 from mmp.model import Endpoint
 
@@ -52,7 +52,7 @@ class Opening:
     timeout: float
     """Seconds for all of it together, and then for each answer."""
     start_tls: bool = False
-    credentials: Simple | None = None
+    credentials: Simple | External | None = None
 
     def link(self) -> Deferred[Link]:
         """Connect, begin TLS, bind, all within the time there is for it; ConnectionError or TimeoutError."""

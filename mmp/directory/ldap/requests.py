@@ -11,7 +11,7 @@ from math import ceil
 from typing import Final
 
 from attrs import field, frozen
-from ldap3 import SIMPLE
+from ldap3 import SASL, SIMPLE
 from ldap3.operation.bind import bind_operation
 from ldap3.operation.extended import extended_operation
 from ldap3.utils.asn1 import encode
@@ -91,6 +91,17 @@ class Simple:
     def operation(self) -> bytes:
         """Return the bind."""
         return bytes(encode(bind_operation(3, SIMPLE, self.dn, self.password)))
+
+
+@frozen
+class External:
+    """Who we are is for the certificate to say that we have shown in TLS (RFC 4513, 5.2.3)."""
+
+    dn: str = "the certificate's subject"
+
+    def operation(self) -> bytes:
+        """Return the bind."""
+        return bytes(encode(bind_operation(3, SASL, sasl_mechanism="EXTERNAL", sasl_credentials=b"")))
 
 
 def message(number: int, operation: bytes) -> bytes:

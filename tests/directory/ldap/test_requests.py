@@ -6,7 +6,7 @@ from ldap3.operation.search import search_operation
 from ldap3.utils.asn1 import encode
 
 from mmp.directory.ldap.filters import FilterTemplate
-from mmp.directory.ldap.requests import START_TLS, UNBIND, Search, Simple, abandon, message
+from mmp.directory.ldap.requests import START_TLS, UNBIND, External, Search, Simple, abandon, message
 from tests.directory.ldap.oracle import read
 from tests.directory.people import names
 
@@ -63,3 +63,8 @@ def test_a_password_is_not_shown():
 def test_a_bind_that_would_prove_nothing_is_not_made(dn, password):
     with pytest.raises(ValueError, match="needs a name and a password"):
         Simple(dn, password)
+
+
+def test_a_bind_by_certificate_says_an_empty_name_right_away():
+    """Without that response the server would ask for one (RFC 4513, 5.2.1.2)."""
+    assert External().operation() == bytes.fromhex("6013 020103 0400 a30c 0408") + b"EXTERNAL" + b"\x04\0"

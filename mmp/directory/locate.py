@@ -49,6 +49,8 @@ class Locator:
         if not judged and credentials.mechanism in DIGESTS and account.replay_user != credentials.user:
             why = "SCRAM tells the store the name as it was typed, and no other"
             raise await authority.nobody_there(credentials, ask, why)
+        if administrator is None and not judged:
+            return account
         return evolve(account, administrator=administrator, judged=judged)
 
     def _authority(self, domain: Domain | None) -> Authority:

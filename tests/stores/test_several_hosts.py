@@ -1,6 +1,5 @@
 """Logins where several hosts will do, over loopback: another is tried only while none has heard of the login."""
 
-
 import pytest
 from attrs import evolve
 from twisted.internet.defer import Deferred

@@ -115,7 +115,7 @@ class Authenticators:
         return AuthHTTP(
             HTTPClient(asked, connector, self._reactor, settings.timeout),
             url,
-            Naming(login.domain_separators, login.default_domain),
+            _naming(login),
             partial(deferLater, self._reactor),
             secret,
         )
@@ -131,7 +131,7 @@ class Authenticators:
         login, directory = listener.login, listener.directory
         replay_user = ReplayName.parse(login.replay_user)
         rules = AccountRules(directory.ldap.mail_host_attributes, replay_user, self._pools)
-        naming = Naming(login.domain_separators, login.default_domain)
+        naming = _naming(login)
         access = AccessByEntry(
             directory.ldap.access_attribute, self._log, implicit_tls=listener.tls is TLSMode.IMPLICIT
         )
@@ -204,3 +204,8 @@ class Authenticators:
         ldap = directory.ldap
         replicas = [BindingReplica(self._opening(ldap, url, None)) for url in ldap.urls]
         return BindJudge(replicas, ldap.base, SecretJudge(USER_PASSWORD, self._offload, nonce, self._key))
+
+
+def _naming(login: Login) -> Naming:
+    domains = {each.address: each.domain for each in login.default_domains}
+    return Naming(login.domain_separators, login.default_domain, domains)

@@ -42,6 +42,7 @@ def mistakes_in(usage: Usage, files: Files) -> Iterator[Finding]:
     yield from _endpoints(usage.config.listener)
     for listener, origin in usage.listeners():
         yield from _mechanisms(listener, origin)
+        yield from _default_domains(listener, origin)
         yield from _administrator(listener, origin)
         yield from _client_certificates(listener.tls_settings, origin)
         if listener.directory.kind == "ldap":
@@ -106,6 +107,17 @@ def _administrator(listener: Listener, origin: Origin) -> Iterator[Finding]:
         yield Finding(name, "is needed, since admin_password_file is given", (file,))
     if login.admin_user and not login.admin_password_file and login.verify == "directory":
         yield Finding(file, 'is needed with verify = "directory", to judge admin_user by', (name, verify))
+
+
+def _default_domains(listener: Listener, origin: Origin) -> Iterator[Finding]:
+    table = origin("login.default_domains")
+    for number, each in enumerate(listener.login.default_domains, 1):
+        for key in ("address", "domain"):
+            if not getattr(each, key):
+                yield Finding(f"{table}[{number}].{key}", "is needed")
+    addresses = [each.address for each in listener.login.default_domains]
+    if len(set(addresses)) < len(addresses):
+        yield Finding(table, "names an address twice")
 
 
 def _auth_http(listener: Listener, origin: Origin) -> Iterator[Finding]:

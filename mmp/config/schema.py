@@ -102,6 +102,17 @@ class TLS:
 
 
 @frozen(kw_only=True)
+class DefaultDomain:
+    """One of ``[login] default_domains``."""
+
+    address: OptionalAddress = ""
+    """Our address that a client has connected to."""
+
+    domain: DomainName = ""
+    """Domain of its user who gives none."""
+
+
+@frozen(kw_only=True)
 class Login:
     """``[login]``: how clients may log in, and what the store is told."""
 
@@ -125,6 +136,9 @@ class Login:
 
     default_domain: DomainName = ""
     """Domain of a user who gives none; empty means none."""
+
+    default_domains: tuple[DefaultDomain, ...] = ()
+    """The same for single addresses of ours, where a listener is at several."""
 
     domain_separators: Separators = "@"
     """Characters any of which separates user and domain in what was typed."""
@@ -189,7 +203,7 @@ class LDAP:
     """Above the dc entries of schema 1."""
 
     filter: LDAPFilter = "(|(uid=%U)(mail=%s)(mailAlternateAddress=%s))"
-    """Filter that finds a user: %s user@domain, %o as typed, %U user, %V domain, %C client's and %S our address."""
+    """Filter that finds a user: %s user@domain, %o as typed, %U user, %V domain, %C client, %S we, %D certificate."""
 
     access_attribute: Attribute = "mailAllowedServiceAccess"
     """Attribute of users that says which services they may use, and from where."""

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import field, frozen
+from cryptography.x509 import load_der_x509_certificate
 
 from mmp.errors import Refused
 from mmp.model import Client, Refusal
@@ -22,6 +23,7 @@ ESCAPES: Mapping[str, str] = {
     "V": "domain",
     "C": "client_address",
     "S": "our_address",
+    "D": "certificate_name",
 }
 """The letter behind ``%``, and the field of Names that it stands for."""
 
@@ -34,7 +36,8 @@ class Names:
     """What one login may be looked up by.
 
     ``full`` is user@domain, or the user alone if there is no domain; ``typed`` is what the client sent. ``within`` is
-    the domain as the directory knows it, where domains are looked up.
+    the domain as the directory knows it, where domains are looked up; ``certificate_name`` the subject of the client's
+    certificate, if it has shown one.
     """
 
     full: str
@@ -43,15 +46,20 @@ class Names:
     domain: str
     client_address: str
     our_address: str
+    certificate_name: str = ""
     within: Domain | None = None
 
 
 @frozen
 class Naming:
-    """How a login name is read: the last of any of the separators ends the user, a bare name has the default domain."""
+    """How a login name is read: the last of any of the separators ends the user, a bare name has the default domain.
+
+    That is the one of the address that the client has connected to, or else the one for all.
+    """
 
     separators: str = "@"
     default_domain: str = ""
+    default_domains: Mapping[str, str] = field(factory=dict)
 
     def names(self, client: Client, typed: str) -> Names:
         """Take a login name apart, in the form that SASLprep gives it; refuse one that can be nobody's.
@@ -66,11 +74,21 @@ class Naming:
         if not typed.isprintable():
             raise Refused(Refusal.BAD_CREDENTIALS, "login name with characters that cannot be printed")
         end = max(map(typed.rfind, self.separators))
-        user, domain = (typed, self.default_domain) if end < 0 else (typed[:end], typed[end + 1 :])
+        user, domain = (typed, self._default(client)) if end < 0 else (typed[:end], typed[end + 1 :])
         if not user or end == len(typed) - 1:
             raise Refused(Refusal.BAD_CREDENTIALS, "login name without a user or without a domain")
         full = f"{user}@{domain}" if domain else user
-        return Names(full, typed, user, domain, client.address.host, client.local.host)
+        certificate = client.security.certificate
+        subject = _subject(certificate) if certificate else ""
+        return Names(full, typed, user, domain, client.address.host, client.local.host, subject)
+
+    def _default(self, client: Client) -> str:
+        return self.default_domains.get(client.local.host, self.default_domain)
+
+
+def _subject(certificate: bytes) -> str:
+    """Return the name of whom a certificate is for (RFC 4514)."""
+    return load_der_x509_certificate(certificate).subject.rfc4514_string()
 
 
 def _prepared(typed: str) -> str:

@@ -123,6 +123,18 @@ VALUES = [
         'directory.auth_http.secret_header = "X Key"',
         'directory.auth_http.secret_header: "X Key" is not the name of a header field',
     ),
+    (
+        'login.default_domains = [{ address = "192.0.2.1" }]',
+        "login.default_domains[1].domain: is needed",
+    ),
+    (
+        'login.default_domains = [{ domain = "example.com" }]',
+        "login.default_domains[1].address: is needed",
+    ),
+    (
+        'login.default_domains = [{ address = "::1", domain = "a" }, { address = "::0001", domain = "b" }]',
+        "login.default_domains: names an address twice",
+    ),
     ("pool = 5", "pool: must be a table, not 5"),
     ("pool.a = 5", "pool.a: must be a table, not 5"),
     ("pool.a = {}", "pool.a.hosts: is empty; at least one is needed"),

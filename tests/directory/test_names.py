@@ -1,9 +1,13 @@
-import pytest
+import ssl
 
-from mmp.directory.names import ESCAPES, field_of, reader_of
+import pytest
+from attrs import evolve
+
+from mmp.directory.names import ESCAPES, Naming, field_of, reader_of
 from mmp.errors import Refused
-from mmp.model import Refusal
-from tests.directory.people import names
+from mmp.model import Endpoint, Refusal, Security
+from tests.directory.people import CLIENT, names
+from tests.net.turning import AUTHORITY
 
 
 def test_a_name_is_split_at_the_at_sign():
@@ -39,6 +43,21 @@ def test_a_bare_name_has_the_default_domain():
 def test_a_bare_name_without_a_default_domain_has_none():
     found = names("alice")
     assert (found.full, found.domain) == ("alice", "")
+
+
+def test_the_address_reached_may_have_a_default_domain_of_its_own():
+    by_address = {"default_domain": "example.com", "default_domains": {"198.51.100.1": "one.example"}}
+    assert names("alice", **by_address).full == "alice@one.example"
+    assert names("alice@two.example", **by_address).full == "alice@two.example"
+    elsewhere = evolve(CLIENT, local=Endpoint("198.51.100.2", 143))
+    assert Naming(**by_address).names(elsewhere, "alice").full == "alice@example.com"
+
+
+def test_the_clients_certificate_is_known_by_its_name():
+    assert names().certificate_name == ""
+    pem = AUTHORITY.issue(("alice.example.com",), days=1).certificate
+    shown = evolve(CLIENT, security=Security("TLSv1.3", "any", 256, certificate=ssl.PEM_cert_to_DER_cert(pem.decode())))
+    assert Naming().names(shown, "alice").certificate_name == "CN=alice.example.com"
 
 
 def test_case_is_kept_for_the_store():
@@ -97,7 +116,7 @@ def test_a_name_from_right_to_left_is_let_through():
 
 
 def test_an_unknown_letter_is_told_with_those_known():
-    with pytest.raises(ValueError, match=r'"%X" that is none of %s, %o, %U, %V, %C, %S'):
+    with pytest.raises(ValueError, match=r'"%X" that is none of %s, %o, %U, %V, %C, %S, %D'):
         field_of("X")
 
 

@@ -7,6 +7,7 @@ from mmp.authenticators import Authenticators
 from mmp.config.schema import LDAP, Directory, Listener, Login
 from mmp.errors import Refused
 from mmp.model import Client, Credentials, Endpoint, Refusal, Service, TLSMode
+from mmp.observe.metrics import Counts
 from tests import fakes
 from tests.integration.slapd import BASE
 from tests.net.turning import Turning
@@ -176,7 +177,7 @@ class Asking:
     def locator(self, **options):
         """Return what a worker makes for a listener."""
         turning = self.turning
-        parts = Authenticators({}, {}, turning.reactor, turning.loop, Loopback(), self.log)
+        parts = Authenticators({}, {}, turning.reactor, turning.loop, Loopback(), log=self.log, counts=Counts())
         return parts.authenticator(listener(self.server, **options))
 
     def begin(self, locator, user, secret=b"any", client=CLIENT):

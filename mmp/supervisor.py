@@ -19,6 +19,7 @@ from twisted.application.service import Service
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IDelayedCall
 
+from mmp.admin.systemd import Systemd
 from mmp.administration import Administration
 from mmp.admission import rules
 from mmp.config.load import Loaded
@@ -57,6 +58,7 @@ class Supervisor(Service):
         self._failures = 0
         self._stopping = False
         self._administration = Administration(reactor, log, self)
+        self._systemd = Systemd(reactor, os.environ)
         self._home = Home(rules(loaded.config), time.monotonic)
         self._certificates = CertificateWatch(reactor, log, lambda: datetime.now(UTC), self.renew)
 
@@ -156,6 +158,7 @@ class Supervisor(Service):
         if self._serving is not None:
             self._retire(self._serving)
         self._serving, self._coming = generation, None
+        self._systemd.ready()
         self._close_unused()
         self._log.event("serving", workers=generation.size, listeners=", ".join(map(str, self._sockets)))
         self._due(RING * min(listener.tls_settings.key_period for listener in config.listener))  # the ring's end
@@ -190,14 +193,19 @@ class Supervisor(Service):
         self._reopen_log()
         if self._stopping:
             return ["the proxy is draining"]
+        self._systemd.reloading()
+        if mistakes := self._reload():
+            self._log.event("reload", "error", result="refused", reason="; ".join(mistakes))
+            self._systemd.ready()
+        return mistakes
+
+    def _reload(self) -> Sequence[str]:
         try:
             loaded = self._load(self._loaded.path)
             self._bind(loaded)
         except ConfigError as error:
-            self._log.event("reload", "error", result="refused", reason="; ".join(error.mistakes))
             return error.mistakes
         except OSError as error:
-            self._log.event("reload", "error", result="refused", reason=str(error))
             return [str(error)]
         self._loaded = loaded
         self._home.change(rules(loaded.config))
@@ -271,6 +279,7 @@ class Supervisor(Service):
             self._stop_reactor()
             return
         self._stopping = True
+        self._systemd.stopping()
         self._certificates.stop()
         grace = self._loaded.config.shutdown_grace
         self._log.event("drain", result="begun", seconds=grace)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 
 from mmp.model import Endpoint
+from mmp.net.alive import keep_alive
 
 BACKLOG = 4096
 """Connections that the kernel keeps for us, at most; its own limit (net.core.somaxconn) may be lower."""
@@ -19,7 +20,7 @@ def listening_socket(endpoint: Endpoint) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        keep_alive(sock)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

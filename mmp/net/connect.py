@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from mmp.interfaces import Receiver, Transport
 from mmp.model import Endpoint, Security
+from mmp.net.alive import keep_alive
 from mmp.net.channel import Channel
 from mmp.net.resolve import Resolver
 from mmp.net.stream import Loop, Stream
@@ -119,7 +120,7 @@ class Connector:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        keep_alive(sock)
         if self._source and (":" in self._source) == (family == socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
             try:

@@ -5,8 +5,10 @@ import socket
 import sys
 from pathlib import Path
 
-LISTEN = "0A"
-"""State of a TCP socket in /proc/net/tcp."""
+LISTEN, ESTABLISHED = "0A", "01"
+"""States of a TCP socket in /proc/net/tcp."""
+KEEPING_ALIVE = "02:"
+"""Its only timer, there, when nothing is under way."""
 
 
 def with_variable(name, value):
@@ -58,6 +60,17 @@ def listening_inodes(port, address=None):
             if fields[3] == LISTEN and fields[1].endswith(wanted):
                 found.add(f"socket:[{fields[9]}]")
     return found
+
+
+def kept_alive(port):
+    """Return for each connection from or to a port whether the kernel is to see that its other end still lives."""
+    wanted = f":{port:04X}"
+    lines = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    return [
+        fields[5].startswith(KEEPING_ALIVE)
+        for fields in lines
+        if fields[3] == ESTABLISHED and (fields[1].endswith(wanted) or fields[2].endswith(wanted))
+    ]
 
 
 def _hexadecimal(address):

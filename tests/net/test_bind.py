@@ -6,6 +6,7 @@ import socket
 import pytest
 
 from mmp.model import Endpoint
+from mmp.net.alive import SILENCE
 from mmp.net.bind import listening_socket
 
 
@@ -55,3 +56,11 @@ def test_a_port_that_is_taken_is_named_and_no_descriptor_is_lost(host, shown):
 def test_an_address_that_is_not_ours_is_named():
     with pytest.raises(OSError, match=r"cannot listen at 192\.0\.2\.1:0: Cannot assign requested address"):
         listening_socket(Endpoint("192.0.2.1", 0))
+
+
+def test_what_is_accepted_is_asked_in_silence_whether_it_still_lives():
+    with listening_socket(Endpoint("127.0.0.1", 0)) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            asked = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+            assert (accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), asked) == (1, SILENCE)

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from mmp import __version__
-from mmp.cli import backends, check, config, control, demo, kick, status, who
+from mmp.cli import backends, check, config, control, demo, import_mmp, kick, status, who
 from mmp.cli.command import Command
 
 COMMANDS: Final[tuple[Command, ...]] = (
     demo.DEMO,
     check.CHECK,
     config.CONFIG,
+    import_mmp.IMPORT_MMP,
     status.STATUS,
     who.WHO,
     kick.KICK,

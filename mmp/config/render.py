@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mmp.config.schema import OVERRIDABLE, Config
@@ -14,6 +14,11 @@ def render(config: Config) -> str:
     """Return a file that loads as this configuration. Secrets are in other files, whose names alone are shown."""
     tables = CONVERTER.unstructure(config)
     listeners = [_listener(listener, tables) for listener in tables.pop("listener")]
+    return document(listeners, tables)
+
+
+def document(listeners: Sequence[Mapping[str, Any]], tables: Mapping[str, Any]) -> str:
+    """Return a file of these tables, as plain values, with the listeners before all but the keys at the top."""
     first, *others = _tables("", tables)
     repeated = [f"[[listener]]\n{_keys(listener)}" for listener in listeners]
     return "\n".join([first, *repeated, *others])

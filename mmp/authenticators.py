@@ -17,10 +17,10 @@ from mmp.directory.auth_http import AuthHTTP
 from mmp.directory.cache import Cached, Lifetimes
 from mmp.directory.certificates import LOGIN_NAMES, USER_CERTIFICATE, ByCertificate, Matcher
 from mmp.directory.certmap import CertificateMap
-from mmp.directory.domains import Domains, UsersOfDomains
+from mmp.directory.domains import Domain, Domains, UsersOfDomains
 from mmp.directory.entry import AccountRules, Entry
 from mmp.directory.file import PASSWORD, FileDirectory
-from mmp.directory.flush import concerns
+from mmp.directory.flush import concerns, concerns_domain
 from mmp.directory.http_client import HTTPClient
 from mmp.directory.interface import Directory as Finder
 from mmp.directory.ldap.certificates import LDAPMatcher
@@ -79,12 +79,15 @@ class Authenticators:
         self._offload = Offload(reactor)
         self._key = secrets.token_bytes(32)
         self._caches: list[Cached[Entry]] = []
+        self._domains: list[Cached[Domain]] = []
         self._remembered: list[Remembered] = []
 
     def forget(self, user: str) -> int:
         """Forget what is remembered of a user; return how many answers of a directory that was."""
         for remembered in self._remembered:
             remembered.forget()
+        for domains in self._domains:
+            domains.forget(concerns_domain(user))
         return sum(cache.forget(concerns(user)) for cache in self._caches)
 
     def authenticator(self, listener: Listener) -> Authenticator:
@@ -153,7 +156,9 @@ class Authenticators:
             return self._cached(directory, LDAPDirectory(replicas, search)), None
         reading = Reading(replicas, template, attributes, ldap.timeout)
         layout = DomainTree(reading, ldap.domain_root) if ldap.schema == "1" else Organisations(reading, ldap.base)
-        return self._cached(directory, UsersOfDomains()), Domains(self._cached(directory, layout))
+        domains = self._cached(directory, layout)
+        self._domains.append(domains)
+        return self._cached(directory, UsersOfDomains()), Domains(domains)
 
     def _cached(self, directory: Directory, finder: Finder[Found]) -> Cached[Found]:
         lifetimes = Lifetimes(directory.cache_ttl, directory.negative_ttl, directory.stale_ttl)

@@ -174,11 +174,14 @@ class Asking:
     server: object
     log: fakes.Log
 
+    def parts(self):
+        """Return what a worker makes authenticators of."""
+        turning, counts = self.turning, Counts()
+        return Authenticators({}, {}, turning.reactor, turning.loop, Loopback(), log=self.log, counts=counts)
+
     def locator(self, **options):
         """Return what a worker makes for a listener."""
-        turning = self.turning
-        parts = Authenticators({}, {}, turning.reactor, turning.loop, Loopback(), log=self.log, counts=Counts())
-        return parts.authenticator(listener(self.server, **options))
+        return self.parts().authenticator(listener(self.server, **options))
 
     def begin(self, locator, user, secret=b"any", client=CLIENT):
         """Begin a look-up."""

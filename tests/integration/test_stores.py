@@ -3,7 +3,7 @@
 import pytest
 
 from tests.integration.client import connected
-from tests.integration.people import ALICE, BOB, FIRST
+from tests.integration.people import ALICE, BOB, FIRST, SECOND
 from tests.integration.scripted import GREETING, log_in, scripted, start_tls
 
 LOG_IN = b"a LOGIN %b %b" % (ALICE.user.encode(), ALICE.password)
@@ -188,3 +188,18 @@ def test_a_store_outside_of_the_allowed_networks_is_never_connected_to(run_proxy
     ):
         assert client.command(LOG_IN)[-1].startswith(b"a NO [UNAVAILABLE]")
         proxy.logged("backend", "not in backend.networks")
+
+
+def test_users_of_a_pool_are_spread_over_its_stores_and_each_stays_where_they_are(run_proxy, stores, certificates):
+    people = {f"user{number}@example.com": "pool:mail" for number in range(20)}
+    with run_proxy(stores.port, people, pool={"mail": {"hosts": [FIRST, SECOND]}}) as proxy:
+        for user in [*people, *people]:
+            with connected("127.0.0.1", proxy.port("implicit"), certificates.ca) as client:
+                client.command(b"a LOGIN %b wrong" % user.encode())
+        found = {(user, store) for user in people for store in (FIRST, SECOND) if _logged(proxy, user, store)}
+    assert len(found) == len(people)
+    assert {store for _, store in found} == {FIRST, SECOND}
+
+
+def _logged(proxy, user, store):
+    return any(f"user={user} " in line and f"backend={store} " in line for line in proxy.log().splitlines())

@@ -357,28 +357,6 @@ class Pool:
     """Stores; each user is always on the same of them."""
 
 
-@frozen(kw_only=True)
-class Outage:
-    """``[outage]``: what clients see while a store is away."""
-
-    imap_alert: Alert = "Your mail store is temporarily out of service."
-    """What an IMAP client is asked to show its user, at most 400 characters of ASCII; empty means nothing."""
-
-    pop3_spoof: Literal["none", "empty", "message"] = "none"
-    """What a POP3 client is given instead of an error: nothing, a maildrop without mail, or one with one message."""
-
-    pop3_spoof_message: File = ""
-    """File with that message, header and body (RFC 822), at most 64 KiB."""
-
-
-@frozen(kw_only=True)
-class Admin:
-    """``[admin]``: how operators reach a running proxy."""
-
-    control: ControlSocket = "unix:/run/mmp/control.sock"
-    """Socket for the commands of mmp, open to the proxy's own user and root; empty means none."""
-
-
 EVERY_IPV4: Final = IPv4Network("0.0.0.0/0")
 EVERY_IPV6: Final = IPv6Network("::/0")
 
@@ -458,6 +436,28 @@ class Throttle:
 
     per_user: bool = False
     """Whether failures count against the account as well, from wherever they come."""
+
+
+@frozen(kw_only=True)
+class Outage:
+    """``[outage]``: what clients see while a store is away."""
+
+    imap_alert: Alert = "Your mail store is temporarily out of service."
+    """What an IMAP client is asked to show its user, at most 400 characters of ASCII; empty means nothing."""
+
+    pop3_spoof: Literal["none", "empty", "message"] = "none"
+    """What a POP3 client is given instead of an error: nothing, a maildrop without mail, or one with one message."""
+
+    pop3_spoof_message: File = ""
+    """File with that message, header and body (RFC 822), at most 64 KiB."""
+
+
+@frozen(kw_only=True)
+class Admin:
+    """``[admin]``: how operators reach a running proxy."""
+
+    control: ControlSocket = "unix:/run/mmp/control.sock"
+    """Socket for the commands of mmp, open to the proxy's own user and root; empty means none."""
 
     http: ListenAddress = ""
     """Where monitoring finds /metrics, /healthz and /readyz; empty means nowhere."""
@@ -558,6 +558,12 @@ class Config:
     pool: Mapping[str, Pool] = field(factory=dict, hash=False)
     """Stores that share users."""
 
+    limits: Limits = Limits()
+    """How many sessions there may be."""
+
+    throttle: Throttle = Throttle()
+    """Slowing down those who guess."""
+
     outage: Outage = Outage()
     """When a store is away."""
 
@@ -566,8 +572,3 @@ class Config:
 
     log: Log = Log()
     """The log."""
-    limits: Limits = Limits()
-    """How many sessions there may be."""
-
-    throttle: Throttle = Throttle()
-    """Slowing down those who guess."""

@@ -37,6 +37,10 @@ class Governor(Protocol):
     def draining(self) -> bool:
         """Whether it is ending."""
 
+    @property
+    def badguys(self) -> int:
+        """How many addresses are remembered as bad."""
+
     def generations(self) -> Collection[Generation]:
         """Return all that have workers."""
 
@@ -99,6 +103,11 @@ class Administration:
     def draining(self) -> bool:
         """Whether the proxy is ending."""
         return self._governor.draining
+
+    @property
+    def badguys(self) -> int:
+        """How many addresses are remembered as bad."""
+        return self._governor.badguys
 
     @property
     def serving(self) -> int:

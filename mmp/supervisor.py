@@ -72,6 +72,11 @@ class Supervisor(Service):
         """Whether it is ending."""
         return self._stopping
 
+    @property
+    def badguys(self) -> int:
+        """How many addresses are remembered as bad."""
+        return self._home.throttle.bad
+
     # Starting
 
     def bind(self) -> None:

@@ -114,7 +114,7 @@ class Commands:
             "workers": [asdict(each) for each in workers],
             "sessions": sum(each.sessions for each in workers),
             "directory": {"up": not down or len(down) < len(self.proxy.directories), "down": down},
-            "shared": {"up": True, "url": ""},
+            "shared": {"up": not state.alone(), "why": state.alone()},
         }
 
     async def who(self, order: Order) -> Mapping[str, Any]:

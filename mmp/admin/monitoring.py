@@ -25,6 +25,10 @@ class Proxy(Protocol):
         """Whether it is ending."""
 
     @property
+    def badguys(self) -> int:
+        """How many addresses are remembered as bad."""
+
+    @property
     def serving(self) -> int:
         """How many workers accept connections."""
 
@@ -97,7 +101,11 @@ class Monitoring:
             self._moved[key] = counts.counts[key] = max(counts.counts.get(key, 0), self._moved.get(key, 0))
 
     def _gauges(self, state: State, workers: int) -> dict[Key, float]:
-        gauges: dict[Key, float] = {("workers",): workers, ("shared_state_up",): 1}
+        gauges: dict[Key, float] = {
+            ("workers",): workers,
+            ("badguys",): self.proxy.badguys,
+            ("shared_state_up",): float(not state.alone()),
+        }
         gauges |= {("certificate_expiry_seconds", name): left for name, left in self.proxy.seconds_left().items()}
         gauges |= {key: number for key, number in state.numbers.items() if key[0] in {"sessions", "backend_sessions"}}
         seen = {key: why for key, (why, _) in state.seen.items() if key[0] == "store"}

@@ -45,6 +45,10 @@ class State:
         """Return the directories that were last seen down, and why they are."""
         return {key[1]: why for key, (why, _) in self.seen.items() if key[0] == "directory" and why}
 
+    def alone(self) -> str:
+        """Return why some worker counts alone, out of reach of what workers share; empty if none does."""
+        return next((why for key, (why, _) in self.seen.items() if key[0] == "shared" and why), "")
+
     def stores(self, disabled: Collection[str]) -> list[dict[str, Any]]:
         """Return what ``mmp backends`` tells."""
         known = {key[1:] for key in self.seen if key[0] == "store"}

@@ -6,6 +6,7 @@ A key is a metric's name and the values of its labels, in the order in which ``m
 from __future__ import annotations
 
 import json
+import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -18,7 +19,7 @@ Key = tuple[str, ...]
 
 BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Upper bounds in seconds; one more bucket is for what takes longer."""
-PART = 20
+PART = 10
 """Items in one part: with the longest names of stores a frame still holds them."""
 _UP: Final = frozenset({"connected", "refused"})
 _DOWN: Final = frozenset({"failed", "untrusted"})
@@ -96,7 +97,7 @@ class Counted:
     def __init__(self, log: Log, counts: Counts, clock: Callable[[], float]) -> None:
         self.counts = counts
         self.seen: dict[Key, Seen] = {}
-        """Of "store", its name and the service, and of "directory" and its URL."""
+        """Of "store", its name and the service; of "directory" and its URL; of "shared" and this process."""
         self._log = log
         self._clock = clock
         self._hear: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
@@ -106,6 +107,8 @@ class Counted:
             "closed": self._closed,
             "backend": self._backend,
             "directory": self._directory,
+            "shared": self._shared,
+            "held": self._held,
         }
 
     def event(self, name: str, level: Level = "info", /, **facts: object) -> None:
@@ -119,7 +122,9 @@ class Counted:
         self.counts.add(("connections_total", facts["service"], "accepted"))
 
     def _refused(self, facts: Mapping[str, Any]) -> None:
-        self.counts.add(("connections_total", _plain(facts["service"]), _plain(facts.get("result", "refused"))))
+        result = _plain(facts.get("result") or "refused")
+        if result != "observed":
+            self.counts.add(("connections_total", _plain(facts["service"]), result))
         self._limited(facts)
 
     def _login(self, facts: Mapping[str, Any]) -> None:
@@ -127,8 +132,10 @@ class Counted:
         self._limited(facts)
 
     def _limited(self, facts: Mapping[str, Any]) -> None:
-        if limit := facts.get("limit"):
-            self.counts.add(("limit_refusals_total", _plain(limit)))
+        reason = facts.get("reason") or ""
+        if reason.startswith("limit: "):  # never in the words of a store, which come behind its name
+            observed = " (observed)" if facts.get("result") == "observed" else ""
+            self.counts.add(("limit_refusals_total", reason.removeprefix("limit: ") + observed))
 
     def _closed(self, facts: Mapping[str, Any]) -> None:
         if facts["bytes_in"] or facts["bytes_out"]:
@@ -143,6 +150,12 @@ class Counted:
 
     def _directory(self, facts: Mapping[str, Any]) -> None:
         self._see(("directory", facts["url"]), facts["reason"] if facts["result"] == "down" else "")
+
+    def _shared(self, facts: Mapping[str, Any]) -> None:
+        self._see(("shared", str(os.getpid())), facts["reason"] if facts["result"] == "alone" else "")
+
+    def _held(self, _facts: Mapping[str, Any]) -> None:
+        self.counts.add(("throttle_delays_total",))
 
     def _see(self, key: Key, why: str) -> None:
         if key in self.seen or len(self.seen) < MOST:

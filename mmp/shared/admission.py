@@ -167,6 +167,7 @@ class Throttle:
         try:
             while math.isinf(seconds):
                 seconds = self._seconds(client, *await self._desk.later(number))
+            self._log.event("held", "debug", **_facts(client), seconds=seconds)
             await deferLater(self._clock, seconds)
         except BaseException:
             self._desk.give(number)

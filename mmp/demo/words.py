@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -43,8 +44,8 @@ or read with Python:
 
 See how the proxy is, and who is there:
 
-  mmp status --config {directory}/mmp.toml
-  mmp who --config {directory}/mmp.toml
+  {mmp} status --config {directory}/mmp.toml
+  {mmp} who --config {directory}/mmp.toml
   curl http://{http}/metrics
 
 ready"""
@@ -74,5 +75,6 @@ def introduction(
         first=first,
         second=second,
         http=http,
+        mmp=Path(sys.executable).with_name("mmp"),  # its environment need not be the shell's
         **named,
     )

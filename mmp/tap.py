@@ -70,7 +70,7 @@ def _tell(log: Log, warnings: Iterable[str]) -> None:
 def _reactor() -> Any:
     """Return the reactor: ours, unless twistd was told to use another."""
     if "twisted.internet.reactor" not in sys.modules:
-        installReactor(LeanReactor())  # type: ignore[no-untyped-call]  # Twisted's
+        installReactor(LeanReactor())
     from twisted.internet import reactor  # noqa: PLC0415 - importing it would have installed Twisted's
 
     return reactor

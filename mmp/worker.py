@@ -441,7 +441,7 @@ class Worker:
 
 def run(inheritance: Inheritance, link: socket.socket) -> None:
     """Be a worker until drained; never returns before."""
-    reactor = LeanReactor()  # type: ignore[no-untyped-call]  # Twisted's
+    reactor = LeanReactor()
     installReactor(reactor)
     gc.set_threshold(50_000, 20, 100)  # sessions leave no cycles; what little garbage there is can wait
     Worker(inheritance, reactor, link)

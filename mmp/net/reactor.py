@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import time
+from collections.abc import Callable
 from errno import EINTR
 from typing import Any
 
@@ -26,8 +27,23 @@ class LeanReactor(EPollReactor):
     _log = Logger()
     seconds = staticmethod(time.monotonic)
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's
+        self._before_waiting: list[Callable[[], None]] = []
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Call once, when all that there is to do at present has been done."""
+        self._before_waiting.append(call)
+
+    def _finish_turn(self) -> None:
+        if self._before_waiting:
+            calls, self._before_waiting = self._before_waiting, []
+            for call in calls:
+                call()
+
     def doPoll(self, timeout: float | None) -> None:  # noqa: N802 - Twisted's name
         """Wait for events at most so many seconds (None: as long as it takes) and serve them."""
+        self._finish_turn()
         try:
             events = self._poller.poll(-1 if timeout is None else timeout, EVENTS_A_TURN)
         except OSError as error:

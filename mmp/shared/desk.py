@@ -133,12 +133,12 @@ class Desk:
 
     def received(self, kind: Kind, payload: bytes) -> bool:
         """Take a frame of the host's home; False if it is not from there."""
-        if kind is Kind.KEY:
-            self.key = payload
-        elif kind in {Kind.GRANTED, Kind.DENIED, Kind.WAIT, Kind.BAD}:
+        if kind is Kind.GRANTED or kind is Kind.WAIT or kind is Kind.DENIED or kind is Kind.BAD:
             if self._alone:
                 self._rejoin()
             self._answered(kind, payload)
+        elif kind is Kind.KEY:
+            self.key = payload
         else:
             return False
         return True

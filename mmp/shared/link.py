@@ -108,7 +108,10 @@ class Part(enum.IntEnum):
     """Nothing."""
 
 
+_KINDS = {int(kind): kind for kind in Kind}
 _HEADER = struct.Struct("!BH")
+_DESCRIPTOR = struct.Struct("i")
+_BESIDE = socket.CMSG_LEN(DESCRIPTORS * _DESCRIPTOR.size)
 NUMBER = struct.Struct("!I")
 TWO_NUMBERS = struct.Struct("!II")
 EXIT = struct.Struct("!Ii")
@@ -133,7 +136,7 @@ def frames(packet: bytes) -> Iterator[tuple[Kind, bytes]]:
     while at < len(packet):
         kind, length = _HEADER.unpack_from(packet, at)
         at += _HEADER.size
-        yield Kind(kind), packet[at : at + length]
+        yield _KINDS[kind], packet[at : at + length]
         at += length
 
 
@@ -144,7 +147,8 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 def receive(link: socket.socket) -> tuple[bytes, list[int]]:
     """Read one packet and its descriptors; no bytes at the end, BlockingIOError if there is nothing yet."""
-    packet, descriptors, _, _ = socket.recv_fds(link, PACKET, DESCRIPTORS)
+    packet, beside, _, _ = link.recvmsg(PACKET, _BESIDE)
+    descriptors = [descriptor for *_, octets in beside for (descriptor,) in _DESCRIPTOR.iter_unpack(octets)]
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)  # noqa: FBT003 - the standard library's signature
     return packet, descriptors
@@ -176,6 +180,9 @@ class Link:
         self._received = received
         self._lost = lost
         self._packets: deque[tuple[bytes, tuple[int, ...]]] = deque()
+        self._soon = getattr(reactor, "soon", None)
+        """Our own reactor calls us back before it waits, which costs less than to ask for writability."""
+        self._flushing = False
         reactor.addReader(self)
 
     def send(self, kind: Kind, payload: bytes = b"", descriptors: Sequence[int] = ()) -> None:
@@ -190,21 +197,41 @@ class Link:
                 self._packets[-1] = last + octets, ()
                 return
         self._packets.append((octets, copies))
-        self._reactor.addWriter(self)
+        if self._flushing:
+            return
+        if self._soon is None:
+            self._reactor.addWriter(self)
+        else:
+            self._flushing = True
+            self._soon(self.flush)
+
+    def flush(self) -> None:
+        """Send what is queued; what the kernel does not take now follows when it does."""
+        self._flushing = False
+        if not self._send_queued():
+            self._reactor.addWriter(self)
 
     def doWrite(self) -> None:  # noqa: N802 - Twisted's name
-        """Send what is queued."""
+        """Go on sending what is queued."""
+        if self._send_queued():
+            self._reactor.removeWriter(self)
+
+    def _send_queued(self) -> bool:
+        """Say whether all of it is sent."""
         while self._packets:
             octets, descriptors = self._packets[0]
             try:
-                socket.send_fds(self._link, [octets], descriptors)
+                if descriptors:
+                    socket.send_fds(self._link, [octets], descriptors)
+                else:
+                    self._link.send(octets)
             except BlockingIOError:
-                return
+                return False
             except OSError:
                 pass  # the reading side will see the end
             _close_all(descriptors)
             self._packets.popleft()
-        self._reactor.removeWriter(self)
+        return True
 
     def doRead(self) -> None:  # noqa: N802 - Twisted's name
         """Hand on the frames of one packet."""
@@ -218,12 +245,15 @@ class Link:
             self.close()
             self._lost()
             return
+        flushing, self._flushing = self._flushing, True
         try:
             for kind, payload in frames(packet):
                 if not self.closed:
                     self._received(kind, payload, descriptors)
         finally:
             _close_all(descriptors)
+            if not flushing:
+                self.flush()  # all answers at once
 
     def finish(self) -> None:
         """Say no more, and let the other end see so; what it still says is heard until its own end."""

@@ -223,3 +223,10 @@ def test_an_end_that_says_no_more_still_hears(scene):
     scene.theirs.close()
     scene.turning.until(lambda: scene.lost)
     scene.link.finish()
+
+
+def test_what_is_said_to_a_packet_goes_out_at_once_in_one(scene):
+    scene.link._received = lambda kind, *_: scene.link.send(Kind.PONG, bytes([kind]))
+    scene.theirs.send(frame(Kind.PING) + frame(Kind.SERVE))
+    scene.turning.turn()
+    assert list(frames(scene.theirs.recv(PACKET))) == [(Kind.PONG, bytes([kind])) for kind in (Kind.PING, Kind.SERVE)]

@@ -212,13 +212,24 @@ class Supervisor(Service):
             return error.mistakes
         except OSError as error:
             return [str(error)]
+        certificates_alone = self._differs_in_certificates_alone(loaded)
         self._loaded = loaded
         self._home.change(rules(loaded.config))
         self._log.event("reload", result="ok")
         self._watch_certificates()
         self._administration.open()
-        self._replace()
+        if certificates_alone:
+            self._renew()
+            self._systemd.ready()
+        else:
+            self._replace()
         return []
+
+    def _differs_in_certificates_alone(self, loaded: Loaded) -> bool:
+        """Tell whether what clients are shown is all that has changed: for that no new workers are needed."""
+        known = self._loaded.files
+        different = {name for name, content in loaded.files.items() if known.get(name) != content}
+        return loaded.config == self._loaded.config and bool(different) and different <= set(loaded.renewable)
 
     def _replace(self) -> None:
         if self._coming is not None:

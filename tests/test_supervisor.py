@@ -457,3 +457,13 @@ def test_a_new_file_that_is_wrong_leaves_the_old_one_serving_and_is_told(renewin
     renewing.turn()
     assert renewing.log.named("reload") == [{"result": "refused", "reason": "tls.private_key: does not belong to it"}]
     assert worker.listen() == [Kind.LOG, Kind.KEY, Kind.LISTEN, Kind.SERVE]
+
+
+def test_a_reload_in_which_nothing_but_certificates_for_clients_differs_needs_no_new_workers(renewing):
+    worker = renewing.start()
+    same = evolve(renewing.supervisor._loaded, files={"front": b"new", "back": b"old"})
+    renewing.reload(same)
+    assert worker.listen()[-2:] == [Kind.LOG, Kind.RENEW]
+    assert len(renewing.zygotes) == 1
+    renewing.reload(evolve(same, files={"front": b"newer", "back": b"new"}))
+    assert len(renewing.zygotes) == 2

@@ -1,6 +1,7 @@
 """TLS toward clients as operators and OpenSSL's own program see it."""
 
 import re
+import signal
 import socket
 import ssl
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from tests.integration.client import connected
 from tests.integration.people import ALICE
+from tests.integration.toml import document
 from tests.integration.waiting import until
 
 
@@ -162,14 +164,21 @@ class TestRenewal:
             for client in clients:
                 client.start()
             try:
-                for _ in range(3):
-                    serving = proxy.log().count(" serving ")
+                proxy.logged(" serving ")
+                for grace in ("5s", "6s", "6s", "7s"):  # another one takes new workers, certificates alone do not
+                    generations, before = proxy.log().count(" serving "), shown(port, certificates.ca)
+                    generations += proxy.settings["shutdown_grace"] != grace
+                    proxy.settings["shutdown_grace"] = grace
+                    proxy.configuration.write_text(document(proxy.settings))
                     self.put(certificates.issue("localhost"), own)
-                    proxy.process.send_signal(1)
-                    until(lambda before=serving: proxy.log().count(" serving ") > before, "new workers serve")
+                    proxy.process.send_signal(signal.SIGHUP)
+                    until(lambda old=before: shown(port, certificates.ca) != old, "the new one is shown")
+                    until(
+                        lambda so_many=generations: proxy.log().count(" serving ") == so_many, "the new workers serve"
+                    )
             finally:
                 enough.set()
                 for client in clients:
                     client.join()
             assert faults == []
-            assert len(set(done)) >= 3
+            assert len(set(done)) >= 4

@@ -92,14 +92,14 @@ class Authenticators:
 
     def authenticator(self, listener: Listener) -> Authenticator:
         """Return who finds and judges the users of a listener."""
-        if listener.directory.kind == "auth_http":
-            return self._auth_http(listener)
         return MeasuredAuthenticator(
             self._authenticator(listener), self._counts, self._reactor.seconds, listener.service.value
         )
 
     def _authenticator(self, listener: Listener) -> Authenticator:
-        locator = self._locator(listener)
+        if listener.directory.kind == "auth_http":
+            return self._auth_http(listener)
+        locator = self.locator(listener)
         if not listener.takes_certificates:
             return locator
         file = listener.tls_settings.certificate_map
@@ -130,7 +130,8 @@ class Authenticators:
         base = ldap.domain_root if ldap.schema == "1" else ldap.base
         return LDAPMatcher(self._replicas(ldap), base, (*LOGIN_NAMES, USER_CERTIFICATE), ldap.timeout)
 
-    def _locator(self, listener: Listener) -> Locator:
+    def locator(self, listener: Listener) -> Locator:
+        """Return who looks users up for a listener, whose directory has to be one that can be looked into."""
         login, directory = listener.login, listener.directory
         replay_user = ReplayName.parse(login.replay_user)
         rules = AccountRules(directory.ldap.mail_host_attributes, replay_user, self._pools)

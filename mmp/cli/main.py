@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from mmp import __version__
-from mmp.cli import backends, check, config, control, demo, import_mmp, kick, status, who
+from mmp.cli import backends, check, config, control, demo, explain, import_mmp, kick, status, who
 from mmp.cli.command import Command
 
 COMMANDS: Final[tuple[Command, ...]] = (
     demo.DEMO,
     check.CHECK,
+    explain.EXPLAIN,
     config.CONFIG,
     import_mmp.IMPORT_MMP,
     status.STATUS,

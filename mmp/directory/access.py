@@ -30,14 +30,16 @@ class AccessByEntry:
         self._parsed: OrderedDict[tuple[str, ...], AccessRules] = OrderedDict()
         self._told: OrderedDict[tuple[str, tuple[str, ...]], None] = OrderedDict()
 
-    def check(self, client: Client, domain: Entry | None, user: Entry) -> None:
-        """Raise Refused unless all rules let the client in."""
+    def check(self, client: Client, domain: Entry | None, user: Entry) -> list[str]:
+        """Return what lets the client in, by attribute; Refused unless all rules do."""
+        granted = []
         if domain is not None and (values := domain.get(DOMAIN_ACCESS)):
-            self._judge(client, domain, DOMAIN_ACCESS, values)
+            granted.append(self._judge(client, domain, DOMAIN_ACCESS, values))
         if values := user.get(self.attribute):
-            self._judge(client, user, self.attribute, values)
+            granted.append(self._judge(client, user, self.attribute, values))
+        return granted
 
-    def _judge(self, client: Client, entry: Entry, attribute: str, values: tuple[str, ...]) -> None:
+    def _judge(self, client: Client, entry: Entry, attribute: str, values: tuple[str, ...]) -> str:
         service, encrypted = client.service.value, client.security.encrypted
         visitor = Visitor.make(service, client.address.host, implicit_tls=self._implicit_tls, encrypted=encrypted)
         try:
@@ -47,6 +49,7 @@ class AccessByEntry:
             raise Refused(Refusal.NOT_AUTHORIZED, f"{attribute} {error}") from None
         if not verdict.granted:
             raise Refused(Refusal.NOT_AUTHORIZED, f"{attribute}: {verdict.why:.300}")
+        return f"{attribute}: {verdict.why}"
 
     def _rules(self, values: tuple[str, ...]) -> AccessRules:
         rules = self._parsed.get(values)

@@ -137,6 +137,29 @@ VALUES = [
     ),
     ("pool = 5", "pool: must be a table, not 5"),
     ("pool.a = 5", "pool.a: must be a table, not 5"),
+    (
+        'limits.observe = ["per_adress"]',
+        (
+            'limits.observe[1]: must be "sessions", "per_address", "per_user", "per_backend", "connections_per_minute" '
+            'or "logins_per_minute", not "per_adress"'
+        ),
+    ),
+    (
+        'limits.per_address = [{ network = "10.0.0.0/8", prefix = 64 }]',
+        "limits.per_address[1].prefix: 64 is too long; addresses in 10.0.0.0/8 have 32 bits",
+    ),
+    (
+        'limits.per_address = [{ network = "10.0.0.0/8", prefix = 4 }]',
+        "limits.per_address[1].prefix: 4 is shorter than that of 10.0.0.0/8, all of which would count as one",
+    ),
+    (
+        "limits.messages_per_hour = 5",
+        (
+            "limits.messages_per_hour: unknown key; known here are observe, sessions, per_address, per_user, "
+            "per_backend, connections_per_minute, logins_per_minute"
+        ),
+    ),
+    ('throttle.mode = "off"', 'throttle.mode: must be "enforce" or "observe", not "off"'),
     ("pool.a = {}", "pool.a.hosts: is empty; at least one is needed"),
     ('pool.a.hosts = ["b", "B"]', "pool.a.hosts: names a host twice"),
     ('pool.a.host = ["b"]', "pool.a.host: unknown key; did you mean hosts?"),

@@ -211,6 +211,20 @@ def test_a_login_that_is_held_back_longer_than_its_deadline_still_succeeds(run, 
         assert time.monotonic() - began >= 3
 
 
+def test_a_supervisor_that_is_stopped_holds_nobody_up_and_learns_what_happened(run, held):
+    with run(workers=1, limits=per_address(3)) as proxy:
+        proxy.logged(" serving ")
+        assert admitted([come(held, proxy)])
+        proxy.process.send_signal(signal.SIGSTOP)
+        try:
+            assert len(admitted(come(held, proxy) for _ in range(5))) == 3  # of its own counting
+        finally:
+            proxy.process.send_signal(signal.SIGCONT)
+        proxy.logged(" shared ", "result=rejoined", "leases=3")
+        assert proxy.log().count(" shared ") == 2
+        assert not admitted([come(held, proxy)])
+
+
 def test_a_store_that_is_away_makes_nobody_bad(run, run_proxy, ports, held):
     with run_proxy(ports.free(), ONE_STORE, **TWO, throttle={"penalty": "1m"}) as proxy:
         for _ in range(3):

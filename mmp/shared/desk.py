@@ -25,6 +25,9 @@ PATIENCE: Final = 0.1
 OWN: Final = 1 << 31
 """Set in the numbers of what this worker has decided alone."""
 
+REFUSALS: Final = 10_000
+"""Questions known to be refused; whoever is forgotten is asked for again."""
+
 Said = tuple[int, Kind, bytes]
 """The number asked under, and the frame that answers."""
 
@@ -61,6 +64,8 @@ class Desk:
         self._alone = False
         self._slots: dict[int, tuple[Slot, Kind, bytes]] = {}
         """Those that the host does not know of, with what was asked for them."""
+        self._refusals: dict[bytes, tuple[float, bytes]] = {}
+        """By question: until when the answer is this, whoever asks."""
         self._bad: dict[int, Callable[[float, int], None]] = {}
         self.key = own.key
         """For digests of passwords; the home's, once it has told it."""
@@ -69,14 +74,24 @@ class Desk:
 
     async def ask(self, kind: Kind, body: bytes) -> Said:
         """Return the answer to a question; if it takes longer than ``PATIENCE``, this worker's own."""
+        if (refusal := self._refusals.get(body)) is not None and self._clock.seconds() < refusal[0]:
+            return 0, Kind.DENIED, refusal[1]
         if not self._alone:
             number = next(self._numbers)
             if (said := await self._ask(number, kind, body)) is not None:
+                self._remember(body, *said)
                 return number, *said
         number = next(self._numbers) | OWN
         said = await self._ask(number, kind, body)
         assert said is not None  # noqa: S101 - our own answers are never late
         return number, *said
+
+    def _remember(self, body: bytes, kind: Kind, payload: bytes) -> None:
+        """Know for how long a question need not be asked again."""
+        if kind is Kind.DENIED and (seconds := wire.DENIED.unpack_from(payload)[1]):
+            if len(self._refusals) >= REFUSALS:
+                self._refusals.clear()
+            self._refusals[body] = self._clock.seconds() + seconds, payload
 
     async def _ask(self, number: int, kind: Kind, body: bytes) -> tuple[Kind, bytes] | None:
         waiting = self._waiting[number] = Deferred()

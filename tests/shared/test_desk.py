@@ -3,10 +3,10 @@
 import pytest
 
 from mmp.policy.sessions import SessionLimits
-from mmp.shared.desk import OWN, PATIENCE
+from mmp.shared.desk import OWN, PATIENCE, REFUSALS
 from mmp.shared.link import Kind
 from tests.directory.outcomes import finished, pending, refusal, started
-from tests.shared.desks import Host, client, credentials
+from tests.shared.desks import THERE, Host, client, credentials
 
 
 @pytest.fixture
@@ -110,6 +110,28 @@ def test_a_home_that_answers_in_time_leaves_no_timer_behind(host):
     finished(worker.ask(worker.admit()))
     host.clock.advance(PATIENCE)
     assert not host.clock.getDelayedCalls()
+
+
+def test_what_is_known_to_be_refused_for_a_while_is_not_asked_again():
+    host = Host(1, connections_per_minute=1)
+    (worker,) = host.workers
+    finished(worker.ask(worker.admit()))
+    refusal(worker.ask(worker.admit()))
+    host.clock.advance(59)
+    assert refusal(started(worker.admit())).reason == "limit: connections_per_minute"
+    assert not worker.up
+    finished(worker.ask(worker.admit(THERE)))
+    host.clock.advance(1)
+    finished(worker.ask(worker.admit()))
+
+
+def test_what_is_known_to_be_refused_takes_bounded_room():
+    host = Host(1, connections_per_minute=1)
+    (worker,) = host.workers
+    for number in range(REFUSALS + 2):
+        for _ in range(2):
+            worker.ask(worker.admit(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")).addErrback(lambda _: None)
+    assert len(worker.desk._refusals) == 2
 
 
 def test_what_is_not_from_the_home_is_left_to_others(host):

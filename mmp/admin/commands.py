@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ from mmp.interfaces import Log
 from mmp.model import Endpoint
 from mmp.shared.asking import Asked, Question
 
+EMPTY = b"[]"
 LONGEST = 512
 """Characters of a name at most."""
 MOST_DISABLED = 50
@@ -123,8 +125,10 @@ class Commands:
         for question in self.proxy.ask(asked):
             try:
                 while (page := await question.page()) is not None:
-                    if page:
-                        await order.send(page)
+                    if page != EMPTY:
+                        await order.send(
+                            page
+                        )  # as it is: reading it would cost us as much as making it cost the worker
             finally:
                 question.close()
         return {}
@@ -160,7 +164,7 @@ class Commands:
     async def backends(self, order: Order) -> Mapping[str, Any]:
         """Tell of every store that somebody's mail was on since the workers began."""
         state = await self._state()
-        await order.send(state.stores(self.proxy.disabled))
+        await order.send(json.dumps(state.stores(self.proxy.disabled)).encode())
         return {}
 
     async def disable(self, order: Order) -> Mapping[str, Any]:

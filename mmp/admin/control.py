@@ -31,7 +31,8 @@ CREDENTIALS = struct.Struct("3i")
 """Process, user and group at the other end (unix(7), SO_PEERCRED)."""
 
 Request = Mapping[str, Any]
-Send = Callable[[list[Any]], Awaitable[None]]
+Send = Callable[[bytes], Awaitable[None]]
+"""Sends a page, a JSON list, and waits until there is room for the next."""
 Serve = Callable[[Request, int, Send], Awaitable[Mapping[str, Any]]]
 """Does what is requested by a user of the system; sends pages meanwhile, and returns the end of the answer.
 
@@ -204,18 +205,17 @@ class _Conversation(Protocol):
             self._log.failure("unexpected error in answer to a command", failure)
             self._end({"error": "an internal error, see the log"})
 
-    def _send(self, page: list[Any]) -> Deferred[None]:
-        """Send a page, and wait until there is room for the next."""
+    def _send(self, page: bytes) -> Deferred[None]:
         self._write(page)
         return succeed(None) if self._resumed is None else self._resumed
 
     def _end(self, last: Mapping[str, Any]) -> None:
-        self._write(last)
+        self._write(json.dumps(last, separators=(",", ":")).encode())
         self.transport.unregisterProducer()  # type: ignore[union-attr]
         self.transport.loseConnection()  # type: ignore[union-attr]
 
-    def _write(self, value: object) -> None:
-        self.transport.write(json.dumps(value, separators=(",", ":")).encode() + b"\n")  # type: ignore[union-attr]
+    def _write(self, line: bytes) -> None:
+        self.transport.write(line + b"\n")  # type: ignore[union-attr]
 
     def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name
         """There is no more room."""

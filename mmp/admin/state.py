@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any, Self
@@ -73,7 +74,7 @@ async def everything(questions: Sequence[Question]) -> AsyncIterator[Any]:
     for question in questions:
         try:
             while (page := await question.page()) is not None:
-                for item in page:
+                for item in json.loads(page):
                     yield item
         finally:
             question.close()

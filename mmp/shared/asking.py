@@ -33,15 +33,15 @@ class Question:
     def __init__(self, asker: Asker, number: int) -> None:
         self._asker = asker
         self._number = number
-        self._waiting: Deferred[Page | None] | None = None
-        self._page: Page | None = None
+        self._waiting: Deferred[bytes | None] | None = None
+        self._page: bytes | None = None
         self._pieces = b""
         self._part = Part.GOES_ON
 
-    def page(self) -> Deferred[Page | None]:
-        """Return the next page; None once there is none, or the worker is gone or does not answer.
+    def page(self) -> Deferred[bytes | None]:
+        """Return the next page, a JSON list, perhaps an empty one; None once there is none.
 
-        Ask again only after it has come.
+        None as well when the worker is gone or does not answer. Ask again only after the page has come.
         """
         if self._page is not None:
             page, self._page = self._page, None
@@ -54,7 +54,7 @@ class Question:
         self._waiting = Deferred(self._cancelled)
         return self._waiting.addTimeout(PATIENCE, self._asker.clock, onTimeoutCancel=lambda *_: None)
 
-    def _cancelled(self, _waiting: Deferred[Page | None]) -> None:
+    def _cancelled(self, _waiting: Deferred[bytes | None]) -> None:
         self._waiting = None
         self.close()
 
@@ -69,7 +69,7 @@ class Question:
         self._pieces += piece
         self._part = part
         if part is not Part.GOES_ON:
-            page, self._pieces = json.loads(self._pieces), b""
+            page, self._pieces = self._pieces, b""
             self._hand_on(page)
 
     def lost(self) -> None:
@@ -78,7 +78,7 @@ class Question:
         if self._waiting is not None:
             self._hand_on(None)
 
-    def _hand_on(self, page: Page | None) -> None:
+    def _hand_on(self, page: bytes | None) -> None:
         if self._waiting is None:
             self._page = page
         else:

@@ -75,8 +75,8 @@ def test_a_request_is_answered_and_its_user_known(scene):
 
 def test_pages_come_before_the_end(scene):
     async def answer(send):
-        await send([1, 2])
-        await send([3])
+        await send(b"[1,2]")
+        await send(b"[3]")
         return {}
 
     scene.answer = answer
@@ -119,7 +119,7 @@ def test_an_answer_goes_on_only_as_fast_as_it_is_read(scene):
     async def answer(send):
         for number in range(1000):
             pages.append(number)
-            await send(["x" * 10_000])
+            await send(b'["%b"]' % (b"x" * 10_000))
         return {}
 
     scene.answer = answer

@@ -1,5 +1,7 @@
 """Questions to workers and their answers, over a link whose two ends are in this process."""
 
+import json
+
 import pytest
 from twisted.logger import capturedLogs
 
@@ -40,7 +42,8 @@ class Scene:
         self.answerer.received(kind, payload)
 
     def next_page(self, question):
-        return self.turning.outcome(question.page())
+        page = self.turning.outcome(question.page())
+        return None if page is None else json.loads(page)
 
 
 @pytest.fixture

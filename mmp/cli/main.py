@@ -11,8 +11,9 @@ from typing import Final
 from mmp import __version__
 from mmp.cli import backends, check, config, control, demo, explain, import_mmp, kick, status, who
 from mmp.cli.command import Command
+from mmp.cli.completion import completion_of
 
-COMMANDS: Final[tuple[Command, ...]] = (
+_OTHERS: Final[tuple[Command, ...]] = (
     demo.DEMO,
     check.CHECK,
     explain.EXPLAIN,
@@ -28,6 +29,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     control.RELOAD,
     control.DRAIN,
 )
+COMMANDS: Final = (*_OTHERS, completion_of(_OTHERS))
 """Every subcommand, in the order of the help."""
 
 

@@ -39,7 +39,7 @@ imap_id_send = name dovecot support-url {address}
 # Every proxy may say who came.
 login_trusted_networks = 127.0.0.1
 haproxy_trusted_networks = 127.0.0.1
-ssl = yes
+ssl = {tls}
 ssl_cert = <{certificate}
 ssl_key = <{key}
 disable_plaintext_auth = no
@@ -157,10 +157,10 @@ class Dovecot:
 
 
 @contextmanager
-def dovecot(address, *, pair, passwords, masters=None, **ports):
+def dovecot(address, *, pair, passwords, masters=None, tls="yes", **ports):
     """Run a server that knows these users; ``ports`` are those of its class, ``passwords`` octets by user name.
 
-    ``masters`` are the passwords of those who may act as any user.
+    ``masters`` are the passwords of those who may act as any user; ``tls`` is yes, no or required.
     """
     directory = Path(tempfile.mkdtemp(prefix="mmp-dovecot-"))
     users = _users()
@@ -174,6 +174,7 @@ def dovecot(address, *, pair, passwords, masters=None, **ports):
     (directory / "dovecot.conf").write_text(
         CONFIGURATION.format(
             address=address,
+            tls=tls,
             directory=directory,
             certificate=pair.certificate,
             key=pair.key,

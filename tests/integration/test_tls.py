@@ -1,7 +1,10 @@
 """TLS toward clients as operators and OpenSSL's own program see it."""
 
+import imaplib
+import poplib
 import re
 import signal
+import smtplib
 import socket
 import ssl
 import subprocess
@@ -182,3 +185,43 @@ class TestRenewal:
                     client.join()
             assert faults == []
             assert len(set(done)) >= 4
+
+
+@pytest.fixture(scope="module")
+def three_protocols(run_proxy, stores, ports):
+    services = {"imap": stores.port, "pop3": stores.first.pop3_port, "submission": ports.free()}
+    listeners = [
+        {"service": service, "address": "127.0.0.1", "port": ports.free(), "tls": tls}
+        for service in services
+        for tls in ("starttls", "implicit")
+    ]
+    backend = {service: {"port": port} for service, port in services.items()}
+    with run_proxy(stores.port, listener=listeners, backend=backend) as proxy:
+        yield proxy
+
+
+def opened(proxy, service, tls, context):
+    """Connect with Python's own client of the protocol; return it, once TLS is on."""
+    (port,) = (each["port"] for each in proxy.settings["listener"] if each["service"] == service and each["tls"] == tls)
+    if service == "imap":
+        client = imaplib.IMAP4("localhost", port) if tls == "starttls" else None
+        client = client or imaplib.IMAP4_SSL("localhost", port, ssl_context=context)
+        return client if tls == "implicit" else client.starttls(context) and client
+    if service == "pop3":
+        client = poplib.POP3("localhost", port) if tls == "starttls" else None
+        client = client or poplib.POP3_SSL("localhost", port, context=context)
+        return client if tls == "implicit" else client.stls(context) and client
+    client = smtplib.SMTP("localhost", port) if tls == "starttls" else None
+    client = client or smtplib.SMTP_SSL("localhost", port, context=context)
+    return client if tls == "implicit" else client.starttls(context=context) and client
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("tls", ["starttls", "implicit"])
+@pytest.mark.parametrize("service", ["imap", "pop3", "submission"])
+def test_pythons_clients_connect_with_each_version(three_protocols, certificates, service, tls, version):
+    context = ssl.create_default_context(cafile=certificates.ca)
+    context.minimum_version = context.maximum_version = version
+    client = opened(three_protocols, service, tls, context)
+    assert client.sock.version() == version.name.replace("_", ".")
+    client.logout() if service == "imap" else client.quit()

@@ -136,15 +136,15 @@ class Throttle:
     async def hold(self, client: Client, credentials: Credentials) -> interfaces.Attempt:
         """Wait as long as it takes; Refused if too many wait already, or come."""
         octets = octets_of(client.address.host)
-        if not octets or (self._exempt and self._is_exempt(client.address.host)):
+        if not octets or (self._exempt and self._is_exempt(octets)):
             return NoAttempt()
         body = self._digests(credentials) + octets
         number, kind, payload = await self._desk.ask(Kind.ATTEMPT, body)
         await self._wait(client, number, kind, payload)
         return Attempt(self._desk, number, lambda badness, failures: self._tell(client, credentials, badness, failures))
 
-    def _is_exempt(self, host: str) -> bool:
-        address = ip_address(host)
+    def _is_exempt(self, octets: bytes) -> bool:
+        address = ip_address(octets)
         return any(address in network for network in self._exempt)
 
     def _digests(self, credentials: Credentials) -> bytes:

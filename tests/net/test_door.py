@@ -2,6 +2,7 @@
 
 import itertools
 import socket
+from ipaddress import ip_network
 
 import pytest
 from attrs import evolve
@@ -232,3 +233,20 @@ def test_a_deadline_that_stands_still_ends_nobody_and_then_goes_on(scene, turnin
 def test_the_deadline_of_nobody_is_nobodys(scene):
     scene.arrivals.pause("none")
     scene.arrivals.resume("none")
+
+
+def test_a_load_balancer_that_speaks_for_itself_is_not_asked_for(scene):
+    scene.reception = evolve(scene.reception, proxy_protocol_from=(ip_network("127.0.0.0/8"),))
+    with socket.create_connection(scene.listening.getsockname()) as connection:
+        connection.sendall(b"PROXY UNKNOWN\r\n")
+        connection.setblocking(False)
+        assert Peer(scene.turning, connection).receive(5) == b"* OK "
+    assert scene.door.asked == []
+
+
+def test_a_client_behind_a_load_balancer_is_asked_for_by_its_own_address(scene):
+    scene.reception = evolve(scene.reception, proxy_protocol_from=(ip_network("127.0.0.0/8"),))
+    with socket.create_connection(scene.listening.getsockname()) as connection:
+        connection.sendall(b"PROXY TCP4 192.0.2.7 192.0.2.1 50000 143\r\n")
+        scene.turning.until(lambda: scene.door.clients)
+    assert scene.door.clients[0].address.host == "192.0.2.7"

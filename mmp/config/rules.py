@@ -54,8 +54,8 @@ def mistakes_in(usage: Usage, files: Files) -> Iterator[Finding]:
             yield Finding(f"pool.{name}.hosts", "is empty; at least one is needed")
         elif len({host.lower() for host in pool.hosts}) < len(pool.hosts):
             yield Finding(f"pool.{name}.hosts", "names a host twice")
-    yield from _idle_timeouts(usage)
     yield from _prefixes(usage.config.limits)
+    yield from _idle_timeouts(usage)
     yield from _client_addresses(usage)
     yield from _hosts(usage)
     yield from _monitoring(usage.config.admin, usage.config.listener)
@@ -155,6 +155,17 @@ def _ldap(ldap: LDAP, origin: Origin) -> Iterator[Finding]:
         yield Finding(origin(f"directory.ldap.{missing}"), f"is needed, since {present} is given", rests)
 
 
+def _prefixes(limits: Limits) -> Iterator[Finding]:
+    for number, limit in enumerate(limits.per_address, 1):
+        path, longest = f"limits.per_address[{number}]", limit.network.max_prefixlen
+        if limit.prefix > longest:
+            text = f"{limit.prefix} is too long; addresses in {limit.network} have {longest} bits"
+            yield Finding(f"{path}.prefix", text, (f"{path}.network",))
+        elif limit.prefix and limit.prefix < limit.network.prefixlen:
+            text = f"{limit.prefix} is shorter than that of {limit.network}, all of which would count as one"
+            yield Finding(f"{path}.prefix", text, (f"{path}.network",))
+
+
 def _monitoring(admin: Admin, listeners: Sequence[Listener]) -> Iterator[Finding]:
     """What monitoring is told is not for everybody who can reach us."""
     where = admin.http_endpoint
@@ -171,17 +182,6 @@ def _idle_timeouts(usage: Usage) -> Iterator[Finding]:
         if backend.idle_timeout < (shortest := _SHORTEST_IDLE[service]):
             needed = f'"{render_duration(shortest)}" is the least that the standard allows'
             yield Finding(f"{path}.idle_timeout", f'"{render_duration(backend.idle_timeout)}" is too short; {needed}')
-
-
-def _prefixes(limits: Limits) -> Iterator[Finding]:
-    for number, limit in enumerate(limits.per_address, 1):
-        path, longest = f"limits.per_address[{number}]", limit.network.max_prefixlen
-        if limit.prefix > longest:
-            text = f"{limit.prefix} is too long; addresses in {limit.network} have {longest} bits"
-            yield Finding(f"{path}.prefix", text, (f"{path}.network",))
-        elif limit.prefix and limit.prefix < limit.network.prefixlen:
-            text = f"{limit.prefix} is shorter than that of {limit.network}, all of which would count as one"
-            yield Finding(f"{path}.prefix", text, (f"{path}.network",))
 
 
 def _client_addresses(usage: Usage) -> Iterator[Finding]:

@@ -9,7 +9,16 @@ from pathlib import Path
 from attrs import frozen
 
 PROTOCOLS = ("imap", "pop3", "submission", "managesieve")
-ROOTS = ("mmp.tap", "mmp.supervisor", "mmp.zygote", "mmp.worker", "mmp.authenticators", "mmp.administration", "mmp.admission", "mmp.demo")
+ROOTS = (
+    "mmp.tap",
+    "mmp.supervisor",
+    "mmp.zygote",
+    "mmp.worker",
+    "mmp.authenticators",
+    "mmp.administration",
+    "mmp.admission",
+    "mmp.demo",
+)
 """The composition roots."""
 
 

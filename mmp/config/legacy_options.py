@@ -111,6 +111,8 @@ def _network(text: str) -> str:
 def _relays(value: str, _: str) -> Iterator[tuple[str, object]]:
     relays = [relay.partition(":") for relay in value.split()]
     ports = {port or "25" for _host, _colon, port in relays}
+    if not relays:
+        raise ValueError("names no relay")
     if len(ports) > 1:
         raise ValueError("relays with different ports; here all have the same")
     yield "backend.submission.hosts", [host for host, _colon, _port in relays]

@@ -158,6 +158,8 @@ def test_what_is_not_carried_over_is_told_with_the_reason(remark):
         ("LdapUrl ldapi:///", "is not of the form ldap://HOST/DN"),
         ("ReplayFormat %q", "begins none of %s"),
         ("DefaultDomain a..b", "is not a host name"),
+        ("SMTPRelays", "names no relay"),
+        ("SMTPRelays one:25 two:587", "relays with different ports"),
     ],
 )
 def test_a_value_that_has_no_meaning_here_is_told_and_left_out(line, reason):

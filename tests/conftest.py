@@ -6,7 +6,8 @@ import hypothesis
 import pytest
 from twisted.python.failure import Failure
 
-hypothesis.settings.register_profile("mmp", deadline=None)  # no test judges by the time that something took
+# No test judges by the time that something took, examples included.
+hypothesis.settings.register_profile("mmp", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("mmp")
 
 

@@ -154,10 +154,11 @@ def test_no_wrong_password_reaches_a_store_where_we_judge(by_directory, stores, 
         assert client.command(b"a LOGIN nobody wrong")[-1] == wrong
         assert client.command(b"a LOGIN lost wrong")[-1] == wrong
         assert client.command(b'a LOGIN bob ""')[-1] == wrong
-        assert not asked(stores.second, before)
         assert client.command(b"a LOGIN bob " + BOB.password)[-1].startswith(b"a OK")
         assert store_of(client) == BOB.store
         until(lambda: asked(stores.second, before), "the store's own line about the login")
+    refused = ("fail", "mismatch", "unknown")  # a line about an earlier test's login may be late, and is none of these
+    assert not [line for line in asked(stores.second, before) if any(word in line.lower() for word in refused)]
 
 
 def test_scram_is_judged_here_by_a_password_in_clear(by_directory, certificates):

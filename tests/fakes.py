@@ -83,16 +83,16 @@ class Stream:
     def write(self, octets):
         self.written += octets
 
-    def pauseProducing(self):  # noqa: N802
+    def pauseProducing(self):  # noqa: N802 - Twisted's name
         self.reading = False
 
-    def resumeProducing(self):  # noqa: N802
+    def resumeProducing(self):  # noqa: N802 - Twisted's name
         self.reading = True
 
-    def loseConnection(self):  # noqa: N802
+    def loseConnection(self):  # noqa: N802 - Twisted's name
         self.closed += 1
 
-    def abortConnection(self):  # noqa: N802
+    def abortConnection(self):  # noqa: N802 - Twisted's name
         self.aborted += 1
 
 

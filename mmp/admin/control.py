@@ -19,6 +19,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IAddress, IPushProducer, IReadDescriptor
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.unix import Server
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -153,6 +154,7 @@ class _Conversation(Protocol):
     """One request and its answer, which goes on only as fast as it is read."""
 
     _log = Logger()
+    transport: Server
 
     def __init__(self, serve: Serve) -> None:
         self._serve = serve
@@ -163,7 +165,7 @@ class _Conversation(Protocol):
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
         """Look who it is: the socket's mode keeps others out, and so do we, whatever has become of that."""
-        connection: socket.socket = self.transport.socket  # type: ignore[union-attr]
+        connection: socket.socket = self.transport.socket
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
         _, self._user, _ = CREDENTIALS.unpack(credentials)
         if self._user not in PRIVILEGED | {os.geteuid()}:
@@ -188,7 +190,7 @@ class _Conversation(Protocol):
         if not isinstance(request, dict):
             self._end({"error": "the request is no JSON object"})
             return
-        self.transport.registerProducer(self, True)  # type: ignore[union-attr]  # noqa: FBT003 - Twisted's
+        self.transport.registerProducer(self, True)  # noqa: FBT003 - Twisted's
         self._running = Deferred.fromCoroutine(self._answer(request))
         self._running.addErrback(self._failed)
 
@@ -211,11 +213,11 @@ class _Conversation(Protocol):
 
     def _end(self, last: Mapping[str, Any]) -> None:
         self._write(json.dumps(last, separators=(",", ":")).encode())
-        self.transport.unregisterProducer()  # type: ignore[union-attr]
-        self.transport.loseConnection()  # type: ignore[union-attr]
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
 
     def _write(self, line: bytes) -> None:
-        self.transport.write(line + b"\n")  # type: ignore[union-attr]
+        self.transport.write(line + b"\n")
 
     def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name
         """There is no more room."""
@@ -230,7 +232,7 @@ class _Conversation(Protocol):
     def stopProducing(self) -> None:  # noqa: N802 - Twisted's name
         """Do nothing: the loss of the connection is told as well."""
 
-    def connectionLost(self, reason: Failure = Failure) -> None:  # type: ignore[assignment]  # noqa: ARG002, N802 - Twisted's name
+    def connectionLost(self, reason: Failure | None = None) -> None:  # noqa: ARG002, N802 - Twisted's name
         """Whoever asked is gone: ask nobody on their behalf any more."""
         if self._running is not None:
             self._running.cancel()

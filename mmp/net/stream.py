@@ -37,13 +37,13 @@ class Reactor(Protocol):
     def addReader(self, reader: Any) -> None:  # noqa: N802 - Twisted's names, here and below
         """Watch for data to read."""
 
-    def removeReader(self, reader: Any) -> None:  # noqa: N802
+    def removeReader(self, reader: Any) -> None:  # noqa: N802 - Twisted's name
         """Watch no more; harmless if it was not watched."""
 
-    def addWriter(self, writer: Any) -> None:  # noqa: N802
+    def addWriter(self, writer: Any) -> None:  # noqa: N802 - Twisted's name
         """Watch for room to write."""
 
-    def removeWriter(self, writer: Any) -> None:  # noqa: N802
+    def removeWriter(self, writer: Any) -> None:  # noqa: N802 - Twisted's name
         """Watch no more; harmless if it was not watched."""
 
     def replace(self, old: Any, new: Any) -> None:
@@ -52,7 +52,7 @@ class Reactor(Protocol):
     def forget(self, selectable: Any) -> None:
         """Watch no more a descriptor that is closed right after."""
 
-    def callLater(self, delay: float, callable: Callable[..., object], *args: object) -> Any:  # noqa: A002, N802
+    def callLater(self, delay: float, callable: Callable[..., object], *args: object) -> Any:  # noqa: A002, N802 - Twisted's names
         """Call after so many seconds."""
 
 

@@ -136,7 +136,7 @@ def test_a_load_balancer_that_ends_tls_tells_of_it_and_is_still_a_connection_in_
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("tls", TLS_MODES)
-def test_a_proxy_before_a_proxy_passes_on_who_came(run_proxy, stores, certificates, introduced, version, tls):  # noqa: PLR0917
+def test_a_proxy_before_a_proxy_passes_on_who_came(run_proxy, stores, certificates, introduced, version, tls):  # noqa: PLR0917 - fixtures and parameters
     reaching = {"port": introduced.port(tls), "tls": tls, "ca": str(certificates.ca), "client_address": version}
     hosts = dict.fromkeys(MAIL_HOSTS, "127.0.0.1")
     with run_proxy(0, hosts, backend={"source_address": ADDRESS, "imap": reaching}) as outer:

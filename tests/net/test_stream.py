@@ -144,7 +144,7 @@ class Successor:
     def fileno(self):
         return self.socket.fileno()
 
-    def doRead(self):  # noqa: N802
+    def doRead(self):  # noqa: N802 - Twisted's name
         self.reads += 1
 
     def close(self):

@@ -124,15 +124,15 @@ class OnStreams(tls.ReactorBuilder):
 
 
 class StartTLSTests(OnStreams, SynchronousTestCase):
-    fillBuffer = False  # noqa: N815
-    _runTest = old_tls.TLSTests._runTest  # noqa: N815
+    fillBuffer = False  # noqa: N815 - Twisted's name
+    _runTest = old_tls.TLSTests._runTest  # noqa: N815 - Twisted's name
     test_tls = turned(old_tls.TLSTests.test_TLS)
     test_no_tls = turned(old_tls.TLSTests.test_unTLS)
     test_backwards_tls = turned(old_tls.TLSTests.test_backwardsTLS)
 
 
 class StartTLSBehindMuchTests(StartTLSTests):
-    fillBuffer = True  # noqa: N815
+    fillBuffer = True  # noqa: N815 - Twisted's name
 
 
 class TLSConnectionLostTests(OnStreams, old_tls.ContextGeneratingMixin, SynchronousTestCase):

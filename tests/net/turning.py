@@ -60,10 +60,10 @@ class Told:
         self.octets = b""
         self.lost = []
 
-    def dataReceived(self, octets):  # noqa: N802
+    def dataReceived(self, octets):  # noqa: N802 - Twisted's name
         self.octets += octets
 
-    def connectionLost(self, reason):  # noqa: N802
+    def connectionLost(self, reason):  # noqa: N802 - Twisted's name
         self.lost.append(reason)
 
 

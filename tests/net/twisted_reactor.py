@@ -48,7 +48,7 @@ class Transport:
     def dataReceived(self, octets):  # noqa: N802 - Twisted's names, here and below
         self.protocol.dataReceived(octets)
 
-    def connectionLost(self, reason):  # noqa: N802
+    def connectionLost(self, reason):  # noqa: N802 - Twisted's name
         """Hear it from the stream; or make it so, as one of Twisted's cases does."""
         if isinstance(reason, Failure):
             self.stream.connectionLost(reason)
@@ -70,16 +70,16 @@ class Transport:
         if self.producer is not None and self.stream.unsent:
             self.producer.pauseProducing()
 
-    def writeSequence(self, octets):  # noqa: N802
+    def writeSequence(self, octets):  # noqa: N802 - Twisted's name
         self.write(b"".join(octets))
 
-    def registerProducer(self, producer, streaming):  # noqa: N802
+    def registerProducer(self, producer, streaming):  # noqa: N802 - Twisted's name
         """Tell a producer to pause at each write that leaves something unsent, and never to go on."""
         self.producer = producer
         if not streaming:
             producer.resumeProducing()
 
-    def loseConnection(self):  # noqa: N802
+    def loseConnection(self):  # noqa: N802 - Twisted's name
         if self.held is not None:
             self.held.append(self.stream.loseConnection)
         else:
@@ -89,7 +89,7 @@ class Transport:
     def disconnecting(self):
         return self.stream.closing
 
-    def abortConnection(self):  # noqa: N802
+    def abortConnection(self):  # noqa: N802 - Twisted's name
         self.stream.abortConnection()
 
     def __getattr__(self, name):
@@ -99,7 +99,7 @@ class Transport:
 
     # TLS
 
-    def startTLS(self, factory, normal=True):  # noqa: N802
+    def startTLS(self, factory, normal=True):  # noqa: N802 - Twisted's name
         """Shake hands behind what is queued."""
         client = self.client == bool(normal)
         connection = SSL.Connection(factory.getContext(), self.stream.socket)
@@ -116,10 +116,10 @@ class Transport:
 
     # Addresses
 
-    def getHost(self):  # noqa: N802
+    def getHost(self):  # noqa: N802 - Twisted's name
         return self.host
 
-    def getPeer(self):  # noqa: N802
+    def getPeer(self):  # noqa: N802 - Twisted's name
         return self.peer
 
 
@@ -146,10 +146,10 @@ class Listening:
         transport = Transport(self.reactor, client=False)
         transport.begin(Stream(self.reactor.loop, accepted, transport), self.factory, self.context)
 
-    def getHost(self):  # noqa: N802
+    def getHost(self):  # noqa: N802 - Twisted's name
         return self.host
 
-    def stopListening(self):  # noqa: N802
+    def stopListening(self):  # noqa: N802 - Twisted's name
         self.port.close()
         return succeed(None)
 
@@ -182,24 +182,24 @@ class StreamReactor(LeanReactor):
         self.transports = {}
         self.addSystemEventTrigger("before", "shutdown", self.loop.wheel.stop)
 
-    def run(self, installSignalHandlers=False):  # noqa: N803
+    def run(self, installSignalHandlers=False):  # noqa: N803 - Twisted's name
         """Leave signals to the process that the tests run in."""
         super().run(installSignalHandlers=False)
 
-    def listenTCP(self, port, factory, backlog=50, interface=""):  # noqa: N802
+    def listenTCP(self, port, factory, backlog=50, interface=""):  # noqa: N802 - Twisted's name
         return Listening(self, factory, None)
 
-    def listenSSL(self, port, factory, contextFactory, backlog=50, interface=""):  # noqa: N802, N803
+    def listenSSL(self, port, factory, contextFactory, backlog=50, interface=""):  # noqa: N802, N803 - Twisted's names
         return Listening(self, factory, contextFactory)
 
-    def connectTCP(self, host, port, factory, timeout=30, bindAddress=None):  # noqa: N802, N803
+    def connectTCP(self, host, port, factory, timeout=30, bindAddress=None):  # noqa: N802, N803 - Twisted's names
         return Connecting(self, (host, port), factory, None)
 
-    def connectSSL(self, host, port, factory, contextFactory, **_):  # noqa: N802, N803
+    def connectSSL(self, host, port, factory, contextFactory, **_):  # noqa: N802, N803 - Twisted's names
         return Connecting(self, (host, port), factory, contextFactory)
 
-    def getReaders(self):  # noqa: N802
+    def getReaders(self):  # noqa: N802 - Twisted's name
         return [self.transports.get(each, each) for each in super().getReaders()]
 
-    def getWriters(self):  # noqa: N802
+    def getWriters(self):  # noqa: N802 - Twisted's name
         return [self.transports.get(each, each) for each in super().getWriters()]

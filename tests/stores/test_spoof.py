@@ -20,7 +20,7 @@ class Loop:
         self.reactor = self
         self.streams = []
 
-    def addReader(self, stream):  # noqa: N802
+    def addReader(self, stream):  # noqa: N802 - Twisted's name
         self.streams.append(stream)
 
 

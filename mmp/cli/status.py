@@ -21,7 +21,8 @@ def run(arguments: Namespace) -> int:
 
 
 def _print(status: Mapping[str, Any]) -> None:
-    versions = ", ".join(f"{name.capitalize()} {version}" for name, version in status["versions"].items())
+    of = status["versions"]
+    versions = f"Python {of['python']}, Twisted {of['twisted']}, {of['openssl']}"
     state = "draining" if status["draining"] else "serving"
     print(f"mmp {status['version']} ({versions})")
     print(f"{state}, process {status['pid']} since {status['started']}, {status['sessions']} sessions")

@@ -10,8 +10,11 @@ from urllib.parse import urlsplit
 
 from twisted.internet.task import deferLater
 
+from mmp.config.clients import Login
+from mmp.config.directory import LDAP, Directory
 from mmp.config.files import read_secret
-from mmp.config.schema import LDAP, Directory, Listener, Login, Pool
+from mmp.config.schema import Listener
+from mmp.config.stores import Pool
 from mmp.directory.access import AccessByEntry
 from mmp.directory.auth_http import AuthHTTP
 from mmp.directory.cache import Cached, Lifetimes

@@ -24,8 +24,10 @@ from mmp.admin.answers import Answers
 from mmp.admin.sessions import Sessions
 from mmp.admission import Admission, rules
 from mmp.authenticators import Authenticators
+from mmp.config.clients import TLS
 from mmp.config.load import Loaded
-from mmp.config.schema import TLS, BackendService, Config, Listener
+from mmp.config.schema import Config, Listener
+from mmp.config.stores import BackendService
 from mmp.interfaces import ClientCore, Guard, ServerCore
 from mmp.model import Offer, Refusal, Security, Service, TLSMode
 from mmp.net.certificates import Chain, ClientTrust

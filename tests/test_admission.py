@@ -6,7 +6,8 @@ import pytest
 from twisted.internet.task import Clock
 
 from mmp.admission import Admission, rules
-from mmp.config.schema import AddressLimit, Config, Limits, Listener, Throttle
+from mmp.config.limits import AddressLimit, Limits, Throttle
+from mmp.config.schema import Config, Listener
 from mmp.policy.admission import NoAttempt, NoThrottle, Unlimited
 from mmp.shared.desk import Desk
 from mmp.shared.local import Home

@@ -6,8 +6,10 @@ import socket
 import pytest
 from attrs import evolve
 
+from mmp.config.clients import TLS
 from mmp.config.load import Loaded
-from mmp.config.schema import TLS, Admin, Config, Listener
+from mmp.config.operators import Admin
+from mmp.config.schema import Config, Listener
 from mmp.errors import ConfigError
 from mmp.generation import back_off
 from mmp.model import TLSMode

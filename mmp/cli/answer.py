@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mmp.config.load import load_admin
-from mmp.config.schema import Admin
+from mmp.config.operators import Admin
 from mmp.errors import ConfigError
 
 DEFAULTS: Final = ("mmp.toml", "/etc/mmp/mmp.toml")

@@ -13,10 +13,11 @@ from attrs import evolve, frozen
 from cryptography.x509 import Certificate
 
 from mmp.config.certificates import doubts, read_chain, read_revocations
+from mmp.config.clients import TLS
 from mmp.config.files import Files
 from mmp.config.load import Examined, Loaded, accept, examine
 from mmp.config.modes import excesses
-from mmp.config.schema import TLS, Listener
+from mmp.config.schema import Listener
 from mmp.config.tables import Finding
 from mmp.config.usage import Named, Origin, Usage
 from mmp.errors import ConfigError

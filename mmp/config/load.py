@@ -10,8 +10,9 @@ from typing import Any
 from attrs import field, frozen, has
 
 from mmp.config.files import Files, read_file
+from mmp.config.operators import Admin
 from mmp.config.rules import mistakes_in
-from mmp.config.schema import OVERRIDABLE, Admin, Config, Listener
+from mmp.config.schema import OVERRIDABLE, Config, Listener
 from mmp.config.tables import Finding, Reading, keys, merge, resolve
 from mmp.config.usage import Origin, Usage
 from mmp.config.values import show

@@ -9,8 +9,12 @@ from itertools import combinations
 from typing import Final, TypeVar
 
 from mmp.config.certificates import match, read_chain, read_key, read_revocations
+from mmp.config.clients import TLS
+from mmp.config.directory import LDAP
 from mmp.config.files import Files, read_secret
-from mmp.config.schema import LDAP, TLS, Admin, Limits, Listener
+from mmp.config.limits import Limits
+from mmp.config.operators import Admin
+from mmp.config.schema import Listener
 from mmp.config.tables import Finding
 from mmp.config.units import render_duration
 from mmp.config.usage import Named, Origin, Usage

@@ -7,7 +7,9 @@ from typing import Any
 
 from attrs import frozen
 
-from mmp.config.schema import TLS, BackendService, Config, KeyPair, Listener
+from mmp.config.clients import TLS, KeyPair
+from mmp.config.schema import Config, Listener
+from mmp.config.stores import BackendService
 from mmp.model import Service, TLSMode
 
 

@@ -7,9 +7,13 @@ from ipaddress import ip_network
 import pytest
 from attrs import evolve
 
+from mmp.config.clients import TLS, Login
+from mmp.config.directory import Directory
 from mmp.config.files import read_secret
 from mmp.config.load import load
-from mmp.config.schema import TLS, Backend, Config, Directory, Log, Login
+from mmp.config.operators import Log
+from mmp.config.schema import Config
+from mmp.config.stores import Backend
 from mmp.errors import ConfigError
 from mmp.model import Endpoint, Service, TLSMode
 from tests.config.folder import Folder

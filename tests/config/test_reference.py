@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from attrs import has
 
+from mmp.config.clients import KeyPair
 from mmp.config.reference import docs, reference
-from mmp.config.schema import OVERRIDABLE, Config, KeyPair, Listener, Pool
+from mmp.config.schema import OVERRIDABLE, Config, Listener
+from mmp.config.stores import Pool
 from mmp.config.tables import keys
 
 ROOT = Path(__file__).parents[2]

@@ -4,7 +4,9 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from mmp.authenticators import Authenticators
-from mmp.config.schema import LDAP, Directory, Listener, Login
+from mmp.config.clients import Login
+from mmp.config.directory import LDAP, Directory
+from mmp.config.schema import Listener
 from mmp.errors import Refused
 from mmp.model import Client, Credentials, Endpoint, Refusal, Service, TLSMode
 from mmp.observe.metrics import Counts

@@ -1,0 +1,136 @@
+"""Where users are looked up: the table of the directory, and one for each kind of it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attrs import frozen
+
+from mmp.config.kinds import (
+    HTTPURL,
+    LDAPURL,
+    Attribute,
+    Count,
+    DistinguishedName,
+    Duration,
+    File,
+    HeaderName,
+    LDAPFilter,
+    SearchBase,
+    Timeout,
+)
+
+
+@frozen(kw_only=True)
+class LDAP:
+    """``[directory.ldap]``: the servers asked, and what for."""
+
+    urls: tuple[LDAPURL, ...] = ("ldap://127.0.0.1:389",)
+    """Servers, tried in order; ldaps:// for TLS."""
+
+    start_tls: bool = False
+    """Whether TLS is started on an ldap:// connection before anything is sent."""
+
+    ca: File = ""
+    """CA certificates in PEM that may have signed the servers'; empty means the system's trust."""
+
+    balance: bool = False
+    """Whether servers are used in turn instead of in order."""
+
+    bind: Literal["simple", "external"] = "simple"
+    """How we make ourselves known: by name and password, or by client_certificate."""
+
+    client_certificate: File = ""
+    """Certificate chain in PEM that we show the servers; empty means none."""
+
+    private_key: File = ""
+    """Private key in PEM of client_certificate."""
+
+    bind_dn: str = ""
+    """Name to bind as; empty means anonymously."""
+
+    bind_password_file: File = ""
+    """File that holds the password for bind_dn; one newline at its end is ignored."""
+
+    base: SearchBase = "dc=example,dc=com"
+    """Where users are searched, with all that is below."""
+
+    schema: Literal["flat", "1", "2"] = "flat"
+    """How domains are laid out: one tree for all, each with an entry in a tree of dc entries, or by organisation."""
+
+    domain_root: DistinguishedName = "o=internet"
+    """Above the dc entries of schema 1."""
+
+    filter: LDAPFilter = "(|(uid=%U)(mail=%s)(mailAlternateAddress=%s))"
+    """Filter that finds a user: %s user@domain, %o as typed, %U user, %V domain, %C client, %S we, %D certificate."""
+
+    access_attribute: Attribute = "mailAllowedServiceAccess"
+    """Attribute of users that says which services they may use, and from where."""
+
+    mail_host_attributes: tuple[Attribute, ...] = ("mailHost",)
+    """Attributes that may name the store; the first that has a value counts."""
+
+    timeout: Timeout = 5.0
+    """For connecting and for each answer."""
+
+    @property
+    def over_tls(self) -> bool:
+        """Whether any server is spoken to in TLS."""
+        return self.start_tls or any(url.startswith("ldaps:") for url in self.urls)
+
+
+@frozen(kw_only=True)
+class AuthHTTP:
+    """``[directory.auth_http]``: a server that speaks the mail authentication protocol of nginx."""
+
+    url: HTTPURL = ""
+    """Where it is asked; https:// for TLS."""
+
+    ca: File = ""
+    """CA certificates in PEM that may have signed the server's; empty means the system's trust."""
+
+    secret_header: HeaderName = "X-Auth-Key"  # noqa: S105 - a name
+    """Header field that shows the server who asks."""
+
+    secret_file: File = ""
+    """File that holds what is said in secret_header; one newline at its end is ignored; empty means nothing is."""
+
+    timeout: Timeout = 5.0
+    """For connecting and the answer together."""
+
+
+@frozen(kw_only=True)
+class FileDirectory:
+    """``[directory.file]``: users in a TOML file."""
+
+    path: File = "users.toml"
+    """File with one table for each user."""
+
+
+@frozen(kw_only=True)
+class Directory:
+    """``[directory]``: who the user is and where the mail lives."""
+
+    kind: Literal["ldap", "file", "auth_http"] = "ldap"
+    """Which of the tables below is used."""
+
+    cache_size: Count = 10_000
+    """Entries remembered; 0 means none."""
+
+    cache_ttl: Duration = 900.0
+    """How long an entry is used without asking again."""
+
+    negative_ttl: Duration = 30.0
+    """How long it is remembered that there is no such user."""
+
+    stale_ttl: Duration = 86400.0
+    """How long an expired entry may still serve while the directory is down."""
+
+    ldap: LDAP = LDAP()
+    """An LDAP directory."""
+
+    auth_http: AuthHTTP = AuthHTTP()
+    """A server that is asked in HTTP."""
+
+    file: FileDirectory = FileDirectory()
+    """A file."""

@@ -19,10 +19,11 @@ from collections.abc import Callable
 from functools import partial
 
 from mmp.config.load import Loaded
+from mmp.encryption import front_settings
 from mmp.net.share import Share, Shares
 from mmp.net.tls import FrontSettings, Ring, front_ring
 from mmp.shared.link import EXIT, NUMBER, TWO_NUMBERS, Kind, frame, frames, receive
-from mmp.worker import Inheritance, front_settings, run
+from mmp.worker import Inheritance, run
 
 IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 """Sent to the whole process group by Ctrl-C and systemd; the supervisor decides what they mean."""

@@ -83,7 +83,7 @@ def a_protocol_is_named_in_few_places(modules: Modules) -> Iterator[str]:
     """A further protocol touches its own folder, Service, the worker's table, the schema (and the demo) only."""
     packages = [f"mmp.wire.{protocol}" for protocol in PROTOCOLS]
     for module in modules.values():
-        if module.within("mmp.model", "mmp.worker", "mmp.config", "mmp.demo", *packages):
+        if module.within("mmp.model", "mmp.cores", "mmp.config", "mmp.demo", *packages):
             continue
         for found in module.imports:
             if within(found.target, *packages):

@@ -14,12 +14,16 @@ ROOTS = (
     "mmp.supervisor",
     "mmp.zygote",
     "mmp.worker",
+    "mmp.cores",
+    "mmp.receptions",
+    "mmp.encryption",
+    "mmp.dials",
     "mmp.authenticators",
     "mmp.administration",
     "mmp.admission",
     "mmp.demo",
 )
-"""The composition roots."""
+"""The composition roots: the programs, and what makes their parts from the configuration."""
 
 
 @frozen

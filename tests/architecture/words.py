@@ -25,7 +25,7 @@ def names_say_what_things_are(modules: Modules) -> Iterator[str]:
 def sides_have_their_names(modules: Modules) -> Iterator[str]:
     """It is the client, or the backend or store: never a bare server, upstream, remote or peer."""
     for module in modules.values():
-        is_role = module.within("mmp.wire", "mmp.worker")  # where a protocol has a server and a client side
+        is_role = module.within("mmp.wire", "mmp.cores")  # where a protocol has a server and a client side
         bare = BARE_WORDS - {"server"} if is_role else BARE_WORDS
         if module.name.rpartition(".")[2] in bare:
             yield module.at(1, f"is called {module.name.rpartition('.')[2]}: say which side")

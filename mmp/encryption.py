@@ -1,0 +1,69 @@
+"""TLS with clients, from the configuration: what the zygote makes before it forks, and what each worker adds to it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Iterator, Mapping
+
+from mmp.config.clients import TLS
+from mmp.config.schema import Config
+from mmp.model import Security, TLSMode
+from mmp.net.certificates import Chain, ClientTrust
+from mmp.net.stream import Stream
+from mmp.net.tls import FrontSettings, Ring, ServerTLS
+
+
+def front_settings(config: Config) -> Iterator[FrontSettings]:
+    """Yield what each listener with TLS needs of its front contexts."""
+    for listener in config.listener:
+        if listener.tls is not TLSMode.NONE:
+            yield _front_settings(listener.tls_settings)
+
+
+def _front_settings(tls: TLS) -> FrontSettings:
+    return FrontSettings(tls.min_version, tls.key_period, tls.ciphersuites)
+
+
+class Encryption:
+    """Starts TLS with clients; listeners with the same settings share what these need."""
+
+    def __init__(self, files: Mapping[str, bytes], rings: Mapping[FrontSettings, Ring], began: float) -> None:
+        """``began`` is the monotonic second in which the rings' first period did."""
+        self._files = files
+        self._rings = rings
+        self._began = began
+        self._made: dict[TLS, ServerTLS] = {}
+
+    def prepare(self, tls: TLS) -> None:
+        """Be ready to start with these settings; loading a key takes as long as a thousand logins."""
+        if tls not in self._made:
+            self._made[tls] = self._make(tls)
+
+    def start(self, tls: TLS, stream: Stream, protocol: bytes) -> Awaitable[Security]:
+        """Shake hands with a client; the settings have been prepared."""
+        return self._made[tls].start(stream, protocol)
+
+    def renew(self, fresh: Mapping[str, bytes]) -> None:
+        """Show clients from now on what these files hold now."""
+        self._files = {**self._files, **fresh}
+        self._made = {tls: self._make(tls) for tls in self._made}
+
+    def _make(self, tls: TLS) -> ServerTLS:
+        staple = self._files.get(tls.ocsp_staple, b"")
+        first = Chain(self._files[tls.certificate], self._files[tls.private_key], staple)
+        others = (Chain(self._files[pair.certificate], self._files[pair.private_key]) for pair in tls.sni)
+        settings = _front_settings(tls)
+        return ServerTLS(
+            self._rings[settings],
+            settings,
+            [first, *others],
+            tls.ciphers,
+            trust=self._trust(tls),
+            period=lambda: int((time.monotonic() - self._began) / tls.key_period),
+        )
+
+    def _trust(self, tls: TLS) -> ClientTrust | None:
+        if not tls.client_ca:
+            return None
+        revoked = self._files.get(tls.client_crl, b"")
+        return ClientTrust(self._files[tls.client_ca], revoked, require=tls.client_certificate == "require")

@@ -1,0 +1,97 @@
+"""How clients are received, from the configuration: a worker's part toward them."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from attrs import frozen
+
+from mmp.admission import Admission
+from mmp.authenticators import Authenticators
+from mmp.config.load import Loaded
+from mmp.config.schema import Listener
+from mmp.cores import CORES, server_core, stand_in
+from mmp.dials import Dials
+from mmp.encryption import Encryption
+from mmp.interfaces import Log, ServerCore
+from mmp.model import Offer, Security, Service, TLSMode
+from mmp.net.listen import Arrivals, Reception
+from mmp.net.stream import Loop, Stream
+from mmp.observe.measured import MeasuredHandshake, MeasuredLogIn
+from mmp.observe.metrics import Counts
+from mmp.policy.security import offer
+from mmp.session.login import LogIn, Login
+from mmp.session.throttled import Throttled
+from mmp.stores.spoof import Spoofed
+
+
+@frozen
+class Receptions:
+    """Makes one for each listener, out of the other parts of a worker."""
+
+    loaded: Loaded
+    loop: Loop
+    log: Log
+    counts: Counts
+    arrivals: Arrivals
+    encryption: Encryption
+    admission: Admission
+    authenticators: Authenticators
+    dials: Dials
+
+    def reception(self, listener: Listener) -> Reception:
+        """Return how the connections of a listener are received."""
+        return Reception(
+            service=listener.service,
+            implicit_tls=listener.tls is TLSMode.IMPLICIT,
+            start_tls=self._start_tls(listener),
+            offer=partial(_offer, listener),
+            make_core=self._make_core(listener.service),
+            log_in=self._log_in(listener),
+            deadline=listener.login.deadline,
+            max_failures=listener.login.max_failures,
+            proxy_protocol_from=listener.proxy_protocol_from,
+        )
+
+    def _start_tls(self, listener: Listener) -> Callable[[Stream], Awaitable[Security]]:
+        if listener.tls is TLSMode.NONE:
+            return _no_tls
+        encryption, tls, protocol = self.encryption, listener.tls_settings, CORES[listener.service].alpn
+        encryption.prepare(tls)
+
+        def start(stream: Stream) -> Awaitable[Security]:
+            return encryption.start(tls, stream, protocol)
+
+        return MeasuredHandshake(start, *self._measure(listener.service))
+
+    def _make_core(self, service: Service) -> Callable[[Offer], ServerCore]:
+        make, hostname, known = server_core(service, self.loaded.config), self.loaded.config.hostname, self.dials.known
+        return lambda offered: make(offer=offered, timestamp=_timestamp(hostname), capabilities=known[service].common)
+
+    def _log_in(self, listener: Listener) -> LogIn:
+        service, admission = listener.service, self.admission
+        login = Login(self.authenticators.authenticator(listener), admission.limits(), self.dials.dial(service))
+        attempt = Throttled(admission.throttle(listener, self.arrivals), login)
+        measured = MeasuredLogIn(attempt, *self._measure(service))
+        make_mailbox = stand_in(service, self.loaded.config, self.loaded.files)
+        return Spoofed(measured, self.loop, make_mailbox, self.log) if make_mailbox is not None else measured
+
+    def _measure(self, service: Service) -> tuple[Counts, Callable[[], float], str]:
+        return self.counts, self.loop.wheel.seconds, service.value
+
+
+async def _no_tls(_stream: Stream) -> Security:
+    raise ConnectionError("TLS is not offered here")
+
+
+def _offer(listener: Listener, security: Security) -> Offer:
+    login, starttls = listener.login, listener.tls is TLSMode.STARTTLS
+    return offer(login.mechanisms, login.restrict_plain_passwords, login.plaintext_min_cipher, security, starttls)
+
+
+def _timestamp(hostname: str) -> bytes:
+    """Return what no other connection gets (RFC 1939, 7; RFC 2195, 2)."""
+    return f"<{secrets.token_hex(8)}.{int(time.time())}@{hostname}>".encode()

@@ -116,6 +116,7 @@ class Supervisor(Service):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal(self.drain))
         signal.signal(signal.SIGHUP, self._on_signal(self.reload))
+        signal.signal(signal.SIGUSR2, self._on_signal(self._keep_program))
 
     def _on_signal(self, call: Callable[[], object]) -> Callable[[int, FrameType | None], None]:
         return lambda _number, _frame: self._reactor.callFromThread(call)
@@ -281,6 +282,11 @@ class Supervisor(Service):
         self._log.reopen(os.dup(descriptor))
         for generation in self.generations():
             generation.reopen_log()
+
+    def _keep_program(self) -> None:
+        """Go on: left to itself this signal, which other servers take for an upgrade, would end us and all sessions."""
+        reason = "SIGUSR2: replacing the program is not built yet; start the proxy anew to run other code"
+        self._log.event("program", "warn", result="kept", reason=reason)
 
     def generations(self) -> set[Generation]:
         """Return all that have workers."""

@@ -116,6 +116,19 @@ def test_workers_drain_and_end_when_the_supervisor_is_killed(run_proxy, store_po
         proxy.wait_for_end()
 
 
+def test_a_proxy_that_is_asked_to_replace_its_program_says_that_it_cannot_and_goes_on(run_proxy, store_port):
+    with run_proxy(store_port, **TWO) as proxy:
+        until(lambda: len(proxy.workers()) == 2, "both workers run")
+        before = proxy.pids()
+        with connected("127.0.0.1", proxy.port("starttls")) as client:
+            assert client.command(LOG_IN)[-1].startswith(b"a OK")
+            for pid in before:
+                os.kill(pid, signal.SIGUSR2)
+            proxy.logged("program result=kept", "SIGUSR2", "not built yet")
+            assert client.command(b"b NOOP")[-1].startswith(b"b OK")
+            assert proxy.pids() == before
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_drain_lets_sessions_end_and_greets_nobody(run_proxy, store_port, number):
     with run_proxy(store_port, shutdown_grace="60s", **TWO) as proxy:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Coroutine, Mapping
+from io import BytesIO
 from typing import Any, Protocol
 
 from attrs import define, field
@@ -97,6 +98,18 @@ class _Site(Site):
 
     def log(self, request: Request) -> None:
         """Write nothing."""
+
+    def getContentFile(self, length: int | None) -> BytesIO:  # noqa: ARG002, N802 - Twisted's name
+        """Return where a request's body goes. By default that is a file on disk, as large as any stranger likes."""
+        return _Nowhere()
+
+
+class _Nowhere(BytesIO):
+    """Keeps nothing."""
+
+    def write(self, octets: Any) -> int:
+        """Say that it was taken."""
+        return len(octets)
 
 
 class _Root(Resource):

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
+from twisted.protocols.policies import ThrottlingFactory
 from twisted.python.failure import Failure
 from twisted.web.http import Request
 from twisted.web.resource import Resource
@@ -22,6 +23,8 @@ from mmp.observe.exposition import CONTENT_TYPE
 
 IDLE = 60.0
 """Seconds after which a connection without a request is closed."""
+MOST = 100
+"""Connections at a time; the supervisor needs its descriptors for more than monitoring."""
 
 
 @define
@@ -80,7 +83,8 @@ class Pages:
         if listening is not None:
             with listening:
                 site = _Site(self._root, timeout=IDLE)  # type: ignore[no-untyped-call]  # Twisted's
-                self._port = self._reactor.adoptStreamPort(listening.fileno(), listening.family, site)
+                few = _Few(site, maxConnectionCount=MOST)  # type: ignore[no-untyped-call]  # Twisted's
+                self._port = self._reactor.adoptStreamPort(listening.fileno(), listening.family, few)
             self._where = where
 
     def close(self) -> None:
@@ -88,6 +92,12 @@ class Pages:
         if self._port is not None:
             self._port.stopListening()
             self._port = self._where = None
+
+
+class _Few(ThrottlingFactory):
+    """Closes at once what would be one connection too many."""
+
+    noisy = False
 
 
 class _Site(Site):

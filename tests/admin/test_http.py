@@ -5,7 +5,7 @@ import tempfile
 
 import pytest
 
-from mmp.admin.http import Pages, plain
+from mmp.admin.http import MOST, Pages, plain
 from mmp.model import Endpoint
 from tests.net.turning import Turning
 
@@ -82,3 +82,15 @@ def test_what_a_stranger_sends_behind_a_request_is_kept_nowhere(scene, monkeypat
         scene.turning.turn()
     status = b"401" if method == b"GET" else b"405"
     assert scene.heard(client, b"\r\n\r\n").startswith(b"HTTP/1.1 " + status)
+
+
+def test_strangers_do_not_take_all_descriptors_and_make_room_when_they_go(scene):
+    request = b"GET /page HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer token\r\n"
+    slow = [scene.client(request) for _ in range(MOST)]
+    scene.turning.until(lambda: len(scene.turning.reactor.getReaders()) >= MOST)
+    assert scene.heard(scene.client(b""), b"") == b""
+    slow[0].close()
+    scene.turning.turn()
+    assert b" 200 OK" in scene.heard(scene.client(request + b"\r\n"), b"well")
+    slow[1].sendall(b"\r\n")
+    assert b" 200 OK" in scene.heard(slow[1], b"well")

@@ -182,6 +182,9 @@ class Guard(Protocol):
     def answers(self) -> bytes:
         """Return and forget what is to be said to the client at once, since the store owes it nothing before that."""
 
+    def stop_if_ended(self) -> None:
+        """Raise RemoteProtocolError if the session must end, and the client has been given the last word on it."""
+
 
 class Authenticator(Protocol):
     """Finds the user, and judges the secret where we are the ones to do so."""

@@ -127,6 +127,8 @@ class End:
             self.take(memoryview(answers))
             if self._queue:
                 relay.loop.reactor.removeReader(self)
+        if not (self.closed or relay.discarding):
+            relay.close_if_guard_has_ended()
         return None
 
     def _move(self) -> None:
@@ -346,6 +348,14 @@ class Relay:
         """End it from our side: what is kept is still written, what still comes is dropped."""
         self._blame("proxy", why)
         self._wind_down()
+
+    def close_if_guard_has_ended(self) -> None:
+        """End it as soon as the client has been given the guard's last word, and not only when somebody says more."""
+        if self.guard is not None:
+            try:
+                self.guard.stop_if_ended()
+            except RemoteProtocolError as error:
+                self.close(str(error))
 
     def broken(self, end: End, why: str) -> None:
         """One socket failed: the other still gets what is kept for it, and a proper end."""

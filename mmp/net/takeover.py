@@ -56,6 +56,7 @@ class Relays:
         self._running[relay] = relayed.lease, record
         ends = client.hand_over(partial(End, relay)), backend.hand_over(partial(End, relay))
         relay.start(*ends, self._idle[record.client.service])
+        relay.close_if_guard_has_ended()
 
     def _write_first(self, channel: Channel, relayed: Relayed, trailing: bytes, record: Record) -> Guard | None:
         """Write what was left over from the login, and return who watches over what follows."""

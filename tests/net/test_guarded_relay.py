@@ -11,11 +11,12 @@ from tests.net.test_relay import PAIRINGS, Scene
 
 
 class Doorkeeper:
-    """Refuses lines that begin with X, at once; ends the session at one that begins with Q."""
+    """Refuses lines that begin with X, at once; ends the session at one with Q, and at one with B after a last word."""
 
     def __init__(self):
         self._line = b""
         self._answers = []
+        self._ended = False
 
     def from_client(self, octets):
         *lines, self._line = (self._line + octets).split(b"\n")
@@ -24,7 +25,10 @@ class Doorkeeper:
                 raise RemoteProtocolError("quarrelsome")
             if line.startswith(b"X"):
                 self._answers.append(b"no\n")
-        return b"".join(line + b"\n" for line in lines if not line.startswith(b"X"))
+            if line.startswith(b"B"):
+                self._answers.append(b"bye\n")
+                self._ended = True
+        return b"".join(line + b"\n" for line in lines if not line.startswith((b"X", b"B")))
 
     def from_store(self, octets):
         return octets.upper()
@@ -33,6 +37,10 @@ class Doorkeeper:
         answers = b"".join(self._answers)
         self._answers.clear()
         return answers
+
+    def stop_if_ended(self):
+        if self._ended and not self._answers:
+            raise RemoteProtocolError("bored")
 
 
 def guarded(turning, **options):
@@ -73,6 +81,19 @@ def test_the_guard_may_end_the_session(scene):
     scene.store.close()
     _, who, why = scene.over()
     assert (who, why) == ("proxy", "quarrelsome")
+
+
+@pytest.mark.parametrize("behind_the_login", [False, True])
+def test_behind_the_guards_last_word_both_ends_are_closed_though_nobody_says_more(scene, behind_the_login):
+    scene.join(from_client=b"one\nB\n" if behind_the_login else b"")
+    if not behind_the_login:
+        scene.client.send(b"one\nB\n")
+    assert scene.client.rest() == b"bye\n"
+    assert scene.store.rest() == b"one\n"
+    scene.client.close()
+    scene.store.close()
+    _, who, why = scene.over()
+    assert (who, why) == ("proxy", "bored")
 
 
 def test_the_guard_may_end_the_session_at_what_was_sent_behind_the_login(scene):

@@ -105,7 +105,7 @@ class Guard:
 
     def from_client(self, octets: bytes) -> bytes:
         """Return what may go to the store; RemoteProtocolError once the client has heard why it is let go."""
-        self._stop_if_ended()
+        self.stop_if_ended()
         passed: list[bytes] = []
         if self._place is not Place.NOTHING:
             self._received.feed(octets)
@@ -114,7 +114,7 @@ class Guard:
 
     def from_store(self, octets: bytes) -> bytes:
         """Return what the store said, with our own answers between its responses; RemoteProtocolError likewise."""
-        self._stop_if_ended()
+        self.stop_if_ended()
         said: list[bytes] = []
         start = 0
         while start < len(octets):
@@ -132,7 +132,8 @@ class Guard:
         self._owed.clear()
         return octets
 
-    def _stop_if_ended(self) -> None:
+    def stop_if_ended(self) -> None:
+        """Raise RemoteProtocolError once the client has heard why it is let go."""
         if self._place is Place.NOTHING and not self._owed:
             raise RemoteProtocolError(self._why)
 

@@ -114,7 +114,7 @@ class Guard:
 
     def from_client(self, octets: bytes) -> bytes:
         """Return what may go to the relay; RemoteProtocolError once the client has heard why it is let go."""
-        self._stop_if_ended()
+        self.stop_if_ended()
         if self._place is not Place.NOTHING:
             self._received.feed(octets)
             self._go_on()
@@ -122,7 +122,7 @@ class Guard:
 
     def from_store(self, octets: bytes) -> bytes:
         """Return what the relay said, with our own answers each in its place; RemoteProtocolError as from_client."""
-        self._stop_if_ended()
+        self.stop_if_ended()
         start = 0
         while end := octets.find(b"\n", start) + 1:
             self._pass_on(octets[start:end])
@@ -135,7 +135,8 @@ class Guard:
         """Return and forget what the client is to hear at once, since the relay owes it nothing before that."""
         return _taken(self._for_client)
 
-    def _stop_if_ended(self) -> None:
+    def stop_if_ended(self) -> None:
+        """Raise RemoteProtocolError once the client has heard why it is let go."""
         if self._place is Place.NOTHING and not self._due:
             raise RemoteProtocolError(self._why)
 

@@ -18,6 +18,7 @@ from mmp.net.stream import Stream
 from mmp.net.tls import ClientTLS, UntrustedError
 from mmp.net.wheel import Wheel
 from mmp.session.backend_login import answer, make_ready
+from mmp.session.record import Record
 from mmp.stores.routing import Hosts, MailHost
 from mmp.wire.events import Challenge, LoggedIn
 from mmp.wire.proxy_header import Header
@@ -65,6 +66,12 @@ class StoreError(Exception):
         self.untrusted = untrusted
 
 
+def _session(host: str, client: Client, account: Account, credentials: Credentials) -> Record:
+    """Return what is told of the session here; its own record names the store that is reached in the end."""
+    user, typed, mechanism = account.user, credentials.user, credentials.mechanism
+    return Record(client, 0.0, user=user, typed=typed, backend=host, mechanism=mechanism)
+
+
 @contextmanager
 def _store_at_fault() -> Iterator[None]:
     try:
@@ -109,6 +116,7 @@ class Dial:
     ) -> StoreConnection:
         core = self.route.make_core()
         channel = Channel(core, self.handshake(host))
+        session = _session(host, client, account, credentials)
         login_begun = False
         began = self.wheel.seconds()
         try:
@@ -121,16 +129,16 @@ class Dial:
         except StoreError as error:
             channel.abort()
             reason = f"{core.phase}: {error}"
-            self._tell("untrusted" if error.untrusted else "failed", host, client, account, reason)
+            self._tell("untrusted" if error.untrusted else "failed", session, reason)
             raise StoreError(reason, login_begun=login_begun) from None
         except Refused as refused:
             channel.close()
-            self._tell("refused", host, client, account, refused.reason)
+            self._tell("refused", session, refused.reason)
             raise
         except BaseException:  # cancelled, or the client broke its protocol when it was asked
             channel.abort()
             raise
-        self._tell("connected", host, client, account, "")
+        self._tell("connected", session, "")
         if self.learn is not None:
             self.learn(host, answered.capabilities)
         if self.took is not None:
@@ -199,14 +207,5 @@ class Dial:
             return Replay(user, account.secret, origin=origin)
         return Replay(user, credentials.secret, mechanism=replayed(credentials.mechanism), origin=origin)
 
-    def _tell(self, result: str, host: str, client: Client, account: Account, reason: str) -> None:
-        self.log.event(
-            "backend",
-            _LEVELS[result],
-            result=result,
-            session=client.session,
-            service=client.service,
-            backend=host,
-            user=account.user,
-            reason=reason,
-        )
+    def _tell(self, result: str, session: Record, reason: str) -> None:
+        self.log.event("backend", _LEVELS[result], result=result, reason=reason, **session.facts())

@@ -7,7 +7,7 @@ from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 
 from mmp.errors import Refused, RemoteProtocolError
-from mmp.model import CLEAR, Account, Client, Credentials, Endpoint, Refusal, Service, TLSMode
+from mmp.model import CLEAR, Account, Client, Credentials, Endpoint, Refusal, Security, Service, TLSMode
 from mmp.net.channel import Channel
 from mmp.net.connect import Connector
 from mmp.net.resolve import Resolver
@@ -238,6 +238,25 @@ def test_a_store_that_nobody_listens_for_is_an_outage(scene):
     assert refused.refusal is Refusal.BACKEND_UNAVAILABLE
     assert "refused" in refused.reason
     assert here.log.named("backend")[0]["result"] == "failed"
+
+
+def test_what_is_told_of_a_store_says_whose_session_it_is(scene):
+    here = scene()
+    here.listening.close()
+    client = evolve(CLIENT, security=Security("TLSv1.3", "TLS_AES_256_GCM_SHA384", 256))
+    here.connect(credentials=evolve(CREDENTIALS, user="Alice"), client=client)
+    here.failure()
+    (told,) = here.log.named("backend")
+    assert {key: told[key] for key in ("session", "service", "client", "server", "tls", "cipher", "mechanism")} == {
+        "session": "s1",
+        "service": "imap",
+        "client": CLIENT.address,
+        "server": CLIENT.local,
+        "tls": "TLSv1.3",
+        "cipher": "TLS_AES_256_GCM_SHA384",
+        "mechanism": "PLAIN",
+    }
+    assert (told["user"], told["typed"], told["backend"]) == ("alice@example.com", "Alice", "127.0.0.1")
 
 
 def test_more_attempts_than_allowed_at_a_time_are_refused_at_once(scene):

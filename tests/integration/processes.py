@@ -40,9 +40,12 @@ def descriptor_count(pid):
 
 
 def resident(pid):
-    """Return the memory, in bytes, that a process has for itself or shares by its portion (PSS)."""
-    for line in _read(pid, "smaps_rollup").decode().splitlines():
-        if line.startswith("Pss:"):
+    """Return the octets of memory that a process keeps in RAM and that no file is behind (RssAnon).
+
+    What it has in common with its parent counts whole: so the end of another process changes nothing.
+    """
+    for line in _read(pid, "status").decode().splitlines():
+        if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024
     return 0
 

@@ -109,6 +109,7 @@ class Counted:
             "directory": self._directory,
             "shared": self._shared,
             "held": self._held,
+            "badguy": self._badguy,
         }
 
     def event(self, name: str, level: Level = "info", /, **facts: object) -> None:
@@ -156,6 +157,10 @@ class Counted:
 
     def _held(self, _facts: Mapping[str, Any]) -> None:
         self.counts.add(("throttle_delays_total",))
+
+    def _badguy(self, facts: Mapping[str, Any]) -> None:
+        if facts.get("result") == "observed":
+            self.counts.add(("throttle_delays_observed_total",))
 
     def _see(self, key: Key, why: str) -> None:
         if key in self.seen or len(self.seen) < MOST:

@@ -57,6 +57,14 @@ def test_what_a_limit_refuses_is_counted_by_the_limit_and_what_it_would_have_ref
     }
 
 
+def test_attempts_that_a_throttle_holds_back_are_counted_and_those_it_would_have_held_back_apart():
+    scene = Scene()
+    scene.tell("held", seconds=2.0)
+    scene.tell("badguy", result="observed", seconds=2.0)
+    counts = scene.tell("badguy", badness=2.0, failures=1)
+    assert counts == {("throttle_delays_total",): 1, ("throttle_delays_observed_total",): 1}
+
+
 def test_the_words_of_a_store_are_no_limit():
     counts = Scene().tell(
         "login", service="imap", mechanism="PLAIN", result=Refusal.BAD_CREDENTIALS, reason="store: limit: x"

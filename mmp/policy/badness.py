@@ -25,6 +25,19 @@ class Penalties:
     size: int = 10_000
 
 
+@frozen
+class Record:
+    """What is known of one: how bad the last failure left it and how many seconds ago that was, how many it were.
+
+    ``seen`` are the digests of the last ones.
+    """
+
+    badness: float
+    age: float
+    failures: int
+    seen: tuple[bytes, ...]
+
+
 @define(eq=False)
 class _Bad:
     badness: float = 0.0
@@ -77,6 +90,15 @@ class Badness:
             if len(self._bad) <= self.penalties.size and now - oldest.since < self.penalties.decay:
                 return
             self._bad.popitem(last=False)
+
+    def learn(self, now: float, key: bytes, record: Record | None) -> None:
+        """Take what is known elsewhere in place of what is known here."""
+        if record is None:
+            self.clear(key)
+            return
+        self._bad[key] = _Bad(record.badness, now - record.age, record.failures, list(record.seen))
+        self._bad.move_to_end(key)
+        self._forget(now)
 
     def clear(self, key: bytes) -> None:
         """Forget it all."""

@@ -1,4 +1,4 @@
-"""How often something may happen: so many times at once, and then evenly over the minute."""
+"""How often something may happen: so many times at once, and then evenly over the minute, or another period."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ MINUTE: Final = 60.0
 
 
 class Rate:
-    """Events by key, ``per_minute`` of each at most; what was refused does not count.
+    """Events by key, of each so many in a period at most; what was refused does not count.
 
     Of each key one number is kept: the second at which all its events would be over if they came evenly, as in ATM's
     generic cell rate algorithm (ITU-T I.371). ``size`` keys are kept; then the one that was quiet longest is forgotten.
     """
 
-    def __init__(self, per_minute: int, size: int) -> None:
-        self._step = MINUTE / per_minute
+    def __init__(self, most: int, size: int, period: float = MINUTE) -> None:
+        self.period = period
+        self.step = period / most
+        """Seconds that each event takes up."""
         self._size = size
         self._over: OrderedDict[Hashable, float] = OrderedDict()
 
     def wait(self, now: float, key: Hashable) -> float:
         """Count an event and return 0, or return in how many seconds there is room for it."""
-        over = max(now, self._over.get(key, now)) + self._step
-        if over > now + MINUTE:
-            return over - now - MINUTE
+        over = max(now, self._over.get(key, now)) + self.step
+        if over > now + self.period:
+            return over - now - self.period
         self._over[key] = over
         self._over.move_to_end(key)
         self._forget(now)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import enum
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from typing import Final
 
-from attrs import define, field
+from attrs import define, field, frozen
 
-from mmp.policy.badness import Badness, Penalties
+from mmp.policy.badness import Badness, Penalties, Record
 
 PARALLEL: Final = 32
 """Attempts of one address whose outcomes are open; an office whose people all log in at once waits for milliseconds."""
@@ -70,14 +71,43 @@ class _Vouched:
     forgiven: list[bytes] = field(factory=list)
 
 
+class Turn(enum.Enum):
+    """What has changed: a failure counts, a user has logged in, or has had more than forgiven where that was."""
+
+    FAILED = 1
+    SUCCEEDED = 2
+    DISTRUSTED = 3
+
+
+@frozen
+class Known:
+    """What other hosts know of the household and of the account that an attempt is made from and for.
+
+    ``vouched`` is for how many seconds the user is still vouched for there.
+    """
+
+    household: Record | None = None
+    user: Record | None = None
+    vouched: float = 0.0
+
+
 class Throttle:
     """What it knows of households, and with ``per_user`` of accounts too.
 
     With ``observe`` an attempt is told how long it would wait, and nothing else is done.
     """
 
-    def __init__(self, penalties: Penalties, *, per_user: bool = False, observe: bool = False) -> None:
+    def __init__(
+        self,
+        penalties: Penalties,
+        *,
+        per_user: bool = False,
+        observe: bool = False,
+        tell: Callable[[Turn, Attempt], None] = lambda _turn, _attempt: None,
+    ) -> None:
+        """``tell`` is told of every change that other hosts want to know of."""
         self.observe = observe
+        self._tell = tell
         self._penalties = penalties
         self._households = Badness(penalties)
         self._users = Badness(penalties) if per_user else None
@@ -195,6 +225,8 @@ class Throttle:
                 vouched.forgiven.append(attempt.digest)
                 return
             del self._vouched[attempt.household, attempt.user]
+            self._tell(Turn.DISTRUSTED, attempt)
+        self._tell(Turn.FAILED, attempt)
         attempt.counted = self._households.add(now, attempt.household, attempt.digest)
         attempt.badness = self._households.of(now, attempt.household)
         attempt.failures = self._households.failures(attempt.household)
@@ -203,14 +235,37 @@ class Throttle:
 
     def _succeeded(self, now: float, attempt: Attempt) -> None:
         """Clear the address, and vouch for the user there; an account that others guess at stays slow for them."""
+        self._tell(Turn.SUCCEEDED, attempt)
         self._households.clear(attempt.household)
-        key = attempt.household, attempt.user
-        vouched = self._vouches(now, attempt) or _Vouched(0.0)
-        vouched.until = now + self._penalties.decay
+        self._vouch(attempt.household, attempt.user, now, self._penalties.decay)
+
+    def _vouch(self, household: bytes, user: bytes, now: float, seconds: float) -> None:
+        key = household, user
+        vouched = self._vouched.get(key)
+        if vouched is None or now >= vouched.until:
+            vouched = _Vouched(0.0)
+        vouched.until = now + seconds
         self._vouched[key] = vouched
         self._vouched.move_to_end(key)
         if len(self._vouched) > self._penalties.size:
             self._vouched.popitem(last=False)
+
+    # From other hosts
+
+    @property
+    def per_user(self) -> bool:
+        """Whether failures count against accounts too."""
+        return self._users is not None
+
+    def learn(self, now: float, household: bytes, user: bytes, known: Known) -> None:
+        """Take what is known elsewhere in place of what is known here."""
+        self._households.learn(now, household, known.household)
+        if self._users is not None:
+            self._users.learn(now, user, known.user)
+        if known.vouched:
+            self._vouch(household, user, now, known.vouched)
+        else:
+            self._vouched.pop((household, user), None)
 
     # For those who ask
 

@@ -1,4 +1,7 @@
-"""The home of what the workers of a host know together: it counts and decides, and takes back what the dead held."""
+"""The home of what the workers of a host know together: it counts and decides, and takes back what the dead held.
+
+Where other hosts count together with this one, they are asked before the answer is yes.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,13 @@ from collections.abc import Callable, Container
 from attrs import field, frozen
 
 from mmp.policy.badness import Penalties
-from mmp.policy.counts import Claim, Counts, Verdict
+from mmp.policy.counts import Counts, Verdict
 from mmp.policy.rate import Rate
 from mmp.policy.sessions import SessionLimits, household
-from mmp.policy.throttle import Attempt, Outcome, Throttle
+from mmp.policy.throttle import Attempt, Known, Outcome, Throttle, Turn
 from mmp.shared import link as wire
 from mmp.shared.link import Kind
+from mmp.shared.others import Claims, Nobody, Others
 
 RATED = 100_000
 """Addresses of which each rate keeps count."""
@@ -43,7 +47,8 @@ class Home:
         self.key = os.urandom(32)
         """For digests of passwords, which nobody without it can try passwords against."""
         self.counts = Counts()
-        self.throttle = Throttle(rules.penalties)
+        self.others: Others = Nobody(now)
+        self.throttle = Throttle(rules.penalties, tell=self._changed)
         self.queued: dict[Attempt, tuple[Guest, int]] = {}
         self._rates: dict[str, tuple[int, Rate]] = {}
         self.change(rules)
@@ -62,11 +67,15 @@ class Home:
             if most
         }
 
-    def wait(self, limit: str, octets: bytes) -> float:
-        """Count an event under a rate; return in how many seconds there is room for it."""
+    def _changed(self, turn: Turn, attempt: Attempt) -> None:
+        self.others.changed(turn, attempt)
+
+    def wait(self, limit: str, octets: bytes, answered: Callable[[float], None]) -> None:
+        """Count an event under a rate; answer in how many seconds there is room for it."""
         if limit not in self._rates or not octets:
-            return 0.0
-        return self._rates[limit][1].wait(self.now(), household(octets))
+            answered(0.0)
+        else:
+            self.others.wait(limit, household(octets), self._rates[limit][1], answered)
 
     def tell(self, attempts: list[Attempt]) -> None:
         """Tell those who queued what has become of that."""
@@ -81,7 +90,9 @@ class Guest:
     def __init__(self, home: Home, answer: Answer) -> None:
         self._home = home
         self._answer = answer
-        self._held: dict[int, tuple[Claim, ...]] = {}
+        self._asked: set[int] = set()
+        """Numbers of questions that wait for what others say."""
+        self._held: dict[int, Claims] = {}
         self._attempts: dict[int, Attempt] = {}
 
     def received(self, kind: Kind, payload: bytes) -> bool:
@@ -101,40 +112,78 @@ class Guest:
             return False
         return True
 
+    def _is_wanted(self, number: int) -> bool:
+        """Tell whether the answer to a question is still wanted, and take it for answered."""
+        if number not in self._asked:
+            return False
+        self._asked.remove(number)
+        return True
+
     # Sessions
 
     def _door(self, payload: bytes) -> None:
         number, anyway = wire.LEASE.unpack_from(payload)
         octets = payload[wire.LEASE.size :]
-        home, limit = self._home, "connections_per_minute"
-        wait = 0.0 if anyway else home.wait(limit, octets)
-        if wait and limit not in home.rules.observed:
-            self._deny(number, limit, wait)
+        limit = "connections_per_minute"
+
+        def waits(seconds: float) -> None:
+            if not self._is_wanted(number):
+                return
+            if seconds and limit not in self._home.rules.observed:
+                self._deny(number, limit, seconds)
+            else:
+                claims = self._home.rules.sessions.at_the_door(octets)
+                self._lease(number, claims, anyway, (limit,) if seconds else ())
+
+        self._asked.add(number)
+        if anyway:
+            waits(0.0)
         else:
-            self._lease(number, home.rules.sessions.at_the_door(octets), anyway, (limit,) if wait else ())
+            self._home.wait(limit, octets, waits)
 
     def _account(self, payload: bytes) -> None:
         number, anyway = wire.LEASE.unpack_from(payload)
         user, _, backend = payload[wire.LEASE.size :].decode("utf-8", "surrogateescape").partition("\0")
         self._lease(number, self._home.rules.sessions.of_account(user, backend), anyway, ())
 
-    def _lease(self, number: int, claims: tuple[Claim, ...], anyway: int, observed: tuple[str, ...]) -> None:
+    def _lease(self, number: int, claims: Claims, anyway: int, observed: tuple[str, ...]) -> None:
+        """Hold slots if there is room here, and then ask others whether there is room there."""
+        counts, others = self._home.counts, self._home.others
         if anyway:
-            self._home.counts.take_anyway(claims)
-            verdict = Verdict()
-        else:
-            verdict = self._home.counts.take(claims)
-        if verdict.refused:
-            self._deny(number, verdict.refused)
+            counts.take_anyway(claims)
+            others.took(claims)
+            self._grant(number, claims, observed)
             return
+        here = counts.take(claims)
+        if here.refused:
+            self._deny(number, here.refused)
+            return
+
+        def answered(there: Verdict) -> None:
+            wanted = self._is_wanted(number)
+            if there.refused or not wanted:
+                counts.give_back(claims)
+                others.gave_back(claims)
+            if wanted and there.refused:
+                self._deny(number, there.refused)
+            elif wanted:
+                self._grant(number, claims, (*observed, *(there.observed or here.observed)))
+
+        self._asked.add(number)
+        others.take(claims, answered)
+
+    def _grant(self, number: int, claims: Claims, observed: tuple[str, ...]) -> None:
         self._held[number] = claims
-        self._answer(Kind.GRANTED, wire.NUMBER.pack(number) + "\0".join(observed + verdict.observed).encode())
+        self._answer(Kind.GRANTED, wire.NUMBER.pack(number) + "\0".join(observed).encode())
 
     def _deny(self, number: int, limit: str, seconds: float = 0.0) -> None:
         self._answer(Kind.DENIED, wire.DENIED.pack(number, seconds) + limit.encode())
 
     def _give_back(self, number: int) -> None:
-        self._home.counts.give_back(self._held.pop(number, ()))
+        self._asked.discard(number)
+        if claims := self._held.pop(number, ()):
+            self._home.counts.give_back(claims)
+            self._home.others.gave_back(claims)
         self._outcome(number, Outcome.OPEN)
 
     # Attempts
@@ -143,16 +192,35 @@ class Guest:
         number, user, digest = wire.ATTEMPT.unpack_from(payload)
         octets = payload[wire.ATTEMPT.size :]
         home, limit = self._home, "logins_per_minute"
-        wait = home.wait(limit, octets)
-        if wait and limit not in home.rules.observed:
-            self._deny(number, limit, wait)
-            return
-        attempt, told = home.throttle.begin(home.now(), household(octets), user, digest)
-        home.tell(told)
+
+        def waits(seconds: float) -> None:
+            if seconds and limit not in home.rules.observed:
+                if self._is_wanted(number):
+                    self._deny(number, limit, seconds)
+            else:
+                observed = limit if seconds else ""
+                home.others.look(household(octets), user, lambda known, refusal: knows(known, refusal, observed))
+
+        def knows(known: Known | None, refusal: str, observed: str) -> None:
+            if not self._is_wanted(number):
+                return
+            if refusal:
+                self._deny(number, refusal)
+                return
+            if known is not None:
+                home.throttle.learn(home.now(), household(octets), user, known)
+            self._begin(number, household(octets), user, digest, observed)
+
+        self._asked.add(number)
+        home.wait(limit, octets, waits)
+
+    def _begin(self, number: int, origin: bytes, user: bytes, digest: bytes, observed: str) -> None:
+        attempt, told = self._home.throttle.begin(self._home.now(), origin, user, digest)
+        self._home.tell(told)
         if attempt.wait is None and not attempt.refused:
-            home.queued[attempt] = self, number
+            self._home.queued[attempt] = self, number
         self._attempts[number] = attempt
-        self.tell(number, attempt, limit if wait else "")
+        self.tell(number, attempt, observed)
 
     def tell(self, number: int, attempt: Attempt, observed: str = "") -> None:
         """Say how long an attempt waits, or that too many do."""
@@ -176,5 +244,6 @@ class Guest:
 
     def leave(self) -> None:
         """Give back all that it holds: it is gone."""
+        self._asked.clear()
         for number in (*self._held, *self._attempts):
             self._give_back(number)

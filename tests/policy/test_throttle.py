@@ -3,8 +3,8 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from mmp.policy.badness import Penalties
-from mmp.policy.throttle import BAD_QUEUE, FORGIVEN, HELD, PARALLEL, QUEUE, Outcome, Throttle
+from mmp.policy.badness import Penalties, Record
+from mmp.policy.throttle import BAD_QUEUE, FORGIVEN, HELD, PARALLEL, QUEUE, Known, Outcome, Throttle, Turn
 
 HERE, THERE = b"\xc0\x00\x02\x01", b"\xc0\x00\x02\x02"
 ALICE, BOB = b"alice...", b"bob....."
@@ -178,6 +178,39 @@ def test_twenty_thousand_addresses_take_no_more_room_than_the_table_has():
         Guesser(throttle, digest(number), ALICE).fail(number / 1e4)
     assert throttle.bad <= 100
     assert sum(map(len, (throttle._vouched, throttle._lines))) <= 100
+
+
+def test_what_other_hosts_know_stands_in_place_of_what_is_known_here():
+    throttle = Throttle(Penalties(), per_user=True)
+    guesser = Guesser(throttle)
+    elsewhere = Record(10.0, 1.0, 5, (digest(1), digest(2)))
+    throttle.learn(0.0, HERE, ALICE, Known(elsewhere))
+    assert guesser.fail(0.0, digest(1)) == 10
+    assert guesser.fail(0.0, digest(3)) == 10
+    assert guesser.fail(0.0, digest(4)) == 12
+    throttle.learn(0.0, HERE, ALICE, Known(None, Record(6.0, 0.0, 3, ())))
+    assert guesser.fail(0.0, digest(5)) == 6
+    throttle.learn(0.0, HERE, ALICE, Known(elsewhere, vouched=60.0))
+    assert [guesser.fail(59.0, digest(1)), guesser.fail(60.0, digest(1))] == [0, 10]
+    throttle.learn(61.0, HERE, ALICE, Known())
+    assert guesser.fail(61.0, digest(6)) == 0
+
+
+def test_other_hosts_are_told_of_failures_that_count_and_of_whom_to_trust():
+    told = []
+    throttle = Throttle(Penalties(), tell=lambda turn, attempt: told.append((turn, attempt.digest)))
+    guesser = Guesser(throttle)
+    guesser.fail(0.0, digest(1))
+    guesser.succeed(0.0)
+    for number in range(FORGIVEN + 1):
+        guesser.fail(0.0, digest(number))
+    last = digest(FORGIVEN)
+    assert told == [
+        (Turn.FAILED, digest(1)),
+        (Turn.SUCCEEDED, b"rightful"),
+        (Turn.DISTRUSTED, last),
+        (Turn.FAILED, last),
+    ]
 
 
 class ThrottleBesideLists(RuleBasedStateMachine):

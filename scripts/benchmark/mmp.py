@@ -18,15 +18,12 @@ HERE = Path(__file__).parents[2]
 USERS = 1000
 """Users in the directory's file; all of them fit into the cache."""
 
-LATER_TABLES = """
-[limits]
-per_address = []
-
-[admin]
-control = "unix:{folder}/control.sock"
-state = "{folder}/state"
-"""
-"""Tables that a build may be too old to know, and would refuse."""
+LATER_PARTS = (
+    "[limits]\nper_address = []\n",
+    '[admin]\ncontrol = "unix:{folder}/control.sock"\n',
+    'state = "{folder}/state"\n',
+)
+"""Parts of the configuration that a build may be too old to know, and would refuse: the newest last."""
 
 
 @dataclass
@@ -36,7 +33,8 @@ class MMP:
     checkout: Path
     name: str = "mmp"
     transports: frozenset[Transport] = frozenset(Transport)
-    later_tables: bool = True
+    known: int = len(LATER_PARTS)
+    """How many of those parts this build knows."""
     copy: Path | None = field(default=None, repr=False)
 
     def missing(self) -> str:
@@ -60,15 +58,14 @@ class MMP:
         return own if own.exists() else HERE / ".venv" / "bin" / "twistd"
 
     def start(self, laboratory: Laboratory, task: Task) -> Program:
-        """Start twistd; a build that refuses the newer tables is asked again without them."""
+        """Start twistd; a build that refuses the newest part of the configuration is asked again without it."""
         ldap = slapd.start(laboratory) if task.setup.ldap else 0
-        try:
-            return self.start_with(laboratory, task, ldap)
-        except Trouble:
-            if not self.later_tables:
-                raise
-            self.later_tables = False
-            return self.start_with(laboratory, task, ldap)
+        while self.known:
+            try:
+                return self.start_with(laboratory, task, ldap)
+            except Trouble:
+                self.known -= 1
+        return self.start_with(laboratory, task, ldap)
 
     def start_with(self, laboratory: Laboratory, task: Task, ldap: int) -> Program:
         """Write the configuration and start twistd."""
@@ -117,7 +114,7 @@ restrict_plain_passwords = false
 [backend.{task.mail.name}]
 port = {task.store}
 max_connecting = 4096
-{LATER_TABLES.format(folder=folder) if self.later_tables else ""}
+{"".join(LATER_PARTS[: self.known]).format(folder=folder)}
 """
 
 

@@ -36,7 +36,9 @@ METRICS: Final[Mapping[str, Kind]] = MappingProxyType(
         "login_seconds": Kind("histogram", "How long the steps of a login take", ("service", "step")),
         "relay_bytes_total": Kind("counter", "Bytes moved after logins", ("service", "direction")),
         "throttle_delays_total": Kind("counter", "Attempts to log in that were held back"),
-        "throttle_delays_observed_total": Kind("counter", "Attempts that a throttle would have held back that only tells"),
+        "throttle_delays_observed_total": Kind(
+            "counter", "Attempts that a throttle would have held back that only tells"
+        ),
         "badguys": Kind("gauge", "Addresses that are remembered as bad"),
         "limit_refusals_total": Kind("counter", "Connections and logins that a limit has refused", ("limit",)),
         "directory_lookups_total": Kind("counter", "Look-ups, by how they were answered", ("result",)),

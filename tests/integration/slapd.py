@@ -17,6 +17,9 @@ ADDRESS = "127.0.0.1"
 BASE = "dc=example,dc=com"
 PROXY = f"cn=proxy,{BASE}"
 """The name that may always read, if its entry is there and has a password."""
+ROOT_DN = f"cn=root,{BASE}"
+ROOT_PASSWORD = "all-may-be-changed"
+"""The name that may change everything, without an entry."""
 
 CONFIGURATION = """\
 dn: cn=config
@@ -28,6 +31,7 @@ objectClass: olcModuleList
 cn: module
 olcModulePath: /usr/lib/ldap
 olcModuleLoad: back_mdb
+{module}
 
 dn: cn=schema,cn=config
 objectClass: olcSchemaConfig
@@ -49,6 +53,16 @@ olcDbNoSync: TRUE
 olcDbIndex: objectClass,uid,mail,mailAlternateAddress eq
 olcAccess: to attrs=userPassword by anonymous auth by dn.exact="{proxy}" read
 olcAccess: to * by dn.exact="{proxy}" read by * {others}
+olcRootDN: {root}
+olcRootPW: {root_password}
+"""
+
+SYNCHRONIZATION = """
+dn: olcOverlay=syncprov,olcDatabase={1}mdb,cn=config
+objectClass: olcOverlayConfig
+objectClass: olcSyncProvConfig
+olcOverlay: syncprov
+
 """
 
 TLS = """\
@@ -97,6 +111,12 @@ class Slapd:
         until(lambda: self.process.poll() is not None or self._listens(), f"slapd listens at {urls}")
         assert self.process.poll() is None, "slapd ended at once"
 
+    def change(self, ldif):
+        """Change entries, as LDIF with changetypes says."""
+        command = ["ldapmodify", "-x", "-H", self.url, "-D", ROOT_DN, "-w", ROOT_PASSWORD]
+        changed = subprocess.run(command, input=ldif, capture_output=True, text=True, check=False)
+        assert changed.returncode == 0, changed.stderr
+
     def searches(self):
         """Return base and filter of all searches so far, as it has read them; needs the level ``stats``."""
         return re.findall(r'SRCH base="(.*?)" scope=\d deref=\d filter="(.*)"$', self._log.read_text(), re.MULTILINE)
@@ -131,16 +151,19 @@ class Slapd:
 
 
 @contextmanager
-def slapd(ports, entries, certificates=None, names=("localhost", ADDRESS), *, others="read", level="0"):
+def slapd(
+    ports, entries, certificates=None, names=("localhost", ADDRESS), *, others="read", level="0", synchronized=False
+):
     """Run a server that has these entries below its root.
 
     ``entries`` are LDIF; with ``certificates`` it has TLS, and a certificate for ``names``; ``others`` is what everyone
-    but PROXY may do: read, or search, or none; ``level`` is what it writes to its log.
+    but PROXY may do: read, or search, or none; ``level`` is what it writes to its log; one that is ``synchronized``
+    tells of changes.
     """
     directory = Path(tempfile.mkdtemp(prefix="mmp-slapd-"))
     server = Slapd(directory, ports.free(), ports.free() if certificates else 0, level)
     try:
-        _configure(directory, _tls(certificates, names), others)
+        _configure(directory, _tls(certificates, names), others, synchronized)
         _load(directory, 1, ROOT + entries)
         server.start()
         yield server
@@ -149,7 +172,7 @@ def slapd(ports, entries, certificates=None, names=("localhost", ADDRESS), *, ot
         shutil.rmtree(directory)
 
 
-def _configure(directory, tls, others):
+def _configure(directory, tls, others, synchronized):
     for name in ("configuration", "database"):
         (directory / name).mkdir()
     text = CONFIGURATION.format(
@@ -159,8 +182,11 @@ def _configure(directory, tls, others):
         proxy=PROXY,
         directory=directory,
         others=others,
+        module="olcModuleLoad: syncprov" if synchronized else "",
+        root=ROOT_DN,
+        root_password=ROOT_PASSWORD,
     )
-    _load(directory, 0, text)
+    _load(directory, 0, text + (SYNCHRONIZATION if synchronized else ""))
 
 
 def _tls(certificates, names):

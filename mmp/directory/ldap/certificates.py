@@ -10,10 +10,10 @@ from mmp.directory.certmap import Query
 from mmp.directory.entry import Entry
 from mmp.directory.ldap.ber import OCTET_STRING, element
 from mmp.directory.ldap.directory import Replicas, found
-from mmp.directory.ldap.requests import below, read
+from mmp.directory.ldap.requests import ANY_ENTRY, below, read
 from mmp.directory.ldap.responses import NO_SUCH_OBJECT
 
-_AND, _OR, _EQUAL, _PRESENT = 0xA0, 0xA1, 0xA3, 0x87
+_AND, _OR, _EQUAL = 0xA0, 0xA1, 0xA3
 
 
 @frozen
@@ -35,7 +35,7 @@ class LDAPMatcher:
 
 def _filter(query: Query) -> bytes:
     if not query.wanted:
-        return element(_PRESENT, b"objectClass")
+        return ANY_ENTRY
     return element(_AND, b"".join(_any(attribute, values) for attribute, values in query.wanted))
 
 

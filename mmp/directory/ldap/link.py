@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from attrs import define, field, frozen
@@ -20,6 +21,9 @@ _MOST_UNDER_WAY: Final = 32
 """Operations that the server has at a time; more wait here. OpenLDAP works at 16 (olcThreads), and closes a connection
 with more than 100 (olcConnMaxPending)."""
 _LAST_NUMBER: Final = 2**31 - 1
+
+Heard = Callable[[int, bytes, int, int], None]
+"""Takes a response within a search: its tag, the message, and where in that its content starts and stops."""
 
 
 @frozen
@@ -56,6 +60,7 @@ class Link:
         self._number = 0
         self._under_way: dict[int, _Operation] = {}
         self._waiting: deque[_Operation] = deque()
+        self._following: dict[int, tuple[Heard, Deferred[Answer]]] = {}
         self._heard = 0.0
         self._check: IDelayedCall | None = None
         self._transport: Transport
@@ -106,15 +111,17 @@ class Link:
 
     def _end(self, why: str) -> None:
         self._lost = why
-        unfinished = [*self._under_way.values(), *self._waiting]
+        unfinished = [operation.done for operation in (*self._under_way.values(), *self._waiting)]
+        unfinished += [done for _, done in self._following.values()]
         self._under_way.clear()
         self._waiting.clear()
+        self._following.clear()
         if self._check is not None:
             self._check.cancel()
             self._check = None
-        for operation in unfinished:
-            if not operation.done.called:  # one that fails may have others cancelled
-                operation.done.errback(ConnectionError(why))
+        for done in unfinished:
+            if not done.called:  # one that fails may have others cancelled
+                done.errback(ConnectionError(why))
 
     # Asking
 
@@ -134,6 +141,14 @@ class Link:
         if self._check is None:  # one timer for all, since they come due in the order in which they were asked
             self._check = self._clock.callLater(self._timeout, self._check_time)
         return operation.done
+
+    def follow(self, octets: bytes, heard: Heard) -> Deferred[Answer]:
+        """Ask for a search that may go on for ever, and have each response within it heard; it ends with the link."""
+        done: Deferred[Answer] = Deferred()
+        if self._lost is not None:
+            return fail(ConnectionError(self._lost))
+        self._following[self._write(octets)] = heard, done
+        return done
 
     def _begin(self, operation: _Operation) -> None:
         self._under_way[self._write(operation.octets)] = operation
@@ -186,7 +201,9 @@ class Link:
     def _receive(self, message: bytes) -> None:
         number, tag, start, stop = open_message(message)
         operation = self._under_way.get(number)
-        if operation is None:
+        if number in self._following:
+            self._receive_followed(number, tag, message, start, stop)
+        elif operation is None:
             self._receive_unasked(number, tag, message[start:stop])
         elif tag == operation.ending:
             if tag == responses.EXTENDED_RESPONSE and self._messages.pending:
@@ -200,6 +217,16 @@ class Link:
             if len(operation.entries) == requests.MOST_ENTRIES:
                 raise RemoteProtocolError("more entries than were asked for")
             operation.entries.append(read_entry(message, start, stop))
+
+    def _receive_followed(self, number: int, tag: int, message: bytes, start: int, stop: int) -> None:
+        heard, done = self._following[number]
+        if tag == responses.SEARCH_RESULT_DONE:
+            del self._following[number]
+            done.callback(Answer(read_result(message, start, stop), []))
+        elif tag in responses.WITHIN_SEARCH or tag == responses.INTERMEDIATE_RESPONSE:
+            heard(tag, message, start, stop)
+        else:
+            raise RemoteProtocolError(f"response {tag:#04x} within a search")
 
     def _receive_unasked(self, number: int, tag: int, content: bytes) -> None:
         if number == 0 and tag == responses.EXTENDED_RESPONSE:

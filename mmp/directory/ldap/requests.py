@@ -28,7 +28,12 @@ _ABANDON: Final = 0x50
 _BASE_OBJECT: Final = 0
 _WHOLE_SUBTREE: Final = 2
 _NEVER_DEREFERENCE: Final = 0
+_UNLIMITED: Final = 0
+_NO_ATTRIBUTES: Final = "1.1"
+"""What to ask for to get none (RFC 4511, 4.5.1.8)."""
 
+ANY_ENTRY: Final = element(0x87, b"objectClass")
+"""The filter that all entries match."""
 UNBIND: Final = element(0x42, b"")
 START_TLS: Final[bytes] = bytes(encode(extended_operation("1.3.6.1.4.1.1466.20037")))
 
@@ -61,12 +66,18 @@ def below(name: str, filter_: bytes, attributes: Sequence[str], seconds: float) 
     return element(_SEARCH, _head(name, _WHOLE_SUBTREE, seconds) + filter_ + _tail(attributes))
 
 
-def _head(base: str, scope: int, seconds: float) -> bytes:
+def names_below(name: str) -> bytes:
+    """Return the search for all names of entries from that one on, however many, however long it takes."""
+    head = _head(name, _WHOLE_SUBTREE, _UNLIMITED, _UNLIMITED)
+    return element(_SEARCH, head + ANY_ENTRY + _tail([_NO_ATTRIBUTES]))
+
+
+def _head(base: str, scope: int, seconds: float, entries: int = MOST_ENTRIES) -> bytes:
     fields = (
         element(OCTET_STRING, base.encode()),
         integer(scope, ENUMERATED),
         integer(_NEVER_DEREFERENCE, ENUMERATED),
-        integer(MOST_ENTRIES),
+        integer(entries),
         integer(ceil(seconds)),
         element(BOOLEAN, b"\0"),
     )
@@ -105,7 +116,7 @@ class External:
 
 
 def message(number: int, operation: bytes) -> bytes:
-    """Return a message of this number."""
+    """Return a message of this number; the operation may have its controls behind it."""
     return element(SEQUENCE, integer(number) + operation)
 
 

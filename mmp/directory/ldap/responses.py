@@ -26,10 +26,12 @@ SEARCH_RESULT_ENTRY: Final = 0x64
 SEARCH_RESULT_DONE: Final = 0x65
 SEARCH_RESULT_REFERENCE: Final = 0x73
 EXTENDED_RESPONSE: Final = 0x78
+INTERMEDIATE_RESPONSE: Final = 0x79
 WITHIN_SEARCH: Final = frozenset({SEARCH_RESULT_ENTRY, SEARCH_RESULT_REFERENCE})
 
 SUCCESS: Final = 0
 SIZE_LIMIT_EXCEEDED: Final = 4
+UNAVAILABLE_CRITICAL_EXTENSION: Final = 12
 NO_SUCH_OBJECT: Final = 32
 INVALID_DN_SYNTAX: Final = 34
 BUSY: Final = 51
@@ -117,6 +119,12 @@ def read_entry(octets: bytes, start: int, stop: int) -> Entry:
             values.append(_text(octets[start:inner]))
         attributes[attribute] = tuple(values)
     return Entry(name, attributes)
+
+
+def read_name(octets: bytes, start: int, stop: int) -> str:
+    """Return the name of the entry that a SearchResultEntry's content is."""
+    start, stop = content(octets, start, stop, OCTET_STRING)
+    return _text(octets[start:stop])
 
 
 def read_result(octets: bytes, start: int, stop: int) -> Result:

@@ -7,13 +7,16 @@ from twisted.internet.interfaces import IReactorTime
 
 from mmp import interfaces
 from mmp.config.schema import Config, Listener
+from mmp.cores import METERED
 from mmp.interfaces import Log
 from mmp.policy.admission import NoThrottle, Unlimited
 from mmp.policy.badness import Penalties
 from mmp.policy.sessions import AddressRule, AddressRules, SessionLimits
+from mmp.session.record import Record
 from mmp.shared.admission import Deadlines, Door, Limits, Throttle
 from mmp.shared.desk import Desk
 from mmp.shared.local import Rules
+from mmp.shared.metering import Meter
 
 
 def rules(config: Config) -> Rules:
@@ -33,6 +36,8 @@ def rules(config: Config) -> Rules:
         ),
         connections_per_minute=limits.connections_per_minute,
         logins_per_minute=limits.logins_per_minute,
+        messages_per_hour=limits.messages_per_hour,
+        recipients_per_hour=limits.recipients_per_hour,
         penalties=Penalties(
             penalty=throttle.penalty,
             most=throttle.max_penalty,
@@ -65,6 +70,14 @@ class Admission:
         """Return what admits sessions."""
         limits = self.config.limits
         return Limits(self.desk, self.log) if limits.per_user or limits.per_backend else Unlimited()
+
+    def meter(self, record: Record) -> Meter | None:
+        """Return what counts the submissions of a session, None if nothing does."""
+        limits = self.config.limits
+        metered = frozenset(name for name in ("messages_per_hour", "recipients_per_hour") if getattr(limits, name))
+        if not metered or record.client.service is not METERED:
+            return None
+        return Meter(self.desk, metered, self.log, record.facts())
 
     def throttle(self, listener: Listener, deadlines: Deadlines) -> interfaces.Throttle:
         """Return what slows guesses down; a load balancer in front of this listener never is, only its clients are."""

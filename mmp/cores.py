@@ -8,7 +8,7 @@ from functools import partial
 from attrs import frozen
 
 from mmp.config.schema import Config
-from mmp.interfaces import ClientCore, Guard, ServerCore
+from mmp.interfaces import ClientCore, Guard, Meter, ServerCore
 from mmp.model import Service, TLSMode
 from mmp.wire.events import LoggedIn
 from mmp.wire.imap.client import Client as IMAPClient
@@ -32,17 +32,20 @@ class Cores:
     client: Callable[..., ClientCore]
     alpn: bytes = b""
     """The protocol's name in TLS (RFC 7301), if it has one."""
-    guard: Callable[[LoggedIn], Guard | None] | None = None
+    guard: Callable[[LoggedIn, Meter | None], Guard | None] | None = None
 
 
 CORES: Mapping[Service, Cores] = {
-    Service.IMAP: Cores(IMAPServer, IMAPClient, b"imap", imap_guard),
+    Service.IMAP: Cores(IMAPServer, IMAPClient, b"imap", lambda logged_in, _: imap_guard(logged_in)),
     Service.POP3: Cores(POP3Server, POP3Client, b"pop3"),
     Service.SUBMISSION: Cores(SubmissionServer, SubmissionClient, guard=submission_guard),
     Service.MANAGESIEVE: Cores(ManageSieveServer, ManageSieveClient, b"managesieve"),
 }
 
 GUARDS = {service: cores.guard for service, cores in CORES.items() if cores.guard is not None}
+
+METERED = Service.SUBMISSION
+"""The service of which messages and recipients are counted."""
 
 SURVEYED = Service.SUBMISSION
 """The service whose stores are relays, which all users share: they are asked what they offer before anybody logs in."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -179,11 +179,32 @@ class Guard(Protocol):
     def from_store(self, octets: bytes, /) -> bytes:
         """Return what is to go to the client: what the store said, with our own answers each in its place."""
 
+    @property
+    def waits(self) -> bool:
+        """Whether it has to be told something before it goes on; the client is not to be read until then."""
+
     def answers(self) -> bytes:
         """Return and forget what is to be said to the client at once, since the store owes it nothing before that."""
 
     def stop_if_ended(self) -> None:
         """Raise RemoteProtocolError if the session must end, and the client has been given the last word on it."""
+
+
+class Meter(Lease, Protocol):
+    """Counts what the user of one session submits; closed at its end."""
+
+    go_on: Callable[[], None]
+    """Is called when an answer has come that was waited for."""
+
+    @property
+    def limits(self) -> Collection[str]:
+        """The limits that there are, by their names in the configuration."""
+
+    def ask(self, limit: str, told: Callable[[bool], None], /) -> None:
+        """Ask whether there is room for one more; ``told`` is called with the answer, perhaps at once."""
+
+    def settle(self, *, accepted: bool) -> None:
+        """Tell whether the store has accepted it: of all for which there was room, in that order."""
 
 
 class Authenticator(Protocol):

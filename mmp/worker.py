@@ -77,8 +77,8 @@ class Parts:
         resolver = Resolver(reactor, self._wheel)
         accounting = Accounting(self._log, reactor.seconds)
         idle = {service: loaded.config.backend.reaching(service).idle_timeout for service in CORES}
-        self.relays = Relays(self._loop, idle, accounting.close, GUARDS)
         admission = Admission(loaded.config, desk, reactor, self._log)
+        self.relays = Relays(self._loop, idle, accounting.close, GUARDS, admission.meter)
         self.arrivals = Arrivals(
             House(self._loop, self._log, accounting, self.relays, _session_ids(), _capacity(), admission.door())
         )

@@ -12,7 +12,16 @@ from mmp.config.kinds import Between, Count, Duration, Network, Positive, Timeou
 EVERY_IPV4: Final = IPv4Network("0.0.0.0/0")
 EVERY_IPV6: Final = IPv6Network("::/0")
 
-LimitName = Literal["sessions", "per_address", "per_user", "per_backend", "connections_per_minute", "logins_per_minute"]
+LimitName = Literal[
+    "sessions",
+    "per_address",
+    "per_user",
+    "per_backend",
+    "connections_per_minute",
+    "logins_per_minute",
+    "messages_per_hour",
+    "recipients_per_hour",
+]
 
 
 @frozen(kw_only=True)
@@ -59,6 +68,12 @@ class Limits:
 
     logins_per_minute: Count = 0
     """Login attempts from each client address; 0 means no limit."""
+
+    messages_per_hour: Count = 0
+    """Messages that each user may submit; 0 means no limit."""
+
+    recipients_per_hour: Count = 0
+    """Recipients to whom each user may submit messages; 0 means no limit."""
 
 
 @frozen(kw_only=True)

@@ -34,7 +34,19 @@ class End:
     Bytes are kept only while the other end is full, and then nothing more is read here.
     """
 
-    __slots__ = ("_bulk", "_ended", "_pipe", "_queue", "_read_waits", "_relay", "_sink", "other", "received", "socket")
+    __slots__ = (
+        "_bulk",
+        "_ended",
+        "_held",
+        "_pipe",
+        "_queue",
+        "_read_waits",
+        "_relay",
+        "_sink",
+        "other",
+        "received",
+        "socket",
+    )
 
     other: End
 
@@ -49,6 +61,8 @@ class End:
         self._read_waits = False
         """Whether TLS has to send something before it can go on reading (RFC 8446, 4.6.3)."""
         self._ended = False
+        self._held = False
+        """Whether the guard waits for something, and more of this end would only pile up."""
         self._sink = Sink.OPEN
         self.received = 0
 
@@ -94,6 +108,8 @@ class End:
     def _go_on_reading(self) -> bool:
         """Read, now that there is room; False if that waits again, or ended everything."""
         self._read_waits = False
+        if self._held:
+            return True
         self._relay.loop.reactor.addReader(self)
         self.doRead()
         return not (self._read_waits or self.closed)
@@ -101,7 +117,7 @@ class End:
     def _await_words(self) -> None:
         """Write on once TLS has read what it must. More may come with it for the other end: not while that is full."""
         self._relay.loop.reactor.removeWriter(self)
-        if not self.other._queue:  # noqa: SLF001 - its own kind
+        if not (self.other._queue or self._held):  # noqa: SLF001 - its own kind
             self._relay.loop.reactor.addReader(self)
 
     def _go_on_writing(self) -> None:
@@ -128,8 +144,21 @@ class End:
             if self._queue:
                 relay.loop.reactor.removeReader(self)
         if not (self.closed or relay.discarding):
-            relay.close_if_guard_has_ended()
+            relay.heed_guard()
         return None
+
+    def go_on(self, guard: Guard) -> None:
+        """Pass on what the guard has held back, now that it has been told what it waited for."""
+        self._show(guard, b"")
+
+    def hold(self, held: bool) -> None:  # noqa: FBT001 - what it is
+        """Read no more while this is so."""
+        if held != self._held:
+            self._held = held
+            if held:
+                self._relay.loop.reactor.removeReader(self)
+            elif not self.other._queue:  # noqa: SLF001 - its own kind
+                self.read_on()
 
     def _move(self) -> None:
         """Pass on by splice: a third of the CPU of copying, once a read fills the buffer, until one does not."""
@@ -263,7 +292,7 @@ class End:
 
     def read_on(self) -> None:
         """Read, unless all has been, or TLS waits for room first."""
-        if not (self._ended or self._read_waits or self.closed):
+        if not (self._ended or self._read_waits or self._held or self.closed):
             self._relay.loop.reactor.addReader(self)
 
     def _close_if_done(self) -> None:
@@ -349,13 +378,23 @@ class Relay:
         self._blame("proxy", why)
         self._wind_down()
 
-    def close_if_guard_has_ended(self) -> None:
-        """End it as soon as the client has been given the guard's last word, and not only when somebody says more."""
+    def heed_guard(self) -> None:
+        """End it as soon as the client has been given the guard's last word, and not only when somebody says more.
+
+        While the guard waits, the client is not read.
+        """
         if self.guard is not None:
             try:
                 self.guard.stop_if_ended()
             except RemoteProtocolError as error:
                 self.close(str(error))
+            else:
+                self.client.hold(self.guard.waits)
+
+    def go_on(self) -> None:
+        """Go on now that the guard has been told what it waited for."""
+        if self.guard is not None and not self.discarding and self._finished is not None:
+            self.client.go_on(self.guard)
 
     def broken(self, end: End, why: str) -> None:
         """One socket failed: the other still gets what is kept for it, and a proper end."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from functools import partial
 from types import MappingProxyType
 
 from mmp import interfaces
-from mmp.interfaces import Guard, Lease
+from mmp.interfaces import Guard, Lease, Meter
 from mmp.model import Service
 from mmp.net.channel import Channel
 from mmp.net.relay import End, Relay
@@ -16,7 +17,9 @@ from mmp.session.login import Relayed
 from mmp.session.record import Record, Who
 from mmp.wire.events import LoggedIn
 
-_NO_GUARDS: Mapping[Service, Callable[[LoggedIn], Guard | None]] = MappingProxyType({})
+MakeGuard = Callable[[LoggedIn, Meter | None], Guard | None]
+
+_NO_GUARDS: Mapping[Service, MakeGuard] = MappingProxyType({})
 
 
 class Relays:
@@ -27,17 +30,20 @@ class Relays:
         loop: Loop,
         idle: Mapping[Service, float],
         ended: Callable[[Record, Who, str], None],
-        guards: Mapping[Service, Callable[[LoggedIn], Guard | None]] = _NO_GUARDS,
+        guards: Mapping[Service, MakeGuard] = _NO_GUARDS,
+        meter: Callable[[Record], Meter | None] = lambda _record: None,
     ) -> None:
         """``idle``: seconds without traffic, by service; ``ended`` is told each session's record, once.
 
-        ``guards`` make what watches over a session, if what its store has said of itself calls for it.
+        ``guards`` make what watches over a session, if what its store has said of itself calls for it, or ``meter`` has
+        made what counts its submissions.
         """
         self._loop = loop
         self._idle = idle
         self._ended = ended
         self._guards = guards
-        self._running: dict[Relay, tuple[Lease, Record]] = {}
+        self._make_meter = meter
+        self._running: dict[Relay, tuple[tuple[Lease, ...], Record]] = {}
 
     def take_over(self, channel: interfaces.Channel, relayed: Relayed, trailing: bytes, record: Record) -> None:
         """Own both connections, the lease and the record from now on; what was left over is written first.
@@ -48,21 +54,30 @@ class Relays:
         store = relayed.backend.channel
         assert isinstance(channel, Channel)  # noqa: S101 - there is one transport
         assert isinstance(store, Channel)  # noqa: S101 - likewise
-        guard = self._write_first(channel, relayed, trailing, record)
-        client, backend = channel.stream, store.stream
-        if client is None or backend is None or not (client.open and backend.open):
-            raise ConnectionError("connection lost")
+        with ExitStack() as held:
+            meter = self._make_meter(record)
+            if meter is not None:
+                held.callback(meter.close)
+            guard = self._write_first(channel, relayed, trailing, record, meter)
+            client, backend = channel.stream, store.stream
+            if client is None or backend is None or not (client.open and backend.open):
+                raise ConnectionError("connection lost")
+            held.pop_all()
         relay = Relay(self._loop, self._finished, guard)
-        self._running[relay] = relayed.lease, record
+        if meter is not None:
+            meter.go_on = relay.go_on
+        self._running[relay] = (relayed.lease,) if meter is None else (relayed.lease, meter), record
         ends = client.hand_over(partial(End, relay)), backend.hand_over(partial(End, relay))
         relay.start(*ends, self._idle[record.client.service])
-        relay.close_if_guard_has_ended()
+        relay.heed_guard()
 
-    def _write_first(self, channel: Channel, relayed: Relayed, trailing: bytes, record: Record) -> Guard | None:
+    def _write_first(
+        self, channel: Channel, relayed: Relayed, trailing: bytes, record: Record, meter: Meter | None
+    ) -> Guard | None:
         """Write what was left over from the login, and return who watches over what follows."""
         logged_in = relayed.backend.logged_in
         make = self._guards.get(record.client.service)
-        guard = make(logged_in) if make is not None else None
+        guard = make(logged_in, meter) if make is not None else None
         if guard is None:
             relayed.backend.channel.write(trailing)
             channel.write(logged_in.trailing)
@@ -73,8 +88,9 @@ class Relays:
         return guard
 
     def _finished(self, relay: Relay) -> None:
-        lease, record = self._running.pop(relay)
-        lease.close()
+        leases, record = self._running.pop(relay)
+        for lease in leases:
+            lease.close()
         record.bytes_in, record.bytes_out = relay.client.received, relay.backend.received
         self._ended(record, relay.who, relay.why)
 

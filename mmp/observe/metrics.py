@@ -109,6 +109,7 @@ class Counted:
             "directory": self._directory,
             "shared": self._shared,
             "held": self._held,
+            "metered": self._limited,
             "badguy": self._badguy,
         }
 

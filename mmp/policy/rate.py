@@ -7,6 +7,7 @@ from collections.abc import Hashable
 from typing import Final
 
 MINUTE: Final = 60.0
+HOUR: Final = 3600.0
 
 
 class Rate:
@@ -32,6 +33,11 @@ class Rate:
         self._over.move_to_end(key)
         self._forget(now)
         return 0.0
+
+    def give_back(self, key: Hashable) -> None:
+        """Take an event for one that has not happened."""
+        if key in self._over:
+            self._over[key] -= self.step
 
     def _forget(self, now: float) -> None:
         """Forget what is over, two at a time, and what there is no room for; what was counted just now is neither."""

@@ -95,6 +95,9 @@ class Kind(enum.IntEnum):
     BAD = 49
     """To a worker: the attempt of this number (u32), which has failed, leaves its address with this badness in seconds
     (f64) after so many failures (u32); none, if this very one has been counted before."""
+    METER = 50
+    """From a worker: may a user submit one more? A number (u32), the limit, a zero octet, the user. OUTCOME then tells
+    that the relay has accepted it, GIVE that it has not."""
 
 
 class Part(enum.IntEnum):

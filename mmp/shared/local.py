@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from mmp.policy.badness import Penalties
 from mmp.policy.counts import Counts, Verdict
-from mmp.policy.rate import Rate
+from mmp.policy.rate import HOUR, MINUTE, Rate
 from mmp.policy.sessions import SessionLimits, household
 from mmp.policy.throttle import Attempt, Known, Outcome, Throttle, Turn
 from mmp.shared import link as wire
@@ -21,7 +21,7 @@ from mmp.shared.link import Kind
 from mmp.shared.others import Claims, Nobody, Others
 
 RATED = 100_000
-"""Addresses of which each rate keeps count."""
+"""Addresses, or users, of which each rate keeps count."""
 
 Answer = Callable[[Kind, bytes], None]
 
@@ -33,6 +33,8 @@ class Rules:
     sessions: SessionLimits = field(factory=SessionLimits)
     connections_per_minute: int = 0
     logins_per_minute: int = 0
+    messages_per_hour: int = 0
+    recipients_per_hour: int = 0
     penalties: Penalties = field(factory=Penalties)
     per_user: bool = False
     observe_throttle: bool = False
@@ -58,24 +60,31 @@ class Home:
         self.rules = rules
         self.throttle.change(rules.penalties, per_user=rules.per_user, observe=rules.observe_throttle)
         wanted = {
-            "connections_per_minute": rules.connections_per_minute,
-            "logins_per_minute": rules.logins_per_minute,
+            "connections_per_minute": (rules.connections_per_minute, MINUTE),
+            "logins_per_minute": (rules.logins_per_minute, MINUTE),
+            "messages_per_hour": (rules.messages_per_hour, HOUR),
+            "recipients_per_hour": (rules.recipients_per_hour, HOUR),
         }
         self._rates = {
-            limit: self._rates[limit] if self._rates.get(limit, (0,))[0] == most else (most, Rate(most, RATED))
-            for limit, most in wanted.items()
+            limit: self._rates[limit] if self._rates.get(limit, (0,))[0] == most else (most, Rate(most, RATED, period))
+            for limit, (most, period) in wanted.items()
             if most
         }
 
     def _changed(self, turn: Turn, attempt: Attempt) -> None:
         self.others.changed(turn, attempt)
 
-    def wait(self, limit: str, octets: bytes, answered: Callable[[float], None]) -> None:
+    def wait(self, limit: str, key: bytes, answered: Callable[[float], None]) -> None:
         """Count an event under a rate; answer in how many seconds there is room for it."""
-        if limit not in self._rates or not octets:
+        if limit not in self._rates or not key:
             answered(0.0)
         else:
-            self.others.wait(limit, household(octets), self._rates[limit][1], answered)
+            self.others.wait(limit, key, self._rates[limit][1], answered)
+
+    def uncount(self, limit: str, key: bytes) -> None:
+        """Take an event for one that has not happened."""
+        if limit in self._rates:
+            self.others.uncount(limit, key, self._rates[limit][1])
 
     def tell(self, attempts: list[Attempt]) -> None:
         """Tell those who queued what has become of that."""
@@ -94,6 +103,8 @@ class Guest:
         """Numbers of questions that wait for what others say."""
         self._held: dict[int, Claims] = {}
         self._attempts: dict[int, Attempt] = {}
+        self._metered: dict[int, tuple[str, bytes]] = {}
+        """What was counted of submissions and not accepted yet, by limit and user."""
 
     def received(self, kind: Kind, payload: bytes) -> bool:
         """Take a frame; False if it is for somebody else."""
@@ -103,6 +114,8 @@ class Guest:
             self._account(payload)
         elif kind is Kind.ATTEMPT:
             self._attempt(payload)
+        elif kind is Kind.METER:
+            self._meter(payload)
         elif kind is Kind.OUTCOME:
             number, outcome = wire.OUTCOME.unpack(payload)
             self._outcome(number, Outcome(outcome))
@@ -139,7 +152,7 @@ class Guest:
         if anyway:
             waits(0.0)
         else:
-            self._home.wait(limit, octets, waits)
+            self._home.wait(limit, household(octets), waits)
 
     def _account(self, payload: bytes) -> None:
         number, anyway = wire.LEASE.unpack_from(payload)
@@ -173,7 +186,8 @@ class Guest:
         others.take(claims, answered)
 
     def _grant(self, number: int, claims: Claims, observed: tuple[str, ...]) -> None:
-        self._held[number] = claims
+        if claims:
+            self._held[number] = claims
         self._answer(Kind.GRANTED, wire.NUMBER.pack(number) + "\0".join(observed).encode())
 
     def _deny(self, number: int, limit: str, seconds: float = 0.0) -> None:
@@ -185,6 +199,32 @@ class Guest:
             self._home.counts.give_back(claims)
             self._home.others.gave_back(claims)
         self._outcome(number, Outcome.OPEN)
+
+    # Submissions
+
+    def _meter(self, payload: bytes) -> None:
+        (number,) = wire.NUMBER.unpack_from(payload)
+        named, _, user = payload[wire.NUMBER.size :].partition(b"\0")
+        home, limit = self._home, named.decode()
+
+        def waits(seconds: float) -> None:
+            if not self._is_wanted(number):
+                home.uncount(limit, user)
+            elif seconds and limit not in home.rules.observed:
+                self._deny(number, limit, seconds)
+            else:
+                self._metered[number] = limit, user
+                self._grant(number, (), (limit,) if seconds else ())
+
+        self._asked.add(number)
+        home.wait(limit, user, waits)
+
+    def _settle(self, number: int, outcome: Outcome) -> bool:
+        """Say whether this is about a submission, which counts only if the relay has accepted it."""
+        metered = self._metered.pop(number, None)
+        if metered is not None and outcome is not Outcome.SUCCEEDED:
+            self._home.uncount(*metered)
+        return metered is not None
 
     # Attempts
 
@@ -212,7 +252,7 @@ class Guest:
             self._begin(number, household(octets), user, digest, observed)
 
         self._asked.add(number)
-        home.wait(limit, octets, waits)
+        home.wait(limit, household(octets), waits)
 
     def _begin(self, number: int, origin: bytes, user: bytes, digest: bytes, observed: str) -> None:
         attempt, told = self._home.throttle.begin(self._home.now(), origin, user, digest)
@@ -232,6 +272,8 @@ class Guest:
             self._answer(Kind.WAIT, wire.WAIT.pack(number, seconds, self._home.throttle.observe) + observed.encode())
 
     def _outcome(self, number: int, outcome: Outcome) -> None:
+        if self._settle(number, outcome):
+            return
         attempt = self._attempts.pop(number, None)
         if attempt is None:
             return
@@ -245,5 +287,5 @@ class Guest:
     def leave(self) -> None:
         """Give back all that it holds: it is gone."""
         self._asked.clear()
-        for number in (*self._held, *self._attempts):
+        for number in (*self._held, *self._attempts, *self._metered):
             self._give_back(number)

@@ -30,6 +30,9 @@ class Others(Protocol):
     def wait(self, limit: str, key: bytes, rate: Rate, answered: Callable[[float], None], /) -> None:
         """Count an event, here if others cannot be asked; answer in how many seconds there is room for it."""
 
+    def uncount(self, limit: str, key: bytes, rate: Rate, /) -> None:
+        """Tell that an event that was counted has not happened."""
+
     def look(self, household: bytes, user: bytes, answered: Callable[[Known | None, str], None], /) -> None:
         """Ask what is known of a household and a user; or the answer is the limit that refuses for want of others."""
 
@@ -58,6 +61,10 @@ class Nobody:
     def wait(self, _limit: str, key: bytes, rate: Rate, answered: Callable[[float], None]) -> None:
         """Count here."""
         answered(rate.wait(self._now(), key))
+
+    def uncount(self, _limit: str, key: bytes, rate: Rate) -> None:
+        """Know it here."""
+        rate.give_back(key)
 
     def look(self, _household: bytes, _user: bytes, answered: Callable[[Known | None, str], None]) -> None:
         """Know nothing."""

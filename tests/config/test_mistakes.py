@@ -140,8 +140,9 @@ VALUES = [
     (
         'limits.observe = ["per_adress"]',
         (
-            'limits.observe[1]: must be "sessions", "per_address", "per_user", "per_backend", "connections_per_minute" '
-            'or "logins_per_minute", not "per_adress"'
+            'limits.observe[1]: must be "sessions", "per_address", "per_user", "per_backend", '
+            '"connections_per_minute", "logins_per_minute", "messages_per_hour" or "recipients_per_hour", '
+            'not "per_adress"'
         ),
     ),
     (
@@ -153,10 +154,10 @@ VALUES = [
         "limits.per_address[1].prefix: 4 is shorter than that of 10.0.0.0/8, all of which would count as one",
     ),
     (
-        "limits.messages_per_hour = 5",
+        "limits.mails = 5",
         (
-            "limits.messages_per_hour: unknown key; known here are observe, sessions, per_address, per_user, "
-            "per_backend, connections_per_minute, logins_per_minute"
+            "limits.mails: unknown key; known here are observe, sessions, per_address, per_user, per_backend, "
+            "connections_per_minute, logins_per_minute, messages_per_hour, recipients_per_hour"
         ),
     ),
     ('throttle.mode = "off"', 'throttle.mode: must be "enforce" or "observe", not "off"'),

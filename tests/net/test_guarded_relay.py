@@ -11,14 +11,31 @@ from tests.net.test_relay import PAIRINGS, Scene
 
 
 class Doorkeeper:
-    """Refuses lines that begin with X, at once; ends the session at one with Q, and at one with B after a last word."""
+    """Refuses lines that begin with X, at once; ends the session at one with Q, and at one with B after a last word.
+
+    At one with W it waits until it is told, and only then lets it pass with all behind it.
+    """
 
     def __init__(self):
+        self.waits = False
+        self.held = b""
         self._line = b""
         self._answers = []
         self._ended = False
 
     def from_client(self, octets):
+        octets = self.held + octets
+        before, found, behind = octets.partition(b"W")
+        self.waits, self.held = self.waits or bool(found), found + behind
+        if self.waits:
+            return self.seen(before)
+        return self.seen(octets)
+
+    def tell(self):
+        """Let what was held pass."""
+        self.waits, self.held = False, self.held.replace(b"W", b"w")
+
+    def seen(self, octets):
         *lines, self._line = (self._line + octets).split(b"\n")
         for line in lines:
             if line.startswith(b"Q"):
@@ -45,7 +62,7 @@ class Doorkeeper:
 
 def guarded(turning, **options):
     scene = Scene(turning, **options)
-    guards = {Service.IMAP: lambda logged_in: None if b"harmless" in logged_in.capabilities else Doorkeeper()}
+    guards = {Service.IMAP: lambda logged_in, _: None if b"harmless" in logged_in.capabilities else Doorkeeper()}
     scene.relays = Relays(turning.loop, {Service.IMAP: 1800.0}, lambda *ended: scene.ended.append(ended), guards)
     return scene
 
@@ -134,3 +151,85 @@ def test_who_does_not_read_our_answers_is_not_read_and_goes_on_later(turning):
     turning.until(lambda: relay.client in turning.reactor.getReaders())
     assert made.store.receive(6).endswith(b"last\n")
     made.close()
+
+
+def test_while_the_guard_waits_the_client_is_not_read_and_then_all_passes_in_order(scene):
+    scene.join(from_client=b"one\n")
+    relay = next(iter(scene.relays._running))
+    scene.client.send(b"two\nWait\nthree\n")
+    assert scene.store.receive(8) == b"one\ntwo\n"
+    assert relay.client not in scene.turning.reactor.getReaders()
+    scene.client.send(b"four\n")
+    scene.store.send(b"ok\n")
+    assert scene.client.receive(3) == b"OK\n"
+    assert relay.client not in scene.turning.reactor.getReaders()
+    relay.guard.tell()
+    relay.go_on()
+    assert scene.store.receive(16) == b"wait\nthree\nfour\n"
+
+
+def test_a_guard_that_waits_behind_the_login_is_waited_for(scene):
+    scene.join(from_client=b"Wait\n")
+    relay = next(iter(scene.relays._running))
+    assert relay.client not in scene.turning.reactor.getReaders()
+    relay.guard.tell()
+    relay.go_on()
+    assert scene.store.receive(5) == b"wait\n"
+
+
+def test_an_answer_that_comes_when_all_is_over_changes_nothing(scene):
+    scene.join()
+    relay = next(iter(scene.relays._running))
+    scene.client.send(b"Wait\n")
+    scene.turning.until(lambda: relay.guard.waits)
+    relay.close("kicked")
+    relay.guard.tell()
+    relay.go_on()
+    scene.client.close()
+    scene.store.close()
+    scene.over()
+    relay.go_on()
+
+
+class Submissions:
+    """A meter that is told when it was closed."""
+
+    limits = frozenset({"messages_per_hour"})
+
+    def __init__(self):
+        self.closed = 0
+        self.go_on = None
+
+    def close(self):
+        self.closed += 1
+
+
+def metered(turning, guard):
+    scene, meter = guarded(turning), Submissions()
+    scene.relays = Relays(
+        turning.loop,
+        {Service.IMAP: 1800.0},
+        lambda *ended: scene.ended.append(ended),
+        {Service.IMAP: guard},
+        lambda _record: meter,
+    )
+    return scene, meter
+
+
+def test_a_meter_is_closed_with_its_session(turning):
+    scene, meter = metered(turning, lambda _, given: Doorkeeper())
+    scene.join()
+    relay = next(iter(scene.relays._running))
+    assert meter.go_on == relay.go_on
+    scene.client.close()
+    scene.store.close()
+    scene.over()
+    assert meter.closed == 1
+
+
+def test_a_meter_is_closed_when_there_is_no_session_to_be(turning):
+    scene, meter = metered(turning, lambda _, given: Doorkeeper())
+    with pytest.raises(RemoteProtocolError):
+        scene.join(from_client=b"Q\n")
+    assert meter.closed == 1
+    scene.close()

@@ -18,13 +18,10 @@ class RateBesideABucket(RuleBasedStateMachine):
         self.per_minute = per_minute
         self.rate = Rate(per_minute, 100)
         self.now = 1000
-        self.accepted = {}
+        self.levels = {}
 
     def level(self, key):
-        level, at = Fraction(0), 0
-        for when in self.accepted.get(key, ()):
-            level = self.leaked(level, when - at) + 1
-            at = when
+        level, at = self.levels.get(key, (Fraction(0), 0))
         return self.leaked(level, self.now - at)
 
     def leaked(self, level, seconds):
@@ -37,9 +34,14 @@ class RateBesideABucket(RuleBasedStateMachine):
             wait = self.rate.wait(float(self.now), key)
             if level + 1 <= self.per_minute:
                 assert wait == 0
-                self.accepted.setdefault(key, []).append(self.now)
+                self.levels[key] = level + 1, self.now
             else:
                 assert wait == (level + 1 - self.per_minute) * 60 / self.per_minute
+
+    @rule(key=KEYS)
+    def give_back(self, key):
+        self.rate.give_back(key)
+        self.levels[key] = max(Fraction(0), self.level(key) - 1), self.now
 
     @rule(seconds=st.integers(1, 90))
     def pass_time(self, seconds):
@@ -47,7 +49,7 @@ class RateBesideABucket(RuleBasedStateMachine):
 
     @invariant()
     def it_keeps_no_more_than_there_are(self):
-        assert len(self.rate) <= len(self.accepted)
+        assert len(self.rate) <= len(self.levels)
 
 
 TestRate = RateBesideABucket.TestCase

@@ -9,6 +9,7 @@ from mmp.shared.admission import Door, Limits, Throttle
 from mmp.shared.desk import Desk
 from mmp.shared.link import Kind
 from mmp.shared.local import Guest, Home, Rules
+from mmp.shared.metering import Meter
 from tests import fakes
 from tests.directory.outcomes import started
 
@@ -36,6 +37,24 @@ class Deadlines:
         self.paused.remove(session)
 
 
+class Answers(list):
+    """What a meter has told, and how often it has called since that was late."""
+
+    def __init__(self, meter):
+        super().__init__()
+        self._meter = meter
+        self.late = 0
+        meter.go_on = self._count
+
+    def _count(self):
+        self.late += 1
+
+    def ask(self, times=1):
+        """Ask for so many."""
+        for _ in range(times):
+            self._meter.ask("messages_per_hour", self.append)
+
+
 class Joined:
     """One worker: its desk, what asks there, and the home's guest for it; frames wait until they are let through."""
 
@@ -55,6 +74,11 @@ class Joined:
     def admit(self, address=HERE, *, make_room=lambda: False):
         """Ask for a connection's slot."""
         return self.door.admit(client(address), make_room)
+
+    def meter(self, user="alice"):
+        """Return what counts the submissions of a user's session, with the answers that it has had and their number."""
+        meter = Meter(self.desk, frozenset({"messages_per_hour"}), self.log, {"user": user})
+        return meter, Answers(meter)
 
     def turn(self):
         """Let through what is on its way, and say whether there was anything."""

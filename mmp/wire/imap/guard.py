@@ -103,6 +103,11 @@ class Guard:
     _skipped: int = field(default=0, init=False)
     """Octets of a literal still to come from the store."""
 
+    @property
+    def waits(self) -> bool:
+        """Nothing has to be told to it."""
+        return False
+
     def from_client(self, octets: bytes) -> bytes:
         """Return what may go to the store; RemoteProtocolError once the client has heard why it is let go."""
         self.stop_if_ended()

@@ -1,4 +1,4 @@
-"""Stands behind the login, and keeps a client from commands by which it would speak with our standing at the relay.
+"""Stands behind the login: keeps a client from commands that would use our standing at the relay, and has mail counted.
 
 RFC 5321, 4.1, 4.2 and 4.5.2; pipelining: RFC 2920, 3; BDAT: RFC 3030, 2; XCLIENT and XFORWARD as Postfix has them. It
 follows just enough to know what is a command, and lets pass only what every relay must take for the same: what is a
@@ -10,9 +10,9 @@ from __future__ import annotations
 import enum
 import re
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from attrs import define, field
 
@@ -51,6 +51,29 @@ _TOO_EARLY = b"554 5.5.0 Wait for the answer to DATA\r\n"
 _TOO_MANY = b"421 4.7.0 Too many commands\r\n"
 
 
+_METERED: Mapping[bytes, str] = MappingProxyType({b"MAIL": "messages_per_hour", b"RCPT": "recipients_per_hour"})
+_EXCEEDED: Mapping[str, bytes] = MappingProxyType(
+    {
+        "messages_per_hour": b"450 4.7.1 Too many messages in too short a time, try again later\r\n",
+        "recipients_per_hour": b"450 4.7.1 Too many recipients in too short a time, try again later\r\n",
+    }
+)
+
+
+class Meter(Protocol):
+    """Counts what one user submits."""
+
+    @property
+    def limits(self) -> Collection[str]:
+        """The limits that there are, by their names in the configuration."""
+
+    def ask(self, limit: str, told: Callable[[bool], None], /) -> None:
+        """Ask whether there is room for one more; ``told`` is called with the answer, perhaps at once."""
+
+    def settle(self, *, accepted: bool) -> None:
+        """Tell whether the relay has accepted it: of all for which there was room, in that order."""
+
+
 class Place(enum.Enum):
     """What comes next from the client."""
 
@@ -60,6 +83,8 @@ class Place(enum.Enum):
     MESSAGE = enum.auto()
     CHUNK = enum.auto()
     REFUSED_CHUNK = enum.auto()
+    ASKED = enum.auto()
+    """A command, but not before the meter has told whether there is room for the one before it."""
     NOTHING = enum.auto()
     """The connection ends."""
 
@@ -70,6 +95,8 @@ class Due(enum.Enum):
     REPLY = enum.auto()
     INVITATION = enum.auto()
     """To DATA."""
+    COUNTED = enum.auto()
+    """To something that the meter has made room for."""
 
 
 def _taken(parts: list[bytes]) -> bytes:
@@ -78,10 +105,11 @@ def _taken(parts: list[bytes]) -> bytes:
     return octets
 
 
-def guard(logged_in: LoggedIn) -> Guard | None:
-    """Return a guard for a relay that has said this of itself; None if we have no standing there to guard."""
+def guard(logged_in: LoggedIn, meter: Meter | None = None) -> Guard | None:
+    """Return a guard for a relay that has said this of itself; None if there is no standing to guard, and no meter."""
     keywords = {line.upper().partition(b" ")[0] for line in logged_in.capabilities}
-    return Guard(b"CHUNKING" in keywords) if keywords & {b"XCLIENT", b"XFORWARD"} else None
+    is_needed = meter is not None or keywords & {b"XCLIENT", b"XFORWARD"}
+    return Guard(b"CHUNKING" in keywords, meter) if is_needed else None
 
 
 @define(eq=False, repr=False)
@@ -93,8 +121,11 @@ class Guard:
 
     _chunking: bool
     """Whether the relay knows BDAT: to one that does not, what follows is commands."""
+    _meter: Meter | None = None
     _place: Place = field(default=Place.COMMAND, init=False)
     _received: Buffer = field(factory=Buffer, init=False)
+    _asked: tuple[bytes, str] = field(default=(b"", ""), init=False)
+    """The command that waits for the meter, and the limit."""
     _counted: int = field(default=0, init=False)
     """Octets of a chunk still to come."""
     _tail: bytes = field(default=b"", init=False)
@@ -131,6 +162,11 @@ class Guard:
         self._pass_on(octets[start:])
         return _taken(self._for_client)
 
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for the meter, and has not looked at what is behind that."""
+        return self._place is Place.ASKED
+
     def answers(self) -> bytes:
         """Return and forget what the client is to hear at once, since the relay owes it nothing before that."""
         return _taken(self._for_client)
@@ -153,9 +189,15 @@ class Guard:
         if head[3:4] == b"-":
             return
         self._within_reply = False
-        if self._due and isinstance(self._due[0], Due) and self._due.popleft() is Due.INVITATION:
-            self._invited(head)
+        if self._due and isinstance(self._due[0], Due):
+            self._replied(self._due.popleft(), head)
         self._answer_in_turn()
+
+    def _replied(self, due: Due | bytes, head: bytes) -> None:
+        if due is Due.INVITATION:
+            self._invited(head)
+        elif due is Due.COUNTED and self._meter is not None:
+            self._meter.settle(accepted=head.startswith(b"2"))
 
     def _invited(self, head: bytes) -> None:
         if self._place is not Place.DATA:  # the client did not wait, and is being let go
@@ -189,13 +231,33 @@ class Guard:
             self._refuse(_FORBIDDEN[verb])
         elif verb == b"BDAT":
             self._begin_chunk(line)
+        elif self._meter is not None and _METERED.get(verb) in self._meter.limits:
+            self._ask(self._meter, line, _METERED[verb])
         else:
             self._let_pass(line, Due.INVITATION if verb == b"DATA" else Due.REPLY)
         return True
 
-    def _let_pass(self, line: bytes, due: Due) -> None:
-        if len(self._due) == UNANSWERED_LIMIT:
+    def _ask(self, meter: Meter, line: bytes, limit: str) -> None:
+        self._place, self._asked = Place.ASKED, (line, limit)
+        meter.ask(limit, self._told)
+
+    def _told(self, granted: bool) -> None:  # noqa: FBT001 - all that there is to tell
+        line, limit = self._asked
+        self._place = Place.COMMAND
+        if granted:
+            self._let_pass(line, Due.COUNTED)
+        elif not self._is_full():
+            self._owe(_EXCEEDED[limit])
+
+    def _is_full(self) -> bool:
+        """Tell whether too much is unanswered, and end it then."""
+        full = len(self._due) >= UNANSWERED_LIMIT
+        if full:
             self._end(f"more than {UNANSWERED_LIMIT} commands without an answer", _TOO_MANY)
+        return full
+
+    def _let_pass(self, line: bytes, due: Due) -> None:
+        if self._is_full():
             return
         self._for_store.append(line)
         self._due.append(due)
@@ -260,6 +322,7 @@ class Guard:
             Place.MESSAGE: _message,
             Place.CHUNK: _chunk,
             Place.REFUSED_CHUNK: _chunk,
+            Place.ASKED: lambda _: False,
             Place.NOTHING: lambda _: False,
         }
     )

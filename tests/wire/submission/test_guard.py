@@ -368,3 +368,118 @@ def test_whatever_the_relay_says_reaches_the_client(said):
     watched = Guard(chunking=True)
     watched.from_client(b"NOOP\r\nDATA\r\n")
     assert b"".join(map(watched.from_store, said)) == b"".join(said)
+
+
+MAIL, RCPT = b"MAIL FROM:<a>\r\n", b"RCPT TO:<b>\r\n"
+TOO_MANY_MESSAGES = b"450 4.7.1 Too many messages in too short a time, try again later\r\n"
+TOO_MANY_RECIPIENTS = b"450 4.7.1 Too many recipients in too short a time, try again later\r\n"
+
+
+class Meter:
+    """Has so much room for each; answers when it is let, or at once."""
+
+    def __init__(self, messages=9, recipients=9, at_once=True):
+        self.limits = {"messages_per_hour", "recipients_per_hour"}
+        self.room = {"messages_per_hour": messages, "recipients_per_hour": recipients}
+        self.at_once = at_once
+        self.asked = []
+        self.settled = []
+
+    def ask(self, limit, told):
+        self.asked.append((limit, told))
+        if self.at_once:
+            self.answer()
+
+    def answer(self):
+        limit, told = self.asked.pop()
+        self.room[limit] -= 1
+        told(self.room[limit] >= 0)
+
+    def settle(self, *, accepted):
+        self.settled.append(accepted)
+
+
+def test_with_a_meter_every_relay_is_guarded():
+    assert guard(LoggedIn((), b"", b""), Meter()) is not None
+
+
+def test_what_is_submitted_beyond_the_limit_is_refused_in_its_place():
+    watched = Guard(chunking=True, meter=Meter(messages=1, recipients=2))
+    passed = watched.from_client(MAIL + RCPT * 3 + b"DATA\r\n")
+    assert passed == MAIL + RCPT * 2 + b"DATA\r\n"
+    assert watched.answers() == b""
+    assert watched.from_store(OK * 3) == OK * 3 + TOO_MANY_RECIPIENTS
+    assert watched.from_store(GO) == GO
+    assert watched.from_client(b"text\r\n.\r\nMAIL FROM:<c>\r\nNOOP\r\n") == b"text\r\n.\r\nNOOP\r\n"
+    assert watched.from_store(OK) == OK + TOO_MANY_MESSAGES
+    assert watched.from_store(OK) == OK
+
+
+def test_what_the_relay_does_not_accept_is_told_to_the_meter():
+    meter = Meter()
+    watched = Guard(chunking=True, meter=meter)
+    watched.from_client(MAIL + RCPT + XCLIENT + b"NOOP\r\n" + RCPT)
+    watched.from_store(b"250 ok\r\n550-no such\r\n550 user\r\n250 ok\r\n250 ok\r\n")
+    assert meter.settled == [True, False, True]
+
+
+def test_what_comes_behind_a_command_that_the_meter_is_asked_about_waits():
+    meter = Meter(recipients=1, at_once=False)
+    watched = Guard(chunking=True, meter=meter)
+    assert watched.from_client(b"NOOP\r\n" + MAIL + RCPT * 2 + b"NOOP\r\n") == b"NOOP\r\n"
+    passed = b""
+    while watched.waits:
+        meter.answer()
+        passed += watched.from_client(b"")
+    assert passed == MAIL + RCPT + b"NOOP\r\n"
+    assert watched.from_store(OK * 3) == OK * 3 + TOO_MANY_RECIPIENTS
+    assert watched.from_store(OK) == OK
+
+
+def test_an_answer_of_the_meter_that_refuses_what_nothing_is_owed_before_is_said_at_once():
+    meter = Meter(messages=0, at_once=False)
+    watched = Guard(chunking=True, meter=meter)
+    assert watched.from_client(MAIL) == b""
+    meter.answer()
+    assert (watched.from_client(b""), watched.answers()) == (b"", TOO_MANY_MESSAGES)
+
+
+def test_a_limit_that_there_is_not_is_not_asked_about():
+    meter = Meter(recipients=0)
+    meter.limits = {"messages_per_hour"}
+    watched = Guard(chunking=True, meter=meter)
+    assert watched.from_client(MAIL + RCPT) == MAIL + RCPT
+
+
+def test_refusals_of_the_meter_that_nobody_waits_for_are_bounded():
+    watched = Guard(chunking=True, meter=Meter(recipients=0))
+    watched.from_client(b"NOOP\r\n")
+    for _ in range(UNANSWERED_LIMIT + 5):
+        watched.from_client(RCPT)
+    assert watched.from_store(OK).endswith(TOO_MANY_RECIPIENTS + b"421 4.7.0 Too many commands\r\n")
+    assert has_ended(watched)
+
+
+@given(
+    commands=st.lists(st.sampled_from([MAIL, RCPT, b"NOOP\r\n", XCLIENT]), max_size=12),
+    at_once=st.booleans(),
+    data=st.data(),
+)
+def test_every_command_has_one_answer_in_its_turn_however_much_room_there_is(commands, at_once, data):
+    said = b"".join(commands)
+    meter = Meter(data.draw(st.integers(0, 3)), data.draw(st.integers(0, 3)), at_once=at_once)
+    watched, relay, heard = Guard(chunking=True, meter=meter), Relay(), b""
+    room = {MAIL: meter.room["messages_per_hour"], RCPT: meter.room["recipients_per_hour"]}
+    refused = {MAIL: TOO_MANY_MESSAGES, RCPT: TOO_MANY_RECIPIENTS, XCLIENT: REFUSED}
+    expected = b""
+    for command in commands:
+        room[command] = room.get(command, 0 if command == XCLIENT else 99) - 1
+        expected += OK if room[command] >= 0 else refused[command]
+    for chunk in cut(said, data.draw(st.sets(st.integers(0, len(said))))):
+        passed = watched.from_client(chunk)
+        while watched.waits:
+            meter.answer()
+            passed += watched.from_client(b"")
+        heard += watched.answers() + watched.from_store(relay.takes(passed))
+    assert heard == expected
+    assert meter.settled == [True] * sum(line in (MAIL.strip(), RCPT.strip()) for line in relay.commands)

@@ -65,5 +65,9 @@ class Counts:
         """Return how many slots are held under the claim's limit and key."""
         return self._held.get((claim.limit, claim.key), 0)
 
+    def everything(self) -> list[Claim]:
+        """Return a claim for each limit and key under which slots are held; ``most`` is how many."""
+        return [Claim(limit, key, count) for (limit, key), count in self._held.items()]
+
     def __len__(self) -> int:
         return len(self._held)

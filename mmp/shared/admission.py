@@ -148,13 +148,14 @@ class Throttle:
         return any(address in network for network in self._exempt)
 
     def _digests(self, credentials: Credentials) -> bytes:
-        """Return one of the user, and one of user and password that nobody without the key can try passwords against.
+        """Return one of the user, which is the same at all hosts, and one of user and password.
 
-        Where the password does not show, every attempt counts as another one.
+        Without the key nobody can try passwords against that. Where the password does not show, every attempt counts as
+        another one.
         """
-        user, key = credentials.user.lower().encode("utf-8", "surrogateescape"), self._desk.key
-        named = hashlib.blake2b(user, key=key, digest_size=_DIGEST)
-        whole = named.copy()
+        user = credentials.user.lower().encode("utf-8", "surrogateescape")
+        named = hashlib.blake2b(user, digest_size=_DIGEST)
+        whole = hashlib.blake2b(user, key=self._desk.key, digest_size=_DIGEST)
         shown = credentials.mechanism in _COMPARABLE and credentials.proves is None
         whole.update(b"\0" + credentials.secret if shown else os.urandom(_DIGEST))
         return named.digest() + whole.digest()

@@ -99,8 +99,8 @@ class Joined:
 class Host:
     """A home and its workers, on one clock."""
 
-    def __init__(self, workers=2, **rules):
-        self.clock = Clock()
+    def __init__(self, workers=2, *, clock=None, **rules):
+        self.clock = clock or Clock()
         self.rules = Rules(**rules)
         self.home = Home(self.rules, self.clock.seconds)
         self.workers = [Joined(self) for _ in range(workers)]

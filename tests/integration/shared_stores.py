@@ -1,0 +1,84 @@
+"""Real servers of Redis and memcached on loopback, which can be killed, stopped and started again."""
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+from attrs import define, field
+
+from tests.integration.waiting import until
+
+ADDRESS = "127.0.0.1"
+
+
+@define
+class Server:
+    """A server on a port, which keeps nothing over its end; ``words`` is what it answers to ``question``."""
+
+    command: list
+    port: int
+    log: Path
+    scheme: str
+    question: bytes
+    words: bytes
+    process: subprocess.Popen = field(default=None, init=False)
+
+    @property
+    def url(self):
+        return f"{self.scheme}://{ADDRESS}:{self.port}"
+
+    def start(self):
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        until(self._answers, f"{self.command[0]} answers: {self.log}")
+
+    def _answers(self):
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            with socket.create_connection((ADDRESS, self.port), 1) as connection:
+                connection.sendall(self.question)
+                return self.words in connection.recv(1000)
+        except OSError:
+            return False
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        """Have it answer nothing, while its connections stay."""
+        os.kill(self.process.pid, signal.SIGSTOP)
+
+    def go_on(self):
+        os.kill(self.process.pid, signal.SIGCONT)
+
+
+@contextmanager
+def redis(port, *options):
+    """Run Redis; options are those of its command line."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["redis-server", "--bind", ADDRESS, "--port", str(port), "--save", "", "--dir", folder, *options]
+        with _running(Server(command, port, Path(folder, "log"), "redis", b"PING\r\n", b"")) as server:
+            yield server
+
+
+@contextmanager
+def memcached(port):
+    """Run memcached."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["memcached", "-l", ADDRESS, "-p", str(port), "-U", "0", "-u", "nobody", "-m", "16"]
+        with _running(Server(command, port, Path(folder, "log"), "memcached", b"version\r\n", b"VERSION")) as server:
+            yield server
+
+
+@contextmanager
+def _running(server):
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()

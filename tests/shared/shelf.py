@@ -1,0 +1,129 @@
+"""A store in the test's own memory, on the test's clock: what Redis and memcached have to be like."""
+
+from collections import deque
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, fail, succeed
+
+from mmp.policy.badness import Badness, Record
+from mmp.policy.rate import Rate
+from mmp.policy.throttle import Known
+from mmp.shared.store import Count, Fail, Forget, Hold, Look, StoreError, Take, Vouch
+
+
+@define(eq=False)
+class Shelf:
+    """What is in it: by key, who holds how many until when; by key, rates, the bad, and until when who is vouched."""
+
+    clock: object
+    held: dict = field(factory=dict)
+    rates: dict = field(factory=dict)
+    bad: dict = field(factory=dict)
+    vouched: dict = field(factory=dict)
+
+    def holds(self, key):
+        """Return how many all hosts hold that live."""
+        return sum(own for own, until in self.held.get(key, {}).values() if until > self.clock.seconds())
+
+    def total(self):
+        return sum(map(self.holds, self.held))
+
+
+@define(eq=False)
+class ShelfStore:
+    """One host's use of it. While it is ``deaf``, replies wait; while ``away``, nobody can connect."""
+
+    shelf: Shelf
+    host: str
+    lease: float
+    deaf: bool = False
+    away: bool = False
+    asked: list = field(factory=list)
+    _lost: object = None
+    _waiting: deque = field(factory=deque)
+
+    def connect(self, lost):
+        if self.away:
+            return fail(StoreError("nobody there"))
+        self._lost = lost
+        return succeed(None)
+
+    def ask(self, questions):
+        self.asked.append(list(questions))
+        if self._lost is None:
+            return fail(StoreError("not connected"))
+        reply = Deferred()
+        self._waiting.append((questions, reply))
+        self.hear()
+        return reply
+
+    def hear(self):
+        """Reply to what has been asked, unless deaf."""
+        while self._waiting and not self.deaf:
+            questions, reply = self._waiting.popleft()
+            reply.callback([_ANSWERS[type(each)](self, each) for each in questions])
+
+    def disconnect(self):
+        if self._lost is not None:
+            lost, self._lost = self._lost, None
+            waiting, self._waiting = self._waiting, deque()
+            for _, reply in waiting:
+                reply.errback(StoreError("closed"))
+            lost("closed")
+
+    def take(self, question):
+        full = [self._others(slot.key) + slot.own > slot.most for slot in question.slots]
+        if not any(each and not slot.observed for each, slot in zip(full, question.slots, strict=True)):
+            for slot in question.slots:
+                self.hold(slot)
+        return sum(1 << number for number, each in enumerate(full) if each)
+
+    def _others(self, key):
+        mine = self.shelf.held.get(key, {}).get(self.host, (0, 0.0))
+        return self.shelf.holds(key) - (mine[0] if mine[1] > self.shelf.clock.seconds() else 0)
+
+    def hold(self, question):
+        self.shelf.held.setdefault(question.key, {})[self.host] = (
+            question.own,
+            self.shelf.clock.seconds() + self.lease,
+        )
+
+    def count(self, question):
+        rate = self.shelf.rates.setdefault(
+            question.key, Rate(round(question.period / question.step), 10, question.period)
+        )
+        return rate.wait(self.shelf.clock.seconds(), 0)
+
+    def look(self, question):
+        now = self.shelf.clock.seconds()
+        left = max(0.0, self.shelf.vouched.get(question.vouched, 0.0) - now)
+        return Known(self._record(question.household), self._record(question.user), left)
+
+    def _record(self, key):
+        table, now = self.shelf.bad.get(key), self.shelf.clock.seconds()
+        if table is None or not table.of(now, 0):
+            return None
+        bad = table._bad[0]
+        return Record(bad.badness, now - bad.since, bad.failures, tuple(bad.seen))
+
+    def fail(self, question):
+        table = self.shelf.bad.setdefault(question.key, Badness(question.penalties))
+        table.add(self.shelf.clock.seconds(), 0, question.digest)
+
+    def forget(self, question):
+        self.shelf.bad.pop(question.key, None)
+        self.shelf.vouched.pop(question.key, None)
+
+    def vouch(self, question):
+        self.shelf.vouched[question.key] = self.shelf.clock.seconds() + question.seconds
+
+
+_ANSWERS = {
+    Take: ShelfStore.take,
+    Hold: ShelfStore.hold,
+    Count: ShelfStore.count,
+    Look: ShelfStore.look,
+    Fail: ShelfStore.fail,
+    Forget: ShelfStore.forget,
+    Vouch: ShelfStore.vouch,
+}

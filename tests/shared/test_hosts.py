@@ -1,0 +1,466 @@
+"""Hosts that share a store: limits and badness hold over all of them, and nobody waits for a store that is silent."""
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
+from twisted.internet.task import Clock
+
+from mmp.errors import Refused
+from mmp.model import Account
+from mmp.policy.badness import Penalties
+from mmp.policy.sessions import SessionLimits
+from mmp.shared.hosts import DEAD, PATIENCE, RETRY, Hosts, Terms
+from mmp.shared.store import Count, Fail, Forget, Hold, Look, Take, Vouch
+from tests import fakes
+from tests.directory.outcomes import finished, pending, refusal, started
+from tests.shared.desks import HERE, THERE, Host, client, credentials
+from tests.shared.shelf import Shelf, ShelfStore
+from tests.shared.test_local import per_address
+
+LEASE = 30.0
+
+
+class Site:
+    """One host of several, with its workers, and its use of the store."""
+
+    def __init__(self, shelf, name, *, refusing=False, workers=1, **rules):
+        self.host = Host(workers, clock=shelf.clock, **rules)
+        self.store = ShelfStore(shelf, name, LEASE)
+        self.log = fakes.Log()
+        self.hosts = Hosts(shelf.clock, self.store, self.host.home, self.log, Terms("mmp", LEASE, refusing))
+        self.host.home.others = self.hosts
+        self.hosts.start()
+        self.settle()
+
+    def settle(self):
+        """Let everything through that is on its way, without time passing."""
+        for _ in range(4):
+            self.host.turn()
+            self.host.clock.advance(0)
+
+    def ask(self, coroutine):
+        asked = started(coroutine)
+        self.settle()
+        return asked
+
+    def admit(self, address=HERE):
+        return self.ask(self.host.workers[0].admit(address))
+
+    def user(self, name="alice", store="store1"):
+        return self.ask(self.host.workers[0].limits.admit(client(), Account(name, name, store)))
+
+    def hold(self, secret=b"wrong-1", user="alice", address=HERE):
+        return self.ask(self.host.workers[0].throttle.hold(client(address), credentials(user, secret)))
+
+    def fail(self, secret, user="alice", address=HERE):
+        finished(self.hold(secret, user, address)).failed()
+        self.settle()
+
+    def told(self):
+        return [facts["result"] for facts in self.log.named("shared")]
+
+
+class Sites:
+    """Two or more of them on one clock and one shelf."""
+
+    def __init__(self, count=2, *, refusing=False, **rules):
+        self.clock = Clock()
+        self.shelf = Shelf(self.clock)
+        self.sites = [Site(self.shelf, f"host{number}", refusing=refusing, **rules) for number in range(count)]
+        for site in self.sites[1:]:  # one secret for all, so that they can compare
+            site.host.home.key = self.sites[0].host.home.key
+            for worker in site.host.workers:
+                worker.desk.key = site.host.home.key
+
+    def pass_time(self, seconds):
+        """Let time pass, in steps in which everything gets through."""
+        end = self.clock.seconds() + seconds
+        while self.clock.seconds() < end:
+            self.clock.advance(min(1.0, end - self.clock.seconds()))
+            for site in self.sites:
+                site.settle()
+
+
+def fill(sites, count, address=HERE):
+    """Ask so many times, in turn at each host; return who was admitted."""
+    asked = [sites[number % len(sites)].admit(address) for number in range(count)]
+    admitted = []
+    for each in asked:
+        each.addCallbacks(admitted.append, lambda _: None)
+    return admitted
+
+
+def test_a_limit_holds_over_hosts():
+    both = Sites(sessions=SessionLimits(per_address=per_address(3)))
+    leases = fill(both.sites, 10)
+    assert len(leases) == both.shelf.total() == 3
+    leases[0].close()
+    both.sites[0].settle()
+    assert len(fill(both.sites, 4)) == 1
+    assert len(fill(both.sites, 4, THERE)) == 3
+
+
+def test_all_who_ask_at_once_at_many_hosts_get_what_there_is():
+    many = Sites(5, sessions=SessionLimits(per_user=7))
+    asked = []
+    for _ in range(10):
+        for site in many.sites:
+            worker = site.host.workers[0]
+            asked.append(started(worker.limits.admit(client(), Account("alice", "alice", "store1"))))
+    for site in many.sites:
+        site.settle()
+    admitted = []
+    for each in asked:
+        each.addCallbacks(admitted.append, lambda _: None)
+    assert len(admitted) == many.shelf.total() == 7
+
+
+def test_a_rate_holds_over_hosts():
+    both = Sites(connections_per_minute=4)
+    assert len(fill(both.sites, 10)) == 4
+    both.pass_time(15)
+    assert len(fill(both.sites, 10)) == 1
+
+
+def test_of_logins_too():
+    both = Sites(logins_per_minute=2)
+    for site in both.sites:
+        finished(site.hold()).close()
+    for site in both.sites:
+        assert refusal(site.hold()).reason == "limit: logins_per_minute"
+
+
+def test_a_guess_at_one_host_slows_the_next_at_another():
+    one, other = Sites().sites
+    one.fail(b"wrong-1")
+    held = other.hold(b"wrong-2")
+    assert pending(held)
+    one.host.clock.advance(2)
+    finished(held).failed()
+    other.settle()
+    assert pending(one.hold(b"wrong-3"))
+    assert finished(one.hold(address=THERE))
+
+
+def test_the_same_wrong_password_counts_once_over_hosts():
+    one, other = Sites().sites
+    one.fail(b"old")
+    held = other.hold(b"old")
+    one.host.clock.advance(2)
+    finished(held).failed()
+    other.settle()
+    (bad,) = one.store.shelf.bad.values()
+    assert bad.failures(0) == 1
+
+
+def test_a_login_clears_its_address_everywhere_and_its_user_is_not_slowed_there():
+    one, other = Sites().sites
+    one.fail(b"wrong-1")
+    held = other.hold(b"right")
+    one.host.clock.advance(2)
+    finished(held).succeeded()
+    other.settle()
+    one.fail(b"wrong-2", user="bob")
+    assert pending(other.hold(b"wrong-3", user="carol"))
+    finished(one.hold(b"old")).close()
+
+
+def test_guesses_at_one_account_count_over_hosts():
+    one, other = Sites(per_user=True).sites
+    one.fail(b"wrong-1")
+    assert pending(other.hold(b"wrong-2", address=THERE))
+    assert finished(other.hold(b"wrong-3", user="bob", address=THERE))
+
+
+def test_what_a_dead_host_held_counts_until_its_lease_ends():
+    both = Sites(sessions=SessionLimits(sessions=3))
+    dead, alive = both.sites
+    fill([dead], 3)
+    both.pass_time(3 * LEASE)
+    assert not fill([alive], 1)
+    dead.hosts.stop()
+    both.pass_time(LEASE / 2)
+    assert not fill([alive], 1)
+    both.pass_time(LEASE / 2)
+    assert len(fill([alive], 4)) == 3
+
+
+def test_what_is_asked_in_one_turn_is_asked_at_once():
+    (site,) = Sites(1, sessions=SessionLimits(sessions=9)).sites
+    site.store.asked.clear()
+    worker = site.host.workers[0]
+    asked = [started(worker.admit()) for _ in range(5)]
+    site.settle()
+    leases = list(map(finished, asked))
+    assert [list(map(type, batch)) for batch in site.store.asked] == [[Take] * 5]
+    for lease in leases:
+        lease.close()
+    site.settle()
+    assert [list(map(type, batch)) for batch in site.store.asked[1:]] == [[Hold]]
+
+
+def test_what_is_not_limited_is_not_asked():
+    (site,) = Sites(1).sites
+    finished(site.admit())
+    finished(site.hold()).succeeded()
+    site.settle()
+    kinds = {type(question) for batch in site.store.asked for question in batch}
+    assert kinds == {Look, Forget, Vouch}
+
+
+# The store is silent
+
+
+def silent(site):
+    """Let a host find out that the store does not answer; return what was granted meanwhile."""
+    site.store.deaf = True
+    asked = site.admit()
+    assert pending(asked)
+    site.host.clock.advance(PATIENCE)
+    site.settle()
+    return finished(asked)
+
+
+def test_nobody_waits_longer_for_a_silent_store_than_patience_and_after_that_nobody_waits():
+    one, other = Sites(sessions=SessionLimits(sessions=2)).sites
+    silent(one)
+    assert finished(one.admit())
+    refusal(one.admit())
+    assert one.told() == ["rejoined", "alone"]
+    assert other.told() == ["rejoined"]
+    assert not one.host.workers[0].log.named("shared")
+
+
+def test_when_it_answers_again_counts_are_right_again():
+    both = Sites(sessions=SessionLimits(sessions=2))
+    one, other = both.sites
+    leases = [silent(one), finished(one.admit())]
+    assert not one.store.shelf.total()
+    one.store.deaf = False
+    one.store.hear()
+    one.settle()
+    assert both.shelf.total() == 2
+    assert not fill([other], 1)
+    for lease in leases:
+        lease.close()
+    one.settle()
+    assert len(fill([other], 3)) == 2
+
+
+def test_a_throttle_goes_on_alone_and_tells_later():
+    one, other = Sites(sessions=SessionLimits(sessions=2)).sites
+    silent(one)
+    one.fail(b"wrong-1")
+    assert pending(one.hold(b"wrong-2"))
+    finished(other.hold(b"wrong-3")).close()
+    one.store.deaf = False
+    one.store.hear()
+    one.settle()
+    assert pending(other.hold(b"wrong-4"))
+
+
+def test_rates_go_on_alone():
+    one, other = Sites(connections_per_minute=2, sessions=SessionLimits(sessions=9)).sites
+    silent(one)
+    assert len(fill([one], 5)) == 1
+    assert len(fill([other], 5)) == 2
+
+
+def test_a_connection_that_answers_nothing_is_given_up_and_made_again():
+    (site,) = Sites(1, sessions=SessionLimits(sessions=2)).sites
+    silent(site)
+    site.store.away = True
+    for _ in range(int(DEAD) + 1):
+        site.host.clock.advance(1)
+        site.settle()
+    site.store.away = site.store.deaf = False
+    site.host.clock.advance(RETRY)
+    site.settle()
+    assert site.told() == ["rejoined", "alone", "rejoined"]
+    assert site.store.shelf.total() == 1
+
+
+def test_a_store_that_was_never_there_is_told_once():
+    clock = Clock()
+    store = ShelfStore(Shelf(clock), "host", LEASE, away=True)
+    log = fakes.Log()
+    hosts = Hosts(clock, store, Host(1, clock=clock).home, log, Terms())
+    hosts.start()
+    for _ in range(20):
+        clock.advance(RETRY)
+    assert [facts["result"] for facts in log.named("shared")] == ["alone"]
+    assert hosts.why == "nobody there"
+
+
+def test_a_store_that_is_emptied_is_right_again_within_a_lease():
+    both = Sites(sessions=SessionLimits(sessions=3))
+    one, other = both.sites
+    fill([one], 3)
+    both.shelf.held.clear()
+    both.pass_time(LEASE / 3)
+    assert not fill([other], 1)
+
+
+def test_where_silence_is_a_refusal_nobody_comes_in():
+    (site,) = Sites(1, refusing=True, sessions=SessionLimits(sessions=2)).sites
+    site.store.deaf = True
+    first, attempt = site.admit(), site.hold()
+    site.host.clock.advance(PATIENCE)
+    site.settle()
+    for each in (first, attempt, site.admit(), site.user(), site.hold()):
+        assert refusal(each).reason == "limit: shared state"
+    site.store.deaf = False
+    site.store.hear()
+    site.settle()
+    assert finished(site.admit())
+
+
+def test_a_lease_whose_asker_went_before_the_answer_is_not_kept():
+    (site,) = Sites(1, sessions=SessionLimits(sessions=2)).sites
+    site.store.deaf = True
+    asked = site.admit()
+    asked.addErrback(lambda _: None)
+    asked.cancel()
+    site.settle()
+    site.store.deaf = False
+    site.store.hear()
+    site.settle()
+    assert site.host.is_empty()
+    assert not site.store.shelf.total()
+
+
+def test_a_worker_that_dies_before_the_answer_keeps_nothing():
+    (site,) = Sites(1, sessions=SessionLimits(sessions=2)).sites
+    site.store.deaf = True
+    site.admit()
+    site.host.workers[0].guest.leave()
+    site.store.deaf = False
+    site.store.hear()
+    site.settle()
+    assert site.host.is_empty()
+    assert not site.store.shelf.total()
+
+
+def test_names_in_the_store_tell_nothing_of_users_or_passwords_and_are_short():
+    (site,) = Sites(1, sessions=SessionLimits(per_user=9), logins_per_minute=5, per_user=True).sites
+    name = "älice " * 100
+    finished(site.user(name))
+    site.fail(b"s3cret", user=name)
+    text = repr(site.store.asked).encode()
+    assert b"lice" not in text
+    assert b"s3cret" not in text
+    assert all(len(key) <= 64 for key in (*site.store.shelf.held, *site.store.shelf.rates, *site.store.shelf.bad))
+
+
+def test_twenty_thousand_that_are_held_are_told_within_a_third_of_a_lease():
+    (site,) = Sites(1, sessions=SessionLimits(per_user=9)).sites
+    counts = site.host.home.counts
+    for number in range(20_000):
+        counts.take_anyway(site.host.home.rules.sessions.of_account(f"user{number}", "store"))
+    began = site.host.clock.seconds()
+    while site.store.shelf.total() < 20_000:
+        site.host.clock.advance(0.02)
+    assert site.host.clock.seconds() - began < 2 * LEASE / 3
+    assert max(map(len, site.store.asked)) <= 100
+
+
+@pytest.mark.parametrize("linear", [False, True])
+def test_penalties_go_with_each_failure(linear):
+    penalties = Penalties(1.0, 9.0, 100.0, linear)
+    (site,) = Sites(1, penalties=penalties).sites
+    site.fail(b"wrong")
+    (failed,) = [each for batch in site.store.asked for each in batch if isinstance(each, Fail)]
+    assert failed.penalties == penalties
+
+
+def test_an_event_under_a_rate_goes_with_its_rate():
+    (site,) = Sites(1, connections_per_minute=6).sites
+    finished(site.admit())
+    ((count,), *_) = site.store.asked
+    assert isinstance(count, Count)
+    assert (count.step, count.period) == (10.0, 60.0)
+
+
+class HostsBesideAList(RuleBasedStateMachine):
+    """Hosts admit and give back, are cut off and come back, die and start; the model has a list of who holds what."""
+
+    leases = Bundle("leases")
+
+    def __init__(self):
+        super().__init__()
+        self.all = Sites(2, sessions=SessionLimits(sessions=5, per_address=per_address(3)))
+        self.held = []
+        self.alone = set()
+
+    def counted(self, number):
+        """Return the sessions that a host knows of: if it is alone, only its own."""
+        return [each for each in self.held if number not in self.alone or each[1] == number]
+
+    def has_room(self, number, address):
+        counted = self.counted(number)
+        return len(counted) < 5 and sum(each[2] == address for each in counted) < 3
+
+    @rule(target=leases, number=st.integers(0, 1), address=st.sampled_from([HERE, THERE, "192.0.2.3"]))
+    def come(self, number, address):
+        room = self.has_room(number, address)
+        asked = self.all.sites[number].admit(address)
+        if self.alone and number not in self.alone:  # it knows what the other held when last heard of
+            with suppress(Refused):
+                self.held.append((finished(asked), number, address))
+                return self.held[-1]
+            return multiple()
+        if not room:
+            refusal(asked)
+            return multiple()
+        self.held.append((finished(asked), number, address))
+        return self.held[-1]
+
+    @rule(lease=consumes(leases))
+    def leave(self, lease):
+        lease[0].close()
+        self.all.sites[lease[1]].settle()
+        self.held.remove(lease)
+
+    @rule(number=st.integers(0, 1))
+    def cut_off(self, number):
+        if not self.alone:
+            site = self.all.sites[number]
+            site.store.deaf = True
+            gone = site.admit("192.0.2.9")
+            gone.addErrback(lambda _: None)
+            gone.cancel()
+            self.all.pass_time(PATIENCE)
+            if site.hosts.why:
+                self.alone.add(number)
+            else:
+                site.store.deaf = False
+
+    @rule()
+    def come_back(self):
+        for number in self.alone:
+            self.all.sites[number].store.deaf = False
+            self.all.sites[number].store.hear()
+        self.alone.clear()
+        self.all.pass_time(RETRY)
+
+    @rule(seconds=st.sampled_from([1.0, 10.0]))
+    def pass_time(self, seconds):
+        if not self.alone:
+            self.all.pass_time(seconds)
+
+    @invariant()
+    def what_hosts_that_are_there_hold_is_in_the_store(self):
+        if not self.alone:
+            sessions = sum(
+                count
+                for site in self.all.sites
+                for (limit, _), count in site.host.home.counts._held.items()
+                if limit == "sessions"
+            )
+            assert sessions == len(self.held)
+            assert self.all.shelf.total() == 2 * len(self.held)
+
+
+TestHosts = HostsBesideAList.TestCase

@@ -1,0 +1,301 @@
+"""Redis and memcached answer as the store does that the tests have in memory."""
+
+import time
+
+import pytest
+from twisted.internet.endpoints import TCP4ClientEndpoint
+
+from mmp.policy.badness import REMEMBERED, Penalties, Record
+from mmp.policy.throttle import Known
+from mmp.shared.redis import Access, RedisStore
+from mmp.shared.store import Count, Fail, Forget, Hold, Look, Slot, StoreError, Take, Vouch
+from tests.integration.ports import Ports
+from tests.integration.shared_stores import ADDRESS, memcached, redis
+from tests.net.turning import Turning
+from tests.shared.shelf import Shelf, ShelfStore
+
+LEASE = 60.0
+SLOW = Penalties(penalty=2.0, most=5.0, decay=600.0)
+
+
+class Clock:
+    """The time of day."""
+
+    seconds = staticmethod(time.monotonic)
+
+
+class Scene:
+    """Two hosts before one store, on a loop that the test turns; keys are the test's own."""
+
+    def __init__(self, make):
+        self.turning = Turning()
+        self.make = make
+        self.one, self.other = make(self.turning, "one", LEASE), make(self.turning, "other", LEASE)
+        self.lost = []
+        for store in (self.one, self.other):
+            self.connect(store)
+        self.prefix = f"test{time.monotonic_ns()}:"
+
+    def connect(self, store):
+        self.turning.outcome(store.connect(self.lost.append))
+
+    def another(self, name, lease):
+        store = self.make(self.turning, name, lease)
+        self.connect(store)
+        return store
+
+    def key(self, name):
+        return (self.prefix + name).encode()
+
+    def ask(self, store, *questions):
+        return self.turning.outcome(store.ask(questions))
+
+    def take(self, store, own, most, name="user", *, observed=False):
+        return self.ask(store, Take((Slot(self.key(name), own, most, observed),)))[0]
+
+    def look(self, store):
+        return self.ask(store, Look(self.key("household"), self.key("account"), self.key("vouched")))[0]
+
+    def fail(self, store, digest, penalties=SLOW):
+        self.ask(store, Fail(self.key("household"), digest.to_bytes(8), penalties))
+
+    def close(self):
+        for store in (self.one, self.other):
+            store.disconnect()
+        self.turning.turn()
+        self.turning.close()
+
+
+def in_memory():
+    shelf = Shelf(Clock())
+    return lambda _turning, host, lease: ShelfStore(shelf, host, lease)
+
+
+def over_redis(port, access=Access()):  # noqa: B008 - a value
+    return lambda turning, host, lease: RedisStore(
+        TCP4ClientEndpoint(turning.reactor, ADDRESS, port), access, host, lease
+    )
+
+
+@pytest.fixture(scope="module")
+def ports():
+    claimed = Ports()
+    yield claimed
+    claimed.close()
+
+
+@pytest.fixture(scope="module", params=["memory", "redis"])
+def make(request, ports):
+    """Returns how a store is made."""
+    if request.param == "memory":
+        yield in_memory()
+    else:
+        with redis(ports.free()) as server:
+            yield over_redis(server.port)
+
+
+@pytest.fixture
+def scene(make):
+    made = Scene(make)
+    yield made
+    made.close()
+
+
+def test_slots_are_counted_over_hosts_and_each_says_its_own_number(scene):
+    assert [scene.take(scene.one, number, 3) for number in (1, 2)] == [0, 0]
+    assert [scene.take(scene.other, number, 3) for number in (1, 2)] == [0, 1]
+    assert scene.take(scene.one, 2, 3) == 0
+    scene.ask(scene.one, Hold(scene.key("user"), 1))
+    assert scene.take(scene.other, 2, 3) == 0
+    scene.ask(scene.one, Hold(scene.key("user"), 0))
+    assert scene.take(scene.other, 3, 3) == 0
+    assert scene.take(scene.one, 1, 3) == 1
+
+
+def test_of_several_slots_all_are_taken_or_none(scene):
+    def slots(own):
+        return Take(tuple(Slot(scene.key(name), own, most, False) for name, most in (("a", 5), ("b", 1), ("c", 5))))
+
+    assert scene.ask(scene.one, slots(1), slots(2)) == [0, 0b010]
+    assert scene.take(scene.other, 4, 5, "a") == 0
+    assert scene.take(scene.other, 1, 5, "a") == 0
+    assert scene.take(scene.other, 5, 5, "a") == 1
+
+
+def test_a_slot_that_is_only_observed_is_taken_and_told(scene):
+    assert [scene.take(scene.one, number, 1, observed=True) for number in (1, 2)] == [0, 1]
+    assert scene.take(scene.other, 1, 3) == 0
+    assert scene.take(scene.other, 2, 3) == 1
+
+
+def test_what_a_host_holds_counts_for_a_lease(scene):
+    brief = scene.another("brief", 1.0)
+    assert scene.take(brief, 2, 2) == 0
+    assert scene.take(scene.one, 1, 2) == 1
+    scene.turning.until(lambda: scene.take(scene.one, 1, 2) == 0)
+    assert scene.take(scene.one, 2, 2) == 0
+    brief.disconnect()
+
+
+def test_events_have_room_as_their_rate_says(scene):
+    event = Count(scene.key("rate"), 20.0, 60.0)
+    assert scene.ask(scene.one, event, event) + scene.ask(scene.other, event) == [0.0] * 3
+    (wait,) = scene.ask(scene.other, event)
+    assert 0 < wait <= 20
+    assert scene.ask(scene.one, Count(scene.key("else"), 20.0, 60.0)) == [0.0]
+
+
+def test_a_rate_has_room_again_with_time(scene):
+    event = Count(scene.key("rate"), 0.5, 1.0)
+    assert scene.ask(scene.one, event, event) == [0.0, 0.0]
+    scene.turning.until(lambda: scene.ask(scene.other, event) == [0.0])
+    assert scene.ask(scene.one, event) != [0.0]
+
+
+def test_of_whom_nothing_is_known_nothing_is(scene):
+    assert scene.look(scene.one) == Known()
+
+
+def test_failures_add_up_over_hosts_to_the_most_and_each_counts_once(scene):
+    for store, digest in ((scene.one, 1), (scene.other, 2), (scene.one, 2), (scene.one, 0x0D0A), (scene.other, 4)):
+        scene.fail(store, digest)
+    record = scene.look(scene.other).household
+    assert (record.badness, record.failures) == (5.0, 4)
+    assert record.seen == tuple(digest.to_bytes(8) for digest in (1, 2, 0x0D0A, 4))
+    assert 0 <= record.age < 600
+
+
+def test_of_failures_so_many_are_remembered(scene):
+    for digest in range(REMEMBERED + 2):
+        scene.fail(scene.one, digest)
+    record = scene.look(scene.other).household
+    assert record.failures == REMEMBERED + 2
+    assert record.seen == tuple(digest.to_bytes(8) for digest in range(2, REMEMBERED + 2))
+
+
+def test_failures_are_forgotten_with_time_or_when_that_is_told(scene):
+    scene.fail(scene.one, 1, Penalties(decay=0.5))
+    scene.turning.until(lambda: scene.look(scene.other).household is None)
+    scene.fail(scene.one, 1)
+    scene.ask(scene.other, Forget(scene.key("household")))
+    assert scene.look(scene.one) == Known()
+
+
+def test_badness_shrinks_evenly_where_it_is_to(scene):
+    even = Penalties(penalty=100.0, most=1000.0, decay=100.0, linear=True)
+    scene.fail(scene.one, 1, even)
+    began = scene.look(scene.one).household
+    assert began.badness == 100.0
+    scene.turning.until(lambda: scene.look(scene.one).household.age >= 0.2)
+    scene.fail(scene.one, 2, even)
+    assert 100.0 < scene.look(scene.one).household.badness < 200.0
+
+
+def test_an_account_is_known_beside_a_household(scene):
+    scene.ask(scene.one, Fail(scene.key("account"), bytes(8), SLOW))
+    known = scene.look(scene.other)
+    assert known.household is None
+    assert (known.user.badness, known.user.seen) == (2.0, (bytes(8),))
+
+
+def test_a_user_is_vouched_for_until_time_or_somebody_says_otherwise(scene):
+    scene.ask(scene.one, Vouch(scene.key("vouched"), 100.0))
+    assert 90 < scene.look(scene.other).vouched <= 100
+    scene.ask(scene.other, Forget(scene.key("vouched")))
+    assert scene.look(scene.one).vouched == 0
+    scene.ask(scene.one, Vouch(scene.key("vouched"), 1.0))
+    scene.turning.until(lambda: not scene.look(scene.other).vouched)
+
+
+def test_a_batch_is_answered_in_order(scene):
+    replies = scene.ask(
+        scene.one,
+        *(Take((Slot(scene.key("user"), number, 2, False),)) for number in (1, 2, 3)),
+        Look(scene.key("household"), scene.key("account"), scene.key("vouched")),
+        Count(scene.key("rate"), 60.0, 60.0),
+    )
+    assert replies == [0, 0, 1, Known(), 0.0]
+
+
+def test_its_end_is_told_once_and_what_is_asked_then_fails(scene):
+    scene.one.disconnect()
+    scene.turning.until(lambda: scene.lost)
+    with pytest.raises(StoreError):
+        scene.take(scene.one, 1, 2)
+    scene.turning.turn()
+    assert len(scene.lost) == 1
+    scene.connect(scene.one)
+    assert scene.take(scene.one, 1, 2) == 0
+
+
+# Redis alone
+
+
+@pytest.fixture
+def turning():
+    made = Turning()
+    yield made
+    made.close()
+
+
+def refused(turning, store):
+    with pytest.raises(StoreError) as raised:
+        turning.outcome(store.connect(lambda _: None))
+    return str(raised.value)
+
+
+def test_redis_wants_its_password_and_gets_it(turning, ports):
+    with redis(ports.free(), "--requirepass", "s3cret") as server:
+        make = over_redis(server.port)
+        assert "Authentication required" in refused(turning, make(turning, "one", LEASE))
+        wrong = over_redis(server.port, Access(password="wrong"))
+        assert "WRONGPASS" in refused(turning, wrong(turning, "one", LEASE))
+        right = over_redis(server.port, Access(password="s3cret", database=3))(turning, "one", LEASE)
+        turning.outcome(right.connect(lambda _: None))
+        assert turning.outcome(right.ask([Count(b"test", 1.0, 60.0)])) == [0.0]
+        right.disconnect()
+        turning.turn()
+    assert "s3cret" not in repr(Access(password="s3cret"))
+
+
+def test_where_nobody_listens_that_is_said(turning, ports):
+    assert "refused" in refused(turning, over_redis(ports.free())(turning, "one", LEASE))
+
+
+def test_the_end_of_redis_is_told_and_what_was_asked_fails(turning, ports):
+    with redis(ports.free()) as server:
+        lost = []
+        store = over_redis(server.port)(turning, "one", LEASE)
+        turning.outcome(store.connect(lost.append))
+        server.stop()
+        asked = store.ask([Count(b"test", 1.0, 60.0)])
+        turning.turn()
+        server.kill()
+        with pytest.raises(StoreError):
+            turning.outcome(asked)
+        turning.until(lambda: lost)
+
+
+def test_every_key_in_redis_expires(turning, ports):
+    with redis(ports.free()) as server:
+        store = over_redis(server.port)(turning, "one", LEASE)
+        turning.outcome(store.connect(lambda _: None))
+        turning.outcome(
+            store.ask(
+                [
+                    Take((Slot(b"a", 1, 2, False),)),
+                    Hold(b"b", 1),
+                    Count(b"c", 1.0, 60.0),
+                    Fail(b"d", bytes(8), SLOW),
+                    Vouch(b"e", 100.0),
+                ]
+            )
+        )
+        protocol = store._protocol
+        expiries = [turning.outcome(protocol.execute_command("TTL", key)) for key in (b"a", b"b", b"c", b"d", b"e")]
+        assert all(seconds > 0 for seconds in expiries)
+        assert turning.outcome(protocol.execute_command("DBSIZE")) == 5
+        turning.outcome(store.ask([Hold(b"a", 0), Hold(b"b", 0), Forget(b"d"), Forget(b"e")]))
+        assert turning.outcome(protocol.execute_command("DBSIZE")) == 1
+        store.disconnect()
+        turning.turn()

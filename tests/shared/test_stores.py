@@ -5,12 +5,12 @@ import time
 import pytest
 from twisted.internet.endpoints import TCP4ClientEndpoint
 
-from mmp.policy.badness import REMEMBERED, Penalties, Record
+from mmp.policy.badness import REMEMBERED, Penalties
 from mmp.policy.throttle import Known
 from mmp.shared.redis import Access, RedisStore
 from mmp.shared.store import Count, Fail, Forget, Hold, Look, Slot, StoreError, Take, Vouch
 from tests.integration.ports import Ports
-from tests.integration.shared_stores import ADDRESS, memcached, redis
+from tests.integration.shared_stores import ADDRESS, redis
 from tests.net.turning import Turning
 from tests.shared.shelf import Shelf, ShelfStore
 

@@ -6,9 +6,8 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from twisted.internet.defer import Deferred, succeed
-
 from mmp.model import Endpoint, Security
+from mmp.net.running import Wait
 from mmp.net.stream import Stream, endpoint_of
 
 BUFFER = 131072
@@ -39,7 +38,7 @@ class Channel:
         self.stream: Stream | None = None
         self._core = core
         self._handshake = handshake
-        self._waiting: Deferred[None] | None = None
+        self._waiting: Wait[None] | None = None
         self._on_loss: Callable[[BaseException], None] | None = None
         self._lost: BaseException | None = None
         self._fed = False
@@ -57,7 +56,7 @@ class Channel:
             self._open.pauseProducing()
         if self._waiting is not None:
             waiting, self._waiting = self._waiting, None
-            waiting.callback(None)
+            waiting.done(None)
         else:
             self._fed = True
 
@@ -68,22 +67,24 @@ class Channel:
             self._on_loss(reason)
         elif self._waiting is not None:
             waiting, self._waiting = self._waiting, None
-            waiting.errback(ConnectionError(str(reason)))
+            waiting.fail(ConnectionError(str(reason)))
 
-    def more(self) -> Deferred[None]:
+    def more(self) -> Wait[None]:
         """Wait until bytes were fed to the core since the last call; ConnectionError once the other end is gone."""
+        waiting: Wait[None] = Wait(self._stop_waiting)
         if self._fed:
             self._fed = False
-            return succeed(None)
+            waiting.done(None)
+            return waiting
         if self._lost is not None:
             raise ConnectionError(str(self._lost))
         if self._paused:
             self._paused = False
             self._open.resumeProducing()
-        self._waiting = Deferred(self._stop_waiting)
-        return self._waiting
+        self._waiting = waiting
+        return waiting
 
-    def _stop_waiting(self, _cancelled: Deferred[None]) -> None:
+    def _stop_waiting(self) -> None:
         self._waiting = None
 
     @property

@@ -7,12 +7,14 @@ from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 
+from mmp.net.running import Wait
 from mmp.net.wheel import Wheel
 
 T = TypeVar("T")
+Awaited = Deferred[Any] | Wait[Any]
 
 
-def within(wheel: Wheel, seconds: float, work: Coroutine[Deferred[Any], Any, T]) -> Awaitable[T]:
+def within(wheel: Wheel, seconds: float, work: Coroutine[Awaited, Any, T]) -> Awaitable[T]:
     """Do ``work``, and cancel what it waits for once so many seconds have passed: then TimeoutError. To await once."""
     return _Bounded(wheel, seconds, work)
 
@@ -22,19 +24,19 @@ class _Bounded(Generic[T]):
 
     __slots__ = ("_awaited", "_expired", "_seconds", "_wheel", "_work", "due", "tick")
 
-    def __init__(self, wheel: Wheel, seconds: float, work: Coroutine[Deferred[Any], Any, T]) -> None:
+    def __init__(self, wheel: Wheel, seconds: float, work: Coroutine[Awaited, Any, T]) -> None:
         self._wheel = wheel
         self._seconds = seconds
         self._work = work
         self._expired = False
         self.due = self.tick = 0
 
-    def __await__(self) -> Generator[Deferred[Any], Any, T]:
+    def __await__(self) -> Generator[Awaited, Any, T]:
         """Run it from here on."""
         work = self._work
         self._wheel.add(self, self._seconds)
         try:
-            self._awaited = work.send(None)
+            self._awaited: Awaited = work.send(None)
             while True:
                 try:
                     result = yield self._awaited

@@ -6,13 +6,14 @@ import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mmp.errors import Refused
 from mmp.interfaces import Lease
 from mmp.model import Refusal
+from mmp.net.running import Running
 
 
 class AtTheDoor:
@@ -38,8 +39,8 @@ class AtTheDoor:
 
     def run(self) -> None:
         """Begin."""
-        self._asking = Deferred.fromCoroutine(self._wait())
-        self._asking.addErrback(self._failed)
+        self._asking = Running(self._wait(), self._ended)
+        self._asking.go_on()
 
     async def _wait(self) -> None:
         lease = await self._ask()
@@ -54,17 +55,17 @@ class AtTheDoor:
         self._cause = Refused(refusal, why)
         self._asking.cancel()
 
-    def _failed(self, failure: Failure) -> None:
-        """Turn it away; what nobody expected is logged with its traceback."""
-        refused = failure.value
+    def _ended(self, refused: BaseException | None) -> None:
+        """Turn it away, unless it has been admitted; what nobody expected is logged with its traceback."""
+        if refused is None:
+            return
         if isinstance(refused, CancelledError) and self._cause is not None:
             refused = self._cause
         if not isinstance(refused, Refused):
-            self._log.failure("unexpected error at the door", failure)
+            self._log.failure("unexpected error at the door", Failure(refused))
             refused = Refused(Refusal.INTERNAL, "internal error")
         self._say(self._denied(self, refused))
         self.socket.close()
-        failure.cleanFailure()
 
     def _say(self, words: bytes) -> None:
         """Say it if there is something to say, once: whoever does not listen at the door is not waited for."""

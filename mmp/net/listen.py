@@ -11,7 +11,7 @@ from functools import partial
 from ipaddress import ip_address
 
 from attrs import evolve, frozen
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -22,6 +22,7 @@ from mmp.net.channel import Channel
 from mmp.net.connect import Network
 from mmp.net.door import AtTheDoor
 from mmp.net.introduction import Introduction
+from mmp.net.running import Running
 from mmp.net.stream import Loop, Stream, endpoint_of
 from mmp.net.takeover import Relays
 from mmp.observe.accounting import Accounting
@@ -249,8 +250,8 @@ class Arrival:
         house = self._arrivals.house
         house.loop.wheel.add(self, self._reception.deadline)
         house.log.event("connected", "debug", **self.record.facts())
-        self._running = Deferred.fromCoroutine(self._session().run())
-        self._running.addBoth(self._ended)
+        self._running = Running(self._session().run(), self._ended)
+        self._running.go_on()
 
     def _session(self) -> Session:
         house, reception = self._arrivals.house, self._reception
@@ -285,7 +286,7 @@ class Arrival:
 
     def turn_out(self, refusal: Refusal, why: str) -> None:
         """End it from our side."""
-        if not self._running.called:
+        if not self._running.is_over:
             self._core.goodbye(refusal)
             self._stop("proxy", why)
 
@@ -293,7 +294,7 @@ class Arrival:
         self._cause = who, why
         self._running.cancel()
 
-    def _ended(self, result: str | Failure | None) -> None:
+    def _ended(self, result: str | BaseException | None) -> None:
         house = self._arrivals.house
         house.loop.wheel.discard(self)
         self._arrivals.gone(self.record.client.session)
@@ -303,20 +304,19 @@ class Arrival:
             self._channel.write(self._core.data_to_send())
             self._channel.close()
             house.accounting.close(self.record, who, why)
-        if isinstance(result, Failure):
-            result.cleanFailure()  # its traceback has the whole session in its frames, and those have the failure
 
-    def _judge(self, result: str | Failure) -> tuple[Who, str]:
+    def _judge(self, result: str | BaseException) -> tuple[Who, str]:
         """Return who ended the session and why; what nobody expected is logged with its traceback."""
         if isinstance(result, str):
             return "client", result
-        if self._cause is not None and result.check(CancelledError):
+        if self._cause is not None and isinstance(result, CancelledError):
             return self._cause
-        if result.check(ConnectionError):
-            return "client", result.getErrorMessage()
-        if result.check(RemoteProtocolError):
-            return "proxy", result.getErrorMessage()
-        self._log.failure("unexpected error in session {session}", result, session=self.record.client.session)
+        if isinstance(result, ConnectionError):
+            return "client", str(result)
+        if isinstance(result, RemoteProtocolError):
+            return "proxy", str(result)
+        what = "unexpected error in session {session}"
+        self._log.failure(what, Failure(result), session=self.record.client.session)
         self._core.goodbye(Refusal.INTERNAL)
         return "proxy", "internal error"
 

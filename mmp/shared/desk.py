@@ -11,10 +11,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from mmp.interfaces import Log
+from mmp.net.running import Wait
 from mmp.policy.throttle import Outcome
 from mmp.shared import link as wire
 from mmp.shared.link import Kind
@@ -58,7 +58,7 @@ class Desk:
         self._tell_home = send
         self._own = Guest(own, self._answered)
         self._numbers = (number % (OWN - 1) + 1 for number in itertools.count())  # none is 0
-        self._waiting: dict[int, Deferred[tuple[Kind, bytes] | None]] = {}
+        self._waiting: dict[int, Wait[tuple[Kind, bytes] | None]] = {}
         self._due: deque[tuple[float, int, object]] = deque()
         self._look: IDelayedCall | None = None
         self._alone = False
@@ -94,7 +94,7 @@ class Desk:
             self._refusals[body] = self._clock.seconds() + seconds, payload
 
     async def _ask(self, number: int, kind: Kind, body: bytes) -> tuple[Kind, bytes] | None:
-        waiting = self._waiting[number] = Deferred()
+        waiting = self._waiting[number] = Wait()
         if not number & OWN:
             self._expect_soon(number, waiting)
         self._send(number, kind, wire.NUMBER.pack(number) + body)
@@ -102,12 +102,12 @@ class Desk:
 
     async def later(self, number: int) -> tuple[Kind, bytes]:
         """Return what is said next to what has this number, however long that takes."""
-        waiting = self._waiting[number] = Deferred()
+        waiting = self._waiting[number] = Wait()
         said = await self._answer_to(number, waiting)
         assert said is not None  # noqa: S101 - nothing of this can be late
         return said
 
-    async def _answer_to(self, number: int, waiting: Deferred[tuple[Kind, bytes] | None]) -> tuple[Kind, bytes] | None:
+    async def _answer_to(self, number: int, waiting: Wait[tuple[Kind, bytes] | None]) -> tuple[Kind, bytes] | None:
         try:
             return await waiting
         except BaseException:
@@ -166,7 +166,7 @@ class Desk:
             if failures:
                 bad(badness, failures)
         elif (waiting := self._waiting.pop(number, None)) is not None:  # else it was given up, and given back
-            waiting.callback((kind, payload))
+            waiting.done((kind, payload))
 
     # The home is silent
 
@@ -184,7 +184,7 @@ class Desk:
             if self._is_open(number, asked):
                 self.give(number)
                 self._part()
-                self._waiting.pop(number).callback(None)
+                self._waiting.pop(number).done(None)
         if self._due:
             self._look = self._clock.callLater(max(0.0, self._due[0][0] - now), self._look_for_late)
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from mmp.interfaces import ClientCore, Log
 from mmp.model import Service
 from mmp.net.channel import Channel
+from mmp.net.running import Running
 from mmp.net.wheel import Deadline
 from mmp.stores.dial import Dial, StoreError
 
@@ -81,12 +83,17 @@ class Survey:
     known: Known
     make_core: Callable[[], Asked]
     log: Log
+    _log: ClassVar = Logger()
 
     def start(self) -> None:
         """Ask all of them now, and again every now and then."""
         for host in self.hosts:
-            Deferred.fromCoroutine(self.ask(host))
+            Running(self.ask(host), self._asked).go_on()
         Deadline(self.dial.wheel, INTERVAL, self.start)
+
+    def _asked(self, error: BaseException | None) -> None:
+        if error is not None:
+            self._log.failure("unexpected error when a relay was asked what it offers", Failure(error))
 
     async def ask(self, host: str) -> None:
         """Connect, listen, say goodbye; a store that is away is told to the log alone."""

@@ -1,6 +1,5 @@
 """A session among stand-ins: a real core toward the client, and a login whose every step waits for the test."""
 
-from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from mmp.model import Client, Endpoint, Offer, Service
@@ -10,6 +9,7 @@ from mmp.session.session import Session
 from mmp.session.throttled import Throttled
 from mmp.wire.imap.server import Server
 from tests import fakes
+from tests.running import started
 
 SECRET = b"s3cret-of-alice"
 LOGIN = b"a LOGIN Alice %b\r\n" % SECRET
@@ -53,7 +53,7 @@ class Scene:
             max_failures=max_failures,
         )
         self.ended = []
-        self.running = Deferred.fromCoroutine(session.run())
+        self.running = started(session.run())
         self.running.addBoth(self.ended.append)
         if not clear:
             self.gates.open("handshake", fakes.TLS)

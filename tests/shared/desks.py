@@ -11,7 +11,7 @@ from mmp.shared.link import Kind
 from mmp.shared.local import Guest, Home, Rules
 from mmp.shared.metering import Meter
 from tests import fakes
-from tests.directory.outcomes import started
+from tests.running import started
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
 

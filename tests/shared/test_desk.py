@@ -5,7 +5,8 @@ import pytest
 from mmp.policy.sessions import SessionLimits
 from mmp.shared.desk import OWN, PATIENCE, REFUSALS
 from mmp.shared.link import Kind
-from tests.directory.outcomes import finished, pending, refusal, started
+from tests.directory.outcomes import finished, pending, refusal
+from tests.running import started
 from tests.shared.desks import THERE, Host, client, credentials
 
 

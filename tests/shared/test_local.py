@@ -9,7 +9,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from mmp.model import Account, Refusal
 from mmp.policy.sessions import AddressRule, AddressRules, SessionLimits
 from mmp.shared.local import Rules
-from tests.directory.outcomes import finished, pending, refusal, started
+from tests.directory.outcomes import finished, pending, refusal
+from tests.running import started
 from tests.shared.desks import HERE, THERE, Host, client, credentials
 
 

@@ -17,6 +17,7 @@ from mmp.wire.imap.client import Client as IMAPClient
 from mmp.wire.proxy_header import Header, render_v1, render_v2
 from tests import fakes
 from tests.net.turning import Turning
+from tests.running import started
 
 CLIENT = Client("s1", Service.IMAP, Endpoint("192.0.2.7", 51234), Endpoint("192.0.2.1", 993))
 ACCOUNT = Account("alice@example.com", "alice", "127.0.0.1")
@@ -48,7 +49,7 @@ class Scene:
         self.results = []
 
     def connect(self, credentials=CREDENTIALS, client=CLIENT, account=ACCOUNT):
-        running = Deferred.fromCoroutine(self.dial.connect(client, account, credentials, self.ask))
+        running = started(self.dial.connect(client, account, credentials, self.ask))
         running.addBoth(self.results.append)
         return running
 
@@ -329,7 +330,7 @@ def test_a_connection_without_a_client_is_said_to_be_our_own(scene, render):
     here = scene(render_header=render)
     core = IMAPClient(starttls=False)
     channel = Channel(core, here.dial.handshake("127.0.0.1"))
-    running = Deferred.fromCoroutine(here.dial.make_ready(None, "127.0.0.1", channel, core))
+    running = started(here.dial.make_ready(None, "127.0.0.1", channel, core))
     here.turning.until(lambda: channel.stream)
     with here.store() as store:
         ends = [Endpoint(*store.getpeername()), Endpoint(*store.getsockname())]

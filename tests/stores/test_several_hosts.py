@@ -2,7 +2,6 @@
 
 import pytest
 from attrs import evolve
-from twisted.internet.defer import Deferred
 
 from mmp.demo.listeners import bound
 from mmp.errors import Refused
@@ -16,6 +15,7 @@ from mmp.stores.routing import InTurn
 from mmp.wire.submission.client import Client as SubmissionClient
 from tests import fakes
 from tests.net.turning import Turning
+from tests.running import started
 
 CLIENT = Client("s1", Service.SUBMISSION, Endpoint("192.0.2.7", 51234), Endpoint("192.0.2.1", 587))
 ACCOUNT = Account("alice@example.com", "alice", "store1.example.com")
@@ -58,7 +58,7 @@ class Scene:
         self.results = []
 
     def connect(self):
-        running = Deferred.fromCoroutine(self.dial.connect(CLIENT, self.account, CREDENTIALS, fakes.never_asked))
+        running = started(self.dial.connect(CLIENT, self.account, CREDENTIALS, fakes.never_asked))
         running.addBoth(self.results.append)
 
     def accepted(self, number):
@@ -188,7 +188,7 @@ def test_a_relay_may_take_our_word_only_where_we_have_judged(scene, judged, told
 
 def survey(scene, host):
     asking = Survey(scene.dial, Service.SUBMISSION, (host,), scene.known, make_core, scene.log)
-    Deferred.fromCoroutine(asking.ask(host)).addBoth(scene.results.append)
+    started(asking.ask(host)).addBoth(scene.results.append)
 
 
 def test_a_relay_is_asked_what_it_offers_and_told_goodbye(scene):

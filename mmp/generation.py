@@ -1,4 +1,4 @@
-"""A zygote and the workers forked from it: made, watched, replaced one by one while the generation lasts, drained."""
+"""The workers of one configuration: forked, watched, replaced one by one while the generation lasts, drained."""
 
 from __future__ import annotations
 
@@ -7,24 +7,21 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-import mmp
 from mmp.interfaces import Log
 from mmp.observe.metrics import Counts
 from mmp.shared import link as wire
 from mmp.shared.asking import PATIENCE, Asker
 from mmp.shared.link import Kind, Link
 from mmp.shared.local import Guest, Home
+from mmp.zygote_process import ZygoteProcess, memory
 
 PING_EVERY = 5.0
 """Seconds between two questions whether a worker is alive."""
@@ -85,25 +82,18 @@ def back_off(failures: int) -> float:
     return 0.0 if failures < 2 else min(0.1 * 2 ** min(failures, 10), 10.0)  # noqa: PLR2004 - as the sentence says
 
 
-def how_it_ended(code: int) -> str:
-    """Return an exit code, negative for a signal, in words."""
-    if code >= 0:
-        return f"exit code {code}"
-    named = {number.value: number.name for number in signal.Signals}
-    return f"killed by {named.get(-code, f'signal {-code}')}"
-
-
 @define(eq=False)
 class Generation:
-    """Workers that share ticket keys and code; two generations share neither.
+    """Workers with the same configuration; those of the next are forked from the same zygote, if it lives.
 
     ``settings`` is the pickled configuration and ``sockets`` has the socket of each of its listeners, by their index;
-    ``ready`` is called when all workers serve, ``lost`` when the zygote has died, ``empty`` when the last process of a
-    retired generation is gone, ``counted`` with what each worker has counted in its life.
+    ``ready`` is called when all workers serve, ``lost`` when the zygote has died, ``empty`` when a retired generation
+    has no process left that is its own alone, ``counted`` with what each worker has counted in its life.
     """
 
     reactor: Any
     log: Log
+    zygote: ZygoteProcess
     settings: bytes = field(repr=False)
     size: int
     log_descriptor: Callable[[], int]
@@ -115,71 +105,45 @@ class Generation:
     empty: Callable[[Generation], None]
     counted: Callable[[Counts], None]
     workers: dict[int, Worker] = field(factory=dict, init=False)
-    began: float = field(init=False)
     retired: bool = field(default=False, init=False)
-    _zygote: Link = field(init=False)
-    _process: subprocess.Popen[bytes] = field(init=False)
+    _number: int = field(init=False)
     _serial: int = field(default=0, init=False)
     _failures: int = field(default=0, init=False)
     _fresh: bytes = field(default=b"", init=False, repr=False)
     _announced: bool = field(default=False, init=False)
 
     def start(self) -> None:
-        """Start a fresh interpreter as the zygote and have it prepare; workers follow once it has.
-
-        OSError, and nothing is left behind, if the system has no room for another process.
-        """
-        with _memory(self.settings) as memory:
-            self._start(memory)
+        """Have the zygote prepare; workers follow once it has. OSError if the system has no room for that."""
+        self._number = self.zygote.prepare(self, self.settings)
         self._watch()
-
-    def _start(self, settings: int) -> None:
-        ours, theirs = wire.pair()
-        with theirs:
-            try:
-                self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                    [sys.executable, "-P", "-m", "mmp.zygote", str(theirs.fileno())],
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    env=_environment(),
-                )
-            except OSError:
-                ours.close()
-                raise
-        self.began = self.reactor.seconds()
-        self._zygote = Link(self.reactor, ours, self._from_zygote, self._zygote_lost)
-        try:
-            self._zygote.send(Kind.PREPARE, descriptors=[settings])
-        except OSError:
-            self._zygote.close()  # which ends the zygote
-            self._process.wait()
-            raise
 
     # The zygote
 
-    def _from_zygote(self, kind: Kind, payload: bytes, descriptors: list[int]) -> None:
-        if kind is Kind.PREPARED:
-            for _ in range(self.size):
-                self._fork()
-        elif kind is Kind.FORKED:
-            serial, pid = wire.TWO_NUMBERS.unpack(payload)
-            self._forked(serial, pid, descriptors.pop())
-        elif kind is Kind.DIED:
-            pid, code = wire.EXIT.unpack(payload)
-            self.log.event("worker", "error" if code else "info", result="ended", pid=pid, reason=how_it_ended(code))
+    def prepared(self) -> None:
+        """Have all workers forked."""
+        for _ in range(self.size):
+            self._fork()
 
-    def _zygote_lost(self) -> None:
-        code = self._process.wait()
+    def forked(self, serial: int, pid: int, process: int) -> None:
+        """Know the process of a worker."""
+        worker = self.workers.get(serial)
+        if worker is None:  # it is dead already
+            os.close(process)
+        else:
+            worker.pid, worker.process = pid, process
+            self.log.event("worker", result="started", pid=pid)
+
+    def orphaned(self) -> None:
+        """Have another generation made, since nobody can be forked any more."""
         if self.retired:
             self._end_if_empty()
         else:
-            self.log.event("zygote", "error", result="ended", pid=self._process.pid, reason=how_it_ended(code))
             self.lost(self)
 
     # Workers
 
     def _fork(self) -> None:
-        if self.retired or self._zygote.closed:  # then another generation is on its way
+        if self.retired or self.zygote.closed:  # then another generation is on its way
             return
         self._serial += 1
         try:
@@ -193,7 +157,7 @@ class Generation:
         ours, theirs = wire.pair()
         with theirs:
             try:
-                self._zygote.send(Kind.FORK, wire.NUMBER.pack(serial), [theirs.fileno()])
+                self.zygote.fork(self._number, serial, theirs.fileno())
             except OSError:
                 ours.close()
                 raise
@@ -205,14 +169,6 @@ class Generation:
         )
         guest = Guest(self.home, link.send)
         self.workers[serial] = Worker(serial, link, Asker(link, self.reactor), guest, self.reactor.seconds())
-
-    def _forked(self, serial: int, pid: int, process: int) -> None:
-        worker = self.workers.get(serial)
-        if worker is None:  # it is dead already
-            os.close(process)
-        else:
-            worker.pid, worker.process = pid, process
-            self.log.event("worker", result="started", pid=pid)
 
     def _from_worker(self, serial: int, kind: Kind, payload: bytes, _descriptors: list[int]) -> None:
         worker = self.workers[serial]
@@ -272,7 +228,7 @@ class Generation:
             return
         lived = self.reactor.seconds() - worker.began
         self._failures = self._failures + 1 if lived < SHORT_LIFE else 1
-        reason = "its zygote is gone, too" if self._zygote.closed else "another one is forked"
+        reason = "its zygote is gone, too" if self.zygote.closed else "another one is forked"
         self.log.event("worker", "error", result="lost", pid=worker.pid, reason=reason)
         self.reactor.callLater(back_off(self._failures), self._fork)
 
@@ -303,18 +259,16 @@ class Generation:
 
     def _wind_down(self, kind: Kind, seconds: float) -> None:
         self.retired = True
+        self.zygote.forget(self._number)
         for worker in self.workers.values():
             worker.state = State.DRAINING
             worker.link.send(kind, wire.SECONDS.pack(seconds))
         self.reactor.callLater(0, self._end_if_empty)
 
     def _end_if_empty(self) -> None:
-        """Once no worker is left, let the zygote end, which until then tells how each ended; then all is over."""
+        """Once no worker is left, all is over; the zygote of the last ones tells how they ended before it ends."""
         if not self.workers:
-            if self._zygote.closed:
-                self.empty(self)
-            else:
-                self._zygote.finish()
+            self.zygote.leave(self._number, lambda: self.empty(self))
 
     def kill(self, worker: Worker) -> None:
         """Kill one worker; its descriptor cannot mean another process."""
@@ -330,7 +284,7 @@ class Generation:
         self.retired = True
         for worker in tuple(self.workers.values()):
             self.kill(worker)
-        self._process.kill()
+        self.zygote.kill()
 
     def renew(self, fresh: bytes) -> None:
         """Have all workers, and those yet to come, use these certificates: a pickled mapping by file name."""
@@ -340,26 +294,10 @@ class Generation:
 
     def _renew(self, worker: Worker) -> None:
         if self._fresh:
-            with _memory(self._fresh) as memory:
-                worker.link.send(Kind.RENEW, descriptors=[memory])
+            with memory(self._fresh) as descriptor:
+                worker.link.send(Kind.RENEW, descriptors=[descriptor])
 
     def reopen_log(self) -> None:
         """Have all workers write to the log's present descriptor."""
         for worker in self.workers.values():
             worker.link.send(Kind.LOG, descriptors=[self.log_descriptor()])
-
-
-@contextmanager
-def _memory(octets: bytes) -> Iterator[int]:
-    """Lend a file in memory that holds this; it is one for each receiver, since the position in it is shared."""
-    with os.fdopen(os.memfd_create("mmp-settings"), "wb") as file:
-        file.write(octets)
-        file.flush()
-        yield file.fileno()
-
-
-def _environment() -> dict[str, str]:
-    """Return our environment, with this very package where the zygote looks first."""
-    here = str(Path(mmp.__file__).parent.parent)
-    others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    return os.environ | {"PYTHONPATH": os.pathsep.join([here, *filter(None, others)])}

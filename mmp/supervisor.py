@@ -23,14 +23,16 @@ from mmp.admin.systemd import Systemd
 from mmp.administration import Administration
 from mmp.admission import rules
 from mmp.config.load import Loaded
+from mmp.encryption import front_settings
 from mmp.errors import ConfigError
 from mmp.generation import SHORT_LIFE, Generation, back_off
 from mmp.model import Endpoint
 from mmp.net.bind import listening_socket
-from mmp.net.tls import RING
+from mmp.net.tls import RING, FrontSettings
 from mmp.observe.certificates import CertificateWatch
 from mmp.observe.log import EventLog
 from mmp.shared.local import Home
+from mmp.zygote_process import ZygoteProcess
 
 KILL_AFTER = 15.0
 """Seconds that workers get beyond their grace, to say goodbye to the last sessions, before they are killed."""
@@ -50,6 +52,9 @@ class Supervisor(Service):
         self._open_log = open_log
         self._log_descriptor = open_log()
         self._sockets: dict[Endpoint, socket.socket] = {}
+        self._zygote: ZygoteProcess | None = None
+        self._rings: dict[FrontSettings, float] = {}
+        """When the first key period of each that the zygote has began."""
         self._serving: Generation | None = None
         self._coming: Generation | None = None
         self._draining: set[Generation] = set()
@@ -124,11 +129,31 @@ class Supervisor(Service):
     # Generations
 
     def _start_generation(self) -> None:
-        self._due(None)
+        self._not_due()
+        try:
+            generation = self._generation(self._living_zygote())
+            generation.start()
+        except OSError as error:
+            self._log.event("zygote", "error", result="failed", reason=str(error))
+            self._try_again(lived=0.0)
+        else:
+            self._coming = generation
+
+    def _living_zygote(self) -> ZygoteProcess:
+        """Return the one that there is, so that sessions are resumed; another if it is gone."""
+        if self._zygote is None or self._zygote.ending:
+            self._zygote = ZygoteProcess.start(self._reactor, self._log)
+            self._rings.clear()
+        now, fronts = self._reactor.seconds(), front_settings(self._loaded.config)
+        self._rings = {front: self._rings.get(front, now) for front in fronts}
+        return self._zygote
+
+    def _generation(self, zygote: ZygoteProcess) -> Generation:
         config = self._loaded.config
-        generation = Generation(
+        return Generation(
             reactor=self._reactor,
             log=self._log,
+            zygote=zygote,
             settings=pickle.dumps(self._loaded),
             size=config.workers or os.cpu_count() or 1,
             log_descriptor=lambda: self._log_descriptor,
@@ -140,34 +165,37 @@ class Supervisor(Service):
             empty=self._drained,
             counted=self._administration.counted.add_all,
         )
-        try:
-            generation.start()
-        except OSError as error:
-            self._log.event("zygote", "error", result="failed", reason=str(error))
-            self._try_again(lived=0.0)
-        else:
-            self._coming = generation
 
-    def _due(self, seconds: float | None) -> None:
-        """Start another generation in so many seconds, and not when it was due before; None: not at all."""
+    def _replace_zygote(self) -> None:
+        """Begin new rings, since one is at its end."""
+        self._zygote = None
+        self._start_generation()
+
+    def _due(self, seconds: float, call: Callable[[], None]) -> None:
+        """Have another generation made in so many seconds, and not when it was due before."""
+        self._not_due()
+        self._next = self._reactor.callLater(max(0.0, seconds), call)
+
+    def _not_due(self) -> None:
         if self._next is not None and self._next.active():
             self._next.cancel()
-        self._next = None if seconds is None else self._reactor.callLater(seconds, self._start_generation)
+        self._next = None
 
     def _try_again(self, lived: float) -> None:
         self._failures = self._failures + 1 if lived < SHORT_LIFE else 1
-        self._due(back_off(self._failures))
+        self._due(back_off(self._failures), self._start_generation)
 
     def _ready(self, generation: Generation) -> None:
         """The new workers serve: the old ones may go."""
-        config = self._loaded.config
         if self._serving is not None:
             self._retire(self._serving)
         self._serving, self._coming = generation, None
         self._systemd.ready()
         self._close_unused()
         self._log.event("serving", workers=generation.size, listeners=", ".join(map(str, self._sockets)))
-        self._due(RING * min(listener.tls_settings.key_period for listener in config.listener))  # the ring's end
+        ends = [began + RING * front.key_period for front, began in self._rings.items()]
+        if ends:
+            self._due(min(ends) - self._reactor.seconds(), self._replace_zygote)
 
     def _retire(self, generation: Generation) -> None:
         """Let its sessions end in their time; one that was still coming may have some as well."""
@@ -181,7 +209,7 @@ class Supervisor(Service):
             self._retire(generation)
             self._coming = None
         if self._coming is None:
-            self._try_again(self._reactor.seconds() - generation.began)
+            self._try_again(self._reactor.seconds() - generation.zygote.began)
 
     def _drained(self, generation: Generation) -> None:
         self._draining.discard(generation)
@@ -307,7 +335,7 @@ class Supervisor(Service):
         self._log.event("drain", result="begun", seconds=grace)
         for listening in self._sockets.values():
             listening.close()
-        self._due(None)
+        self._not_due()
         self._draining = self.generations()
         for generation in self._draining:
             generation.drain(grace)

@@ -27,7 +27,7 @@ from mmp.authenticators import Authenticators
 from mmp.config.load import Loaded
 from mmp.cores import CORES, GUARDS
 from mmp.dials import Dials
-from mmp.encryption import Encryption
+from mmp.encryption import Encryption, KeyRing
 from mmp.model import Refusal
 from mmp.net.listen import Arrivals, House
 from mmp.net.port import Port
@@ -36,7 +36,7 @@ from mmp.net.resolve import Resolver
 from mmp.net.share import Share
 from mmp.net.stream import Loop, Stream
 from mmp.net.takeover import Relays
-from mmp.net.tls import FrontSettings, Ring
+from mmp.net.tls import FrontSettings
 from mmp.net.wheel import Deadline, Wheel
 from mmp.observe.accounting import Accounting
 from mmp.observe.log import EventLog, LineObserver
@@ -54,14 +54,10 @@ OTHER_DESCRIPTORS = 128
 
 @frozen
 class Inheritance:
-    """What a worker has from the zygote: the configuration, the rings, and the monotonic second their clock began.
-
-    ``share`` is what it may take of the sessions.
-    """
+    """What a worker has from the zygote: the configuration, the rings, and what it may take of the sessions."""
 
     loaded: Loaded
-    rings: Mapping[FrontSettings, Ring]
-    began: float
+    rings: Mapping[FrontSettings, KeyRing]
     share: Share
 
 
@@ -87,7 +83,7 @@ class Parts:
         )
         sessions = Sessions(self.arrivals, self.relays, self._wheel, time.time)
         self.answers = Answers(sessions, self.counted, authenticators.forget)
-        self.encryption = Encryption(loaded.files, inheritance.rings, inheritance.began)
+        self.encryption = Encryption(loaded.files, inheritance.rings)
         self.dials = Dials(loaded, self._loop, resolver, log=self._log, counts=counts)
         receptions = Receptions(
             loaded,

@@ -14,15 +14,14 @@ import select
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 
 from mmp.config.load import Loaded
-from mmp.encryption import front_settings
+from mmp.encryption import KeyRing, key_rings
 from mmp.net.share import Share, Shares
-from mmp.net.tls import FrontSettings, Ring, front_ring
-from mmp.shared.link import EXIT, NUMBER, TWO_NUMBERS, Kind, frame, frames, receive
+from mmp.net.tls import FrontSettings
+from mmp.shared.link import EXIT, NUMBER, THREE_NUMBERS, TWO_NUMBERS, Kind, frame, frames, receive
 from mmp.worker import Inheritance, run
 
 IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
@@ -36,8 +35,11 @@ class Zygote:
         """``wakeup`` is readable after a SIGCHLD."""
         self._link = link
         self._wakeup = wakeup
-        self._make_inheritance: Callable[[Share], Inheritance] | None = None
+        self._rings: dict[FrontSettings, KeyRing] = {}
+        self._make_inheritance: dict[int, Callable[[Share], Inheritance]] = {}
+        """By the number of the settings."""
         self._shares = Shares()
+        self._forks = 0
         self._own: dict[int, Share] = {}
 
     def serve(self) -> None:
@@ -58,27 +60,30 @@ class Zygote:
         packet, descriptors = receive(self._link)
         for kind, payload in frames(packet):
             if kind is Kind.PREPARE:
-                self._prepare(descriptors.pop())
+                self._prepare(NUMBER.unpack(payload)[0], descriptors.pop())
+            elif kind is Kind.FORGET:
+                self._make_inheritance.pop(NUMBER.unpack(payload)[0], None)
             elif kind is Kind.FORK:
-                self._fork(NUMBER.unpack(payload)[0], descriptors.pop())
+                number, serial = TWO_NUMBERS.unpack(payload)
+                self._fork(number, serial, descriptors.pop())
         return bool(packet)
 
-    def _prepare(self, memory: int) -> None:
+    def _prepare(self, number: int, memory: int) -> None:
+        """Be ready to fork with these settings. Rings that were there before go on, those not needed by them end."""
         with os.fdopen(memory, "rb") as file:
             file.seek(0)
             loaded: Loaded = pickle.load(file)  # noqa: S301 - from our own supervisor, over a socket pair
-        rings: dict[FrontSettings, Ring] = {
-            settings: front_ring(settings) for settings in set(front_settings(loaded.config))
-        }
-        self._make_inheritance = partial(Inheritance, loaded, rings, time.monotonic())
+        self._rings = key_rings(loaded.config, self._rings)
+        self._make_inheritance[number] = partial(Inheritance, loaded, self._rings)
         gc.collect()
         gc.freeze()  # what the workers share is never looked at, and so never copied, by their collectors
-        self._link.send(frame(Kind.PREPARED))
+        self._link.send(frame(Kind.PREPARED, NUMBER.pack(number)))
 
-    def _fork(self, serial: int, descriptor: int) -> None:
+    def _fork(self, number: int, serial: int, descriptor: int) -> None:
         assert "twisted.internet.reactor" not in sys.modules, "a reactor must not be forked"  # noqa: S101 - a bug of ours
-        assert self._make_inheritance is not None  # noqa: S101 - the supervisor prepares first
-        share = self._shares.of(serial)
+        make_inheritance = self._make_inheritance[number]
+        self._forks += 1
+        share = self._shares.of(self._forks)
         try:
             pid = os.fork()
         except OSError:  # no process or memory to be had: the supervisor sees its link end, and tries again
@@ -86,11 +91,11 @@ class Zygote:
             os.close(descriptor)
             return
         if pid == 0:
-            self._become_worker(descriptor, self._make_inheritance(share))
+            self._become_worker(descriptor, make_inheritance(share))
         self._own[pid] = share
         os.close(descriptor)
         process = os.pidfd_open(pid)  # before anything is reaped, so it can only be this child's
-        socket.send_fds(self._link, [frame(Kind.FORKED, TWO_NUMBERS.pack(serial, pid))], [process])
+        socket.send_fds(self._link, [frame(Kind.FORKED, THREE_NUMBERS.pack(number, serial, pid))], [process])
         os.close(process)
 
     def _become_worker(self, descriptor: int, inheritance: Inheritance) -> None:

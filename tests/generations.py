@@ -11,6 +11,7 @@ from mmp.observe.metrics import Counts
 from mmp.shared import link as wire
 from mmp.shared.link import Kind, frame, frames
 from mmp.shared.local import Home, Rules
+from mmp.zygote_process import ZygoteProcess
 from tests import fakes
 from tests.net.turning import Turning
 
@@ -18,8 +19,9 @@ from tests.net.turning import Turning
 class PlayedWorker:
     """The worker's end of a link, and a real process that may be killed for it."""
 
-    def __init__(self, zygote, serial, link):
+    def __init__(self, zygote, number, serial, link):
         self.zygote = zygote
+        self.number = number
         self.serial = serial
         self.link = link
         self.link.setblocking(False)
@@ -29,7 +31,7 @@ class PlayedWorker:
     def announce(self):
         """Have the zygote tell of it."""
         descriptor = os.pidfd_open(self.process.pid)
-        told = frame(Kind.FORKED, wire.TWO_NUMBERS.pack(self.serial, self.process.pid))
+        told = frame(Kind.FORKED, wire.THREE_NUMBERS.pack(self.number, self.serial, self.process.pid))
         socket.send_fds(self.zygote.link, [told], [descriptor])
         os.close(descriptor)
         return self
@@ -78,6 +80,9 @@ class PlayedZygote:
         self.code = 0
         self.killed = self.waited = 0
         self.workers = []
+        self.number = 0
+        self.kept = set()
+        """Numbers of settings that it may be asked to fork with."""
 
     def wait(self):
         self.waited += 1
@@ -103,10 +108,15 @@ class PlayedZygote:
             for kind, payload in frames(packet):
                 if kind is Kind.PREPARE:
                     os.close(descriptors.pop())
-                    self.link.send(frame(Kind.PREPARED))
+                    self.number = wire.NUMBER.unpack(payload)[0]
+                    self.kept.add(self.number)
+                    self.link.send(frame(Kind.PREPARED, payload))
+                elif kind is Kind.FORGET:
+                    self.kept.discard(wire.NUMBER.unpack(payload)[0])
                 elif kind is Kind.FORK:
-                    (serial,) = wire.NUMBER.unpack(payload)
-                    self.workers.append(PlayedWorker(self, serial, socket.socket(fileno=descriptors.pop())))
+                    number, serial = wire.TWO_NUMBERS.unpack(payload)
+                    assert number in self.kept
+                    self.workers.append(PlayedWorker(self, number, serial, socket.socket(fileno=descriptors.pop())))
             if not packet:
                 return False
 
@@ -121,7 +131,7 @@ class Scene:
         self.counts = Counts()
         self.zygotes = []
         self.made = []
-        monkeypatch.setattr("mmp.generation.subprocess.Popen", self.zygote)
+        monkeypatch.setattr("mmp.zygote_process.subprocess.Popen", self.zygote)
         self.home = Home(Rules(), time.monotonic)
         self.log_descriptor = os.open(os.devnull, os.O_WRONLY)
         self.listening = socket.create_server(("127.0.0.1", 0))
@@ -132,11 +142,12 @@ class Scene:
         self.zygotes.append(PlayedZygote(*arguments, **options))
         return self.zygotes[-1]
 
-    def generation(self, size=2):
-        """Start one; return it and its zygote."""
+    def generation(self, size=2, zygote=None):
+        """Start one, with a zygote of its own unless one is given; return it and that as we play it."""
         made = Generation(
             reactor=self.turning.reactor,
             log=self.log,
+            zygote=zygote or ZygoteProcess.start(self.turning.reactor, self.log),
             settings=b"settings",
             size=size,
             log_descriptor=lambda: self.log_descriptor,

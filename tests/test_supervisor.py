@@ -44,11 +44,9 @@ class Governed(Scene):
             return probe.getsockname()[1]
 
     @staticmethod
-    def configuration(*ports, key_period=3600.0, **settings):
-        listeners = (
-            Listener(address="127.0.0.1", port=port, tls=TLSMode.NONE, tls_settings=TLS(key_period=key_period))
-            for port in ports
-        )
+    def configuration(*ports, key_period=3600.0, min_version="1.2", **settings):
+        tls = TLS(key_period=key_period, min_version=min_version)
+        listeners = (Listener(address="127.0.0.1", port=port, tls=TLSMode.STARTTLS, tls_settings=tls) for port in ports)
         config = Config(listener=tuple(listeners), admin=Admin(control=""), **settings)
         return Loaded("/mmp.toml", config, {})
 
@@ -68,11 +66,22 @@ class Governed(Scene):
         self.supervisor.startService()
         return self.serve()
 
+    def forked(self):
+        """Return the newest generation's worker, once it is forked."""
+        zygote, newest = self.zygotes[-1], []
+
+        def forked():
+            zygote.listen()
+            newest[:] = [worker for worker in zygote.workers if worker.number == zygote.number]
+            return newest
+
+        self.turning.until(forked)
+        return newest[0]
+
     def serve(self):
         """Let the newest generation's worker serve; return it."""
         before = len(self.log.named("serving"))
-        self.until_forked(self.zygotes[-1], 1)
-        worker = self.zygotes[-1].workers[0].serve()
+        worker = self.forked().serve()
         self.turning.until(lambda: len(self.log.named("serving")) > before)
         self.turn()
         return worker
@@ -86,10 +95,14 @@ class Governed(Scene):
         """Return where the supervisor listens."""
         return {endpoint.port for endpoint in self.supervisor._sockets}
 
-    def end(self, zygote):
-        """Let a retired zygote and its workers end."""
-        for worker in zygote.workers:
+    def end(self, *workers):
+        """Let retired workers end."""
+        for worker in workers:
             worker.die()
+        self.turn()
+
+    def end_zygote(self, zygote):
+        """Let a zygote end that is not needed any more."""
         self.turning.until(lambda: not zygote.listen())
         zygote.die(0)
         self.turn()
@@ -122,9 +135,19 @@ def test_a_reload_brings_new_workers_and_then_retires_the_old(scene):
     assert Kind.RETIRE not in old.listen()
     scene.serve()
     assert old.listen()[-1] is Kind.RETIRE
-    scene.end(scene.zygotes[0])
+    scene.end(old)
     assert scene.supervisor._draining == set()
     assert scene.stopped == []
+
+
+def test_a_reload_goes_on_with_the_zygote_that_has_the_keys(scene):
+    scene.start()
+    for configuration in ({"drain_timeout": 60.0}, {"min_version": "1.3"}, {"key_period": 60.0}):
+        scene.reload(scene.configuration(*scene.ports(), **configuration))
+        scene.serve()
+    assert len(scene.zygotes) == 1
+    assert scene.zygotes[0].listen()
+    assert scene.zygotes[0].kept == {4}
 
 
 @pytest.mark.parametrize("fault", [ConfigError(["listener[1].port: wrong", "workres: unknown"]), OSError("no file")])
@@ -136,6 +159,7 @@ def test_a_reload_with_a_mistake_changes_nothing_and_says_why(scene, fault):
     assert len(scene.zygotes) == 1
     assert scene.supervisor._sockets == before
     assert old.listen()[4:] == [Kind.LOG]
+    assert scene.zygotes[0].number == 1
 
 
 def test_a_reload_to_a_port_that_is_taken_changes_nothing_and_says_which(scene):
@@ -147,30 +171,32 @@ def test_a_reload_to_a_port_that_is_taken_changes_nothing_and_says_which(scene):
     assert f"cannot listen at 127.0.0.1:{port}" in scene.log.named("reload")[0]["reason"]
     assert scene.supervisor._sockets == before
     assert refuses(spare)
-    assert len(scene.zygotes) == 1
+    assert scene.zygotes[0].number == 1
 
 
 def test_a_listener_that_is_added_listens_and_one_that_is_removed_is_closed_when_the_new_workers_serve(scene):
-    scene.start()
+    worker = scene.start()
     (old,) = scene.ports()
     new = scene.free()
     scene.reload(scene.configuration(new))
     assert scene.ports() == {old, new}  # the old workers may die yet, and be forked again
     scene.serve()
     assert scene.ports() == {new}
-    scene.end(scene.zygotes[0])
+    scene.end(worker)
     assert refuses(old)
     assert not refuses(new)
 
 
 def test_a_worker_forked_anew_during_a_reload_gets_the_sockets_of_its_own_configuration(scene):
-    """The index that it is told means a listener of the configuration that its zygote was given."""
+    """The index that it is told means a listener of the configuration that it is forked with."""
     old = scene.start()
     (port,) = scene.ports()
     scene.reload(scene.configuration(scene.free(), port))
+    coming = scene.forked()
     old.die()
-    scene.until_forked(scene.zygotes[0], 2)
-    again = scene.zygotes[0].workers[1].serve()
+    scene.until_forked(scene.zygotes[0], 3)
+    again = scene.zygotes[0].workers[2].serve()
+    assert (old.number, coming.number, again.number) == (1, 2, 1)
     scene.turn()
     assert again.listen() == [Kind.LOG, Kind.KEY, Kind.LISTEN, Kind.SERVE]
 
@@ -180,19 +206,17 @@ def test_a_second_reload_before_the_first_is_done_takes_its_place(scene):
     (port,) = scene.ports()
     passing = scene.free()
     scene.reload(scene.configuration(port, passing))
-    scene.until_forked(scene.zygotes[1], 1)
-    passed_over = scene.zygotes[1].workers[0]
-    passed_over.serve()
+    passed_over = scene.forked().serve()
     scene.reload(scene.configuration(port))
     scene.turn()
     assert passed_over.listen()[-1] is Kind.RETIRE  # it may have sessions already, which nobody cuts
-    assert scene.zygotes[1].killed == 0
     assert refuses(passing)
     scene.turn()
     assert old.listen()[-1] is not Kind.RETIRE
     scene.serve()
     assert old.listen()[-1] is Kind.RETIRE
-    assert len(scene.zygotes) == 3
+    assert scene.zygotes[0].listen()
+    assert scene.zygotes[0].kept == {3}
 
 
 def test_replaced_workers_keep_their_sessions_as_long_as_is_configured(scene, monkeypatch):
@@ -262,7 +286,7 @@ def test_zygotes_that_die_young_are_replaced_ever_later(scene):
 
 def test_a_process_that_cannot_be_started_is_tried_again(scene, monkeypatch):
     with monkeypatch.context() as without_room:
-        without_room.setattr("mmp.generation.subprocess.Popen", fails_to_start)
+        without_room.setattr("mmp.zygote_process.subprocess.Popen", fails_to_start)
         scene.supervisor.bind()
         scene.supervisor.startService()
         scene.turn()
@@ -295,15 +319,42 @@ def test_a_new_generation_comes_when_the_ring_of_keys_is_at_its_end(scene):
     scene.pass_time(1)
     assert len(scene.zygotes) == 2
     scene.serve()
+    scene.end(*scene.zygotes[0].workers)
+    scene.end_zygote(scene.zygotes[0])
+    assert scene.stopped == []
 
 
-def test_reloads_put_the_end_of_the_ring_off_and_keep_nothing_of_what_was_before(scene):
+def test_reloads_do_not_put_the_end_of_a_ring_off(scene):
+    scene.loaded = scene.supervisor._loaded = scene.configuration(*scene.ports(), scene.free(), key_period=60.0)
     scene.start()
+    scene.pass_time(RING * 60.0 - 10)
+    scene.reload(scene.loaded)
+    scene.serve()
+    scene.pass_time(9)
+    assert len(scene.zygotes) == 1
+    scene.pass_time(1)
+    assert len(scene.zygotes) == 2
+
+
+def test_a_ring_that_is_needed_no_more_has_no_end_that_matters_and_a_new_one_its_own(scene):
+    scene.loaded = scene.supervisor._loaded = scene.configuration(*scene.ports(), scene.free(), key_period=60.0)
+    scene.start()
+    scene.pass_time(RING * 60.0 - 10)
+    scene.reload(scene.configuration(*scene.ports(), key_period=30.0))
+    scene.serve()
+    scene.pass_time(RING * 30.0 - 1)
+    assert len(scene.zygotes) == 1
+    scene.pass_time(1)
+    assert len(scene.zygotes) == 2
+
+
+def test_reloads_keep_nothing_of_what_was_before(scene):
+    worker = scene.start()
     before = len(scene.turning.reactor.getDelayedCalls())
     for _ in range(3):
         scene.reload(scene.configuration(*scene.ports()))
-        scene.serve()
-        scene.end(scene.zygotes[-2])
+        old, worker = worker, scene.serve()
+        scene.end(old)
         scene.pass_time(10)
     assert len(scene.turning.reactor.getDelayedCalls()) == before
 
@@ -317,8 +368,9 @@ def test_a_drain_closes_all_sockets_and_stops_when_the_last_worker_is_gone(scene
     scene.supervisor.drain()
     scene.turn()
     assert worker.listen()[-1] is Kind.DRAIN
+    scene.end(worker)
     assert scene.stopped == []
-    scene.end(scene.zygotes[0])
+    scene.end_zygote(scene.zygotes[0])
     assert all(map(refuses, ports))
     assert len(scene.stopped) == 1
     assert [facts["result"] for facts in scene.log.named("drain")] == ["begun", "done"]
@@ -329,14 +381,14 @@ def test_a_drain_reaches_those_who_come_and_those_who_have_been_replaced(scene):
     scene.reload(scene.configuration(*scene.ports()))
     serving = scene.serve()
     scene.reload(scene.configuration(*scene.ports()))
-    scene.until_forked(scene.zygotes[2], 1)
-    coming = scene.zygotes[2].workers[0]
+    coming = scene.forked()
     scene.supervisor.drain()
     scene.turn()
     assert [worker.listen()[-1] for worker in (old, serving, coming)] == [Kind.DRAIN] * 3
-    for zygote in scene.zygotes:
+    for worker in (serving, old, coming):
+        scene.end(worker)
         assert scene.stopped == []
-        scene.end(zygote)
+    scene.end_zygote(scene.zygotes[0])
     assert len(scene.stopped) == 1
 
 
@@ -349,7 +401,7 @@ def test_a_second_signal_kills_and_stops_at_once_and_a_third_does_no_harm(scene)
     for worker in (old, serving):
         scene.killed(worker)
     assert scene.stopped
-    assert [zygote.killed > 0 for zygote in scene.zygotes] == [True, True]
+    assert scene.zygotes[0].killed
 
 
 def test_workers_that_outlive_the_grace_by_far_are_killed(scene):
@@ -362,7 +414,7 @@ def test_workers_that_outlive_the_grace_by_far_are_killed(scene):
 
 
 def test_a_drain_before_anything_runs_stops_at_once(scene, monkeypatch):
-    monkeypatch.setattr("mmp.generation.subprocess.Popen", fails_to_start)
+    monkeypatch.setattr("mmp.zygote_process.subprocess.Popen", fails_to_start)
     scene.supervisor.bind()
     scene.supervisor.startService()
     scene.supervisor.drain()
@@ -376,17 +428,18 @@ def test_a_reload_during_a_drain_only_reopens_the_log(scene):
     scene.supervisor.drain()
     scene.reload(scene.configuration(*scene.ports(), scene.free()))
     assert worker.listen()[-2:] == [Kind.DRAIN, Kind.LOG]
-    assert len(scene.zygotes) == 1
+    assert scene.zygotes[0].number == 1
     assert len(scene.ports()) == 1
 
 
 def test_reloads_leave_no_descriptor_behind(scene):
-    scene.start()
+    serving = [scene.start()]
 
     def reload():
         scene.reload(scene.configuration(*scene.ports()))
-        scene.serve().listen()
-        scene.end(scene.zygotes[-2])
+        serving.append(scene.serve())
+        serving[-1].listen()
+        scene.end(serving.pop(0))
         scene.pass_time(10)
         return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - the count alone
 
@@ -416,7 +469,7 @@ def test_a_certificate_for_clients_is_renewed_in_the_workers_that_there_are(rene
     worker = renewing.start()
     renew(renewing, front=b"new")
     assert worker.listen()[4:] == [Kind.RENEW]
-    assert len(renewing.zygotes) == 1
+    assert renewing.zygotes[0].number == 1
     assert renewing.log.named("reload") == [{"result": "certificates", "reason": "front"}]
 
 
@@ -466,6 +519,7 @@ def test_a_reload_in_which_nothing_but_certificates_for_clients_differs_needs_no
     same = evolve(renewing.supervisor._loaded, files={"front": b"new", "back": b"old"})
     renewing.reload(same)
     assert worker.listen()[-2:] == [Kind.LOG, Kind.RENEW]
-    assert len(renewing.zygotes) == 1
+    assert renewing.zygotes[0].number == 1
     renewing.reload(evolve(same, files={"front": b"newer", "back": b"new"}))
-    assert len(renewing.zygotes) == 2
+    renewing.forked()
+    assert renewing.zygotes[0].number == 2

@@ -49,7 +49,7 @@ class Scene:
         self.log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self.written = folder / "log"
         loaded = load(str(folder / "mmp.toml"))
-        self.worker = Worker(Inheritance(loaded, {}, time.monotonic(), Shares().of(0)), self.turning.reactor, ours)
+        self.worker = Worker(Inheritance(loaded, {}, Shares().of(0)), self.turning.reactor, ours)
         self.heard = []
         self.peers = []
 

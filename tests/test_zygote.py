@@ -22,7 +22,7 @@ def link():
 def test_a_fork_that_fails_ends_the_workers_link_and_nothing_else(link, monkeypatch, capsys):
     supervisor, end = link
     zygote = Zygote(end, -1)
-    zygote._make_inheritance = object()
+    zygote._make_inheritance[1] = lambda share: None
 
     def fork():
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
@@ -32,7 +32,7 @@ def test_a_fork_that_fails_ends_the_workers_link_and_nothing_else(link, monkeypa
     worker, workers_end = wire.pair()
     with worker:
         with workers_end:
-            socket.send_fds(supervisor, [frame(Kind.FORK, wire.NUMBER.pack(1))], [workers_end.fileno()])
+            socket.send_fds(supervisor, [frame(Kind.FORK, wire.TWO_NUMBERS.pack(1, 1))], [workers_end.fileno()])
         assert zygote._answer()
         assert worker.recv(1) == b""
     assert "Resource temporarily unavailable" in capsys.readouterr().err

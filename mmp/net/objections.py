@@ -16,8 +16,8 @@ from mmp.net.tls import ClientTLS, FrontSettings, ServerTLS
 
 def to_serving(chain: Chain, min_version: str, ciphers: str) -> str:
     """Return why this chain cannot be shown to clients, in OpenSSL's words; empty if it can."""
-    settings = FrontSettings(min_version, key_period=1.0)
-    return _objection(lambda: ServerTLS((), settings, [chain], ciphers, period=lambda: 0))
+    settings = FrontSettings(min_version, key_period=1.0, ciphers=ciphers)
+    return _objection(lambda: ServerTLS((), settings, [chain], period=lambda: 0))
 
 
 def to_showing(chain: Chain) -> str:

@@ -43,14 +43,16 @@ _MODE_RELEASE_BUFFERS = 0x10
 
 @frozen
 class FrontSettings:
-    """What the swap leaves as the front context has it; listeners that agree in these share a ring.
+    """What a resumed session must not differ in; listeners that agree in these share a ring.
 
-    ``ciphersuites`` is OpenSSL's list for TLS 1.3, which chooses a suite before it has heard the name; empty means the
-    library's default.
+    The swap leaves the least version and the suites as the front context has them. ``ciphers`` is OpenSSL's list for
+    TLS 1.2 and older, which it does not look at again for a session that is resumed; ``ciphersuites`` the one for
+    TLS 1.3, which chooses a suite before it has heard the name. Empty means the library's default.
     """
 
     min_version: str
     key_period: float
+    ciphers: str = ""
     ciphersuites: str = ""
 
 
@@ -63,7 +65,7 @@ def front_ring(settings: FrontSettings) -> Ring:
 
 
 def _front(settings: FrontSettings) -> SSL.Context:
-    context = _server_context(settings, ciphers="")
+    context = _server_context(settings)
     context.set_tlsext_servername_callback(_swap)
     return context
 
@@ -96,7 +98,7 @@ def _agree(connection: SSL.Connection, offered: list[bytes]) -> Any:
     return terms.protocol
 
 
-def _server_context(settings: FrontSettings, ciphers: str, *, lowest_level: bool = False) -> SSL.Context:
+def _server_context(settings: FrontSettings, *, lowest_level: bool = False) -> SSL.Context:
     """Make a context; at its lowest level of security OpenSSL objects to nothing that it knows."""
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(_VERSIONS[settings.min_version])
@@ -105,8 +107,8 @@ def _server_context(settings: FrontSettings, ciphers: str, *, lowest_level: bool
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)  # tickets carry the sessions
     context.set_session_id(b"mmp")
     level = ":@SECLEVEL=0" if lowest_level or settings.min_version < "1.2" else ""
-    if ciphers or level:
-        context.set_cipher_list(((ciphers or "DEFAULT") + level).encode())
+    if settings.ciphers or level:
+        context.set_cipher_list(((settings.ciphers or "DEFAULT") + level).encode())
     if settings.ciphersuites:
         context.set_tls13_ciphersuites(settings.ciphersuites.encode())
     return context
@@ -120,21 +122,19 @@ class ServerTLS:
         ring: Ring,
         settings: FrontSettings,
         chains: Sequence[Chain],
-        ciphers: str = "",
         *,
         period: Callable[[], int],
         trust: ClientTrust | None = None,
     ) -> None:
         """``chains[0]`` is shown to clients that ask for no name that another has; ``period`` counts key periods.
 
-        ``ciphers`` is OpenSSL's list for TLS 1.2 and older, empty for the library's default. With ``trust`` clients are
-        asked for a certificate.
+        With ``trust`` clients are asked for a certificate.
         """
         self._ring = ring
         self._period = period
         self._verify = _verify_mode(trust)
         self._store = None if trust is None else trust.fill(crypto.X509Store())
-        context_of = cache(lambda shown: _certificate_context(settings, shown, ciphers, trust))
+        context_of = cache(lambda shown: _certificate_context(settings, shown, trust))
         self._by_name: dict[bytes, SSL.Context] = {name: context_of(shown) for name, shown in by_name(chains).items()}
 
     def start(self, stream: Stream, protocol: bytes = b"") -> Awaitable[Security]:
@@ -188,14 +188,12 @@ def _verify_mode(trust: ClientTrust | None) -> int:
     return SSL.VERIFY_PEER | (SSL.VERIFY_FAIL_IF_NO_PEER_CERT if trust.require else 0)
 
 
-def _certificate_context(
-    settings: FrontSettings, chains: Iterable[Chain], ciphers: str, trust: ClientTrust | None
-) -> SSL.Context:
+def _certificate_context(settings: FrontSettings, chains: Iterable[Chain], trust: ClientTrust | None) -> SSL.Context:
     """Return a context that shows the chains, even if OpenSSL thinks one weak: the operator has been told."""
     try:
-        context = _showing(_server_context(settings, ciphers), chains)
+        context = _showing(_server_context(settings), chains)
     except SSL.Error:
-        context = _showing(_server_context(settings, ciphers, lowest_level=True), chains)
+        context = _showing(_server_context(settings, lowest_level=True), chains)
     context.set_alpn_select_callback(_agree)
     if staples := Staples(chains):
         context.set_ocsp_server_callback(staples)

@@ -29,13 +29,15 @@ class Kind(enum.IntEnum):
     """What a frame says; its payload is given behind each."""
 
     PREPARE = 1
-    """To the zygote, with a memory file: the settings to make contexts and workers from."""
+    """To the zygote, with a memory file: a number (u32) for the settings to make contexts and workers from."""
     PREPARED = 2
-    """From the zygote: it can fork."""
+    """From the zygote: it can fork with the settings of this number (u32)."""
     FORK = 3
-    """To the zygote, with the worker's end of a new link: serial (u32)."""
+    """To the zygote, with the worker's end of a new link: the number of the settings, a serial number (u32 each)."""
     FORKED = 4
-    """From the zygote, with a pidfd: serial, pid (u32 each)."""
+    """From the zygote, with a pidfd: both of these, pid (u32 each)."""
+    FORGET = 6
+    """To the zygote: the settings of this number (u32) are not needed again."""
     DIED = 5
     """From the zygote: pid, exit code as ``os.waitstatus_to_exitcode`` gives it (u32, i32)."""
     HELLO = 10
@@ -117,6 +119,7 @@ _DESCRIPTOR = struct.Struct("i")
 _BESIDE = socket.CMSG_LEN(DESCRIPTORS * _DESCRIPTOR.size)
 NUMBER = struct.Struct("!I")
 TWO_NUMBERS = struct.Struct("!II")
+THREE_NUMBERS = struct.Struct("!III")
 EXIT = struct.Struct("!Ii")
 SECONDS = struct.Struct("!d")
 PIECE = struct.Struct("!IB")

@@ -80,8 +80,13 @@ def test_nothing_is_compressed_and_nothing_renegotiated(proxy):
     printed = s_client(proxy.port("implicit"), "-tls1_2", said=b"a LOGOUT\r\n")
     assert "Compression: NONE" in printed
     assert "Secure Renegotiation IS supported" in printed
-    with_request = s_client(proxy.port("implicit"), "-tls1_2", said=b"R\n")
-    assert "no renegotiation" in with_request
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{proxy.port('implicit')}", "-tls1_2"]
+    pipes = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
+    with subprocess.Popen(command, stderr=subprocess.STDOUT, **pipes) as client:
+        while not client.stdout.readline().startswith(b"* OK"):  # else that may come in the middle
+            pass
+        said, _ = client.communicate(b"R\n", timeout=60)
+    assert b"no renegotiation" in said
 
 
 @pytest.mark.parametrize(("offered", "agreed"), [("imap", True), ("h2,imap", True), ("http/1.1", False)])
@@ -103,6 +108,44 @@ def test_an_old_clients_listener_speaks_what_the_others_do_not_and_is_told_of_at
                 printed = s_client(port, version, "-cipher", "ALL:@SECLEVEL=0", said=b"a LOGOUT\r\n")
                 assert ("BYE" in printed) is (port == old), printed
         assert "TLS older than 1.2 is deprecated" in proxy.logged("configuration", "listener[1].min_version")
+
+
+def reloaded(proxy, **changes):
+    """Change the configuration and have it taken in by new workers; return once they alone accept."""
+    serving, before = proxy.log().count(" serving "), proxy.workers()
+    proxy.settings.update(changes)
+    proxy.configuration.write_text(document(proxy.settings))
+    proxy.process.send_signal(signal.SIGHUP)
+    until(lambda: proxy.log().count(" serving ") > serving, "the new workers serve")
+    until(lambda: not before & proxy.listeners(), "the old ones accept no more")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_sessions_are_resumed_after_reloads_unless_what_is_negotiated_has_changed(
+    run_proxy, stores, certificates, version
+):
+    context = ssl.create_default_context(cafile=certificates.ca)
+    context.minimum_version = context.maximum_version = version
+    with run_proxy(stores.port, workers=2) as proxy:
+        proxy.logged(" serving ")
+        port, tls = proxy.port("implicit"), proxy.settings["tls"]
+
+        def resumed(ticket=None):
+            with shaken(port, context, session=ticket) as client:
+                assert client.recv(100).startswith(b"* OK")  # TLS 1.3 sends tickets before it
+                return client.session_reused, client.session
+
+        _, ticket = resumed()
+        reloaded(proxy, hostname="other.example.com")
+        assert resumed(ticket)[0]
+        reloaded(proxy, tls=tls | {"client_ca": str(certificates.ca)}, login={"mechanisms": ["PLAIN"]})
+        assert resumed(ticket)[0]
+        reloaded(proxy, tls=tls | {"ciphers": "ECDHE+AESGCM"})
+        again, ticket = resumed(ticket)
+        assert not again
+        assert resumed(ticket)[0]
+        reloaded(proxy, tls=tls | {"ciphers": "ECDHE+AESGCM", "min_version": version.name[-3:].replace("_", ".")})
+        assert resumed(ticket)[0] is (version is ssl.TLSVersion.TLSv1_2)  # for 1.3 the least version is another one
 
 
 class TestRenewal:

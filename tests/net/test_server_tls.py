@@ -4,7 +4,7 @@ import subprocess
 from contextlib import suppress
 
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 from cryptography import x509
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
@@ -25,8 +25,8 @@ def shown(*hosts, key=None, staple=b"", **options):
     return Chain(issued.pem, issued.key_pem, staple)
 
 
-def accepting(*chains, ring=RING, settings=SETTINGS, ciphers="", trust=None):
-    return ServerTLS(ring, settings, chains or [shown("mail.example")], ciphers, period=lambda: 0, trust=trust)
+def accepting(*chains, ring=RING, settings=SETTINGS, trust=None):
+    return ServerTLS(ring, settings, chains or [shown("mail.example")], period=lambda: 0, trust=trust)
 
 
 def trust(*authorities, lists=(), require=False):
@@ -170,12 +170,12 @@ class TestVersionsAndCiphers:
 
     def test_our_order_of_ciphers_counts(self, shake):
         ours = ["ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-ECDSA-AES128-GCM-SHA256"]
-        tls = accepting(ciphers=":".join(ours))
+        tls = accepting(settings=evolve(SETTINGS, ciphers=":".join(ours)))
         theirs = client_context(version=SSL.TLS1_2_VERSION, ciphers=":".join(reversed(ours)))
         assert shake(tls, theirs).security.cipher == ours[0]
 
     def test_the_suites_of_tls13_are_the_configured_ones(self, shake):
-        settings = FrontSettings("1.2", 3600.0, "TLS_CHACHA20_POLY1305_SHA256")
+        settings = FrontSettings("1.2", 3600.0, ciphersuites="TLS_CHACHA20_POLY1305_SHA256")
         tls = accepting(ring=front_ring(settings)[:1], settings=settings)
         security = shake(tls).security
         assert (security.cipher, security.bits) == ("TLS_CHACHA20_POLY1305_SHA256", 256)

@@ -70,7 +70,13 @@ def _base_names(node: ast.ClassDef) -> set[str]:
 
 def _is_abstract(node: ast.ClassDef) -> bool:
     is_enum = any(name.endswith(("Enum", "Flag")) for name in _base_names(node))
-    return "Protocol" in _base_names(node) or (is_enum and not any(isinstance(part, ast.Assign) for part in node.body))
+    return "Protocol" in _base_names(node) or (is_enum and not any(_is_member(part) for part in node.body))
+
+
+def _is_member(part: ast.stmt) -> bool:
+    """Tell whether a statement of an enum's body makes a member of it, as no assignment to a dunder does."""
+    targets = part.targets if isinstance(part, ast.Assign) else ()
+    return any(isinstance(target, ast.Name) and not target.id.startswith("__") for target in targets)
 
 
 def _known_classes(module: Module) -> dict[str, str]:

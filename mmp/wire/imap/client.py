@@ -5,9 +5,8 @@ RFC 9051 and 3501, 3, 6.1 and 6.2; literals in responses: 4.3; response codes: R
 
 from __future__ import annotations
 
-import binascii
-import enum
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import ClassVar
 
@@ -15,17 +14,18 @@ from attrs import define, field
 
 from mmp.errors import LocalProtocolError, RemoteProtocolError
 from mmp.model import Refusal, Replay
-from mmp.wire.buffer import Buffer
 from mmp.wire.events import BackendEvent, Challenge, LoggedIn, LoginRefused, Ready, StartTLS
-from mmp.wire.imap import grammar, render, replies
+from mmp.wire.imap import render, replies
 from mmp.wire.imap.response import Response, ResponseReader
+from mmp.wire.sasl import lines
+from mmp.wire.toward_store import Conversation, Phase
 
 UNTAGGED_LIMIT = 100
 """Untagged responses before login: a store has a handful to say, and an endless stream has to end somewhere."""
 
 
-class State(enum.Enum):
-    """Where the conversation stands; the value says what is awaited, for the log."""
+class State(Phase):
+    """Where the conversation stands."""
 
     GREETING = "greeting"
     CAPABILITY = "capabilities"
@@ -54,7 +54,6 @@ _NEXT: Mapping[tuple[State, str], State] = MappingProxyType(
         (State.LOGIN, "OK"): State.AUTHENTICATED,
         (State.LOGIN, "CAPABILITY"): State.CAPABILITY_AFTER_LOGIN,
         (State.CAPABILITY_AFTER_LOGIN, "OK"): State.AUTHENTICATED,
-        **{(state, "end"): State.LOGOUT for state in State},
     },
 )
 _LISTENING = frozenset(State) - {State.STARTING_TLS, State.CHALLENGED, State.AUTHENTICATED, State.LOGOUT}
@@ -68,64 +67,53 @@ class Client:
     """
 
     _starttls: bool
-    _state: State = field(default=State.GREETING, init=False)
-    _received: Buffer = field(factory=Buffer, init=False)
+    _talk: Conversation[State] = field(factory=partial(Conversation, State.GREETING, State.LOGOUT, _NEXT), init=False)
     _reader: ResponseReader = field(factory=ResponseReader, init=False)
-    _queue: list[bytes] = field(factory=list, init=False)
     _tags: list[bytes] = field(factory=list, init=False)
     """Of the commands that are not answered yet, in order."""
     _commands: int = field(default=0, init=False)
     _untagged: int = field(default=0, init=False)
     _capabilities: tuple[bytes, ...] = field(default=(), init=False)
-    _steps: list[bytes] = field(factory=list, init=False)
-    """What is still to be said of the login, each when the store asks for it."""
-    _relaying: bool = field(default=False, init=False)
-    """Whether the mechanism of the pending login lets the store ask the client for more."""
-    _unspeakable: tuple[bytes, ...] = field(default=(), init=False)
-    """The password, plain and encoded, while the login is pending: a store may repeat it, a log must not."""
     _text: bytes = field(default=b"", init=False)
 
     @property
     def phase(self) -> str:
         """What is awaited, in words for the log."""
-        return self._state.value
+        return self._talk.phase
 
     @property
     def buffered(self) -> int:
         """How many received bytes are not yet consumed."""
-        return len(self._received)
+        return len(self._talk.received)
 
     def receive_data(self, octets: bytes) -> None:
         """Buffer what the store sent; once it is no use, nobody wants it."""
-        if self._state is not State.LOGOUT:
-            self._received.feed(octets)
+        self._talk.feed(octets)
 
     def next_event(self) -> BackendEvent | None:
         """Return the next event, or None when more bytes are needed; RemoteProtocolError when the store is no use."""
         try:
-            while self._state in _LISTENING:
-                response = self._reader.next(self._received)
+            while self._talk.state in _LISTENING:
+                response = self._reader.next(self._talk.received)
                 if response is None:
                     return None
                 event = self._settle(response)
                 if event is not None:
                     return event
         except RemoteProtocolError:
-            self._end()
+            self._talk.end()
             raise
         return None
 
     def data_to_send(self) -> bytes:
         """Return and forget what is to be written to the store."""
-        octets = b"".join(self._queue)
-        self._queue.clear()
-        return octets
+        return self._talk.data_to_send()
 
     def tls_started(self) -> None:
         """TLS is in force toward the store: forget its capabilities and ask anew."""
-        self._to("CAPABILITY")
+        self._talk.to("CAPABILITY")
         self._starttls = False
-        self._received.clear()
+        self._talk.received.clear()
         self._capabilities = ()
         self._command(b"CAPABILITY\r\n")
 
@@ -135,24 +123,21 @@ class Client:
         Refused(BACKEND_UNAVAILABLE) if the store offers no usable way, Refused(BAD_CREDENTIALS) if the secret cannot be
         said in the protocol.
         """
-        if self._state is not State.NOT_AUTHENTICATED:
+        if self._talk.state is not State.NOT_AUTHENTICATED:
             raise LocalProtocolError(f"log_in() while {self.phase}")
         offered = self._offered()
-        first, *self._steps = steps = render.login(replay, offered)
+        steps = render.login(replay, offered)
         if replay.origin is not None and b"ID" in offered:
             self._command(render.identification(replay.origin))
-        self._to("login")
-        self._relaying = replay.mechanism != "PLAIN"
-        self._unspeakable = (replay.secret, steps[-1].rpartition(b" ")[2].rstrip())
+        self._talk.to("login")
+        self._talk.prepare(replay, steps)
         self._capabilities = ()
-        self._command(first)
+        self._command(self._talk.steps.pop(0))
 
     def respond(self, octets: bytes) -> None:
         """Queue the answer to the Challenge just reported."""
-        self._to("response")
-        line = binascii.b2a_base64(octets, newline=False)
-        self._unspeakable += (octets, line)
-        self._queue.append(line + b"\r\n")
+        self._talk.to("response")
+        self._talk.respond(octets, lines.encoded(octets) + b"\r\n")
 
     # What is received
 
@@ -166,18 +151,18 @@ class Client:
         del self._tags[0]
         if self._tags:  # ID is answered, no matter how
             return None
-        return self._ANSWERED[self._state](self, response)
+        return self._ANSWERED[self._talk.state](self, response)
 
     def _untagged_response(self, response: Response) -> BackendEvent | None:
         self._untagged += 1
         if self._untagged > UNTAGGED_LIMIT:
             raise RemoteProtocolError(f"More than {UNTAGGED_LIMIT} untagged responses before login")
         self._capabilities = response.capabilities or self._capabilities
-        if self._state is State.GREETING:
+        if self._talk.state is State.GREETING:
             return self._greeted(response)
         if response.kind != b"BYE":
             return None
-        if self._state in (State.LOGIN, State.CAPABILITY_AFTER_LOGIN):
+        if self._talk.state in (State.LOGIN, State.CAPABILITY_AFTER_LOGIN):
             return self._refused(Refusal.BACKEND_UNAVAILABLE, response)
         raise RemoteProtocolError(f"The store ends the connection: {self._words(response)}")
 
@@ -188,7 +173,7 @@ class Client:
             raise RemoteProtocolError(f"The store does not greet as IMAP does: {self._words(response)}")
         if self._capabilities:
             return self._capable()
-        self._to("CAPABILITY")
+        self._talk.to("CAPABILITY")
         self._command(b"CAPABILITY\r\n")
         return None
 
@@ -202,56 +187,51 @@ class Client:
         if self._starttls:
             if b"STARTTLS" not in offered:
                 raise RemoteProtocolError("The store does not offer STARTTLS")
-            self._to("STARTTLS")
+            self._talk.to("STARTTLS")
             self._command(b"STARTTLS\r\n")
             return None
         if not offered & {b"IMAP4REV1", b"IMAP4REV2"}:
             raise RemoteProtocolError("The store speaks neither IMAP4rev1 nor IMAP4rev2")
-        self._to("ready")
+        self._talk.to("ready")
         return Ready()
 
     def _starttls_answered(self, response: Response) -> StartTLS:
         """Agree, unless clear text follows that somebody may have slipped in to pass for the store's under TLS."""
         if response.kind != b"OK":
             raise RemoteProtocolError(f"The store refuses STARTTLS: {self._words(response)}")
-        if self._received:
+        if self._talk.received:
             raise RemoteProtocolError("Bytes behind the store's answer to STARTTLS")
-        self._to("OK")
+        self._talk.to("OK")
         return StartTLS()
 
     def _continue(self, response: Response) -> Challenge | None:
-        if self._steps:
-            self._queue.append(self._steps.pop(0))
+        if self._talk.steps:
+            self._talk.next_step()
             return None
-        if self._state is not State.LOGIN or not self._relaying:
-            raise RemoteProtocolError("The store asks for more than there is to say")
-        challenge = grammar.challenge(response.text)
-        self._to("challenge")
-        return Challenge(challenge)
+        return self._talk.challenged(response.text)
 
     def _login_answered(self, response: Response) -> LoggedIn | LoginRefused | None:
         if response.kind == b"NO":
             return self._refused(replies.REFUSAL_BY_CODE.get(response.code, Refusal.BAD_CREDENTIALS), response)
         if response.kind == b"BAD":
             return self._refused(Refusal.BACKEND_UNAVAILABLE, response)
-        if self._steps:
+        if self._talk.steps:
             raise RemoteProtocolError("The store agrees to a login that it has not heard")
-        self._unspeakable = ()
         self._text = response.text
         self._capabilities = response.capabilities or self._capabilities
         if self._capabilities:
             return self._logged_in(response)
-        self._to("CAPABILITY")
+        self._talk.to("CAPABILITY")
         self._command(b"CAPABILITY\r\n")
         return None
 
     def _logged_in(self, _response: Response) -> LoggedIn:
-        self._to("OK")
-        return LoggedIn(self._capabilities, replies.text(self._text), self._received.rest())
+        trailing = self._talk.log_in("OK")
+        return LoggedIn(self._capabilities, replies.text(self._text), trailing)
 
     def _refused(self, refusal: Refusal, response: Response) -> LoginRefused:
         words = self._words(response)
-        self._end()
+        self._talk.end()
         return LoginRefused(refusal, words)
 
     _ANSWERED: ClassVar[Mapping[State, Callable[[Client, Response], BackendEvent | None]]] = MappingProxyType(
@@ -269,7 +249,7 @@ class Client:
         self._commands += 1
         tag = b"m%d" % self._commands
         self._tags.append(tag)
-        self._queue.append(tag + b" " + text)
+        self._talk.say(tag + b" " + text)
 
     def _offered(self) -> set[bytes]:
         return set(b" ".join(self._capabilities).upper().split())
@@ -278,19 +258,4 @@ class Client:
         """Return a status as the store worded it, fit for a log: bounded, printable, without the password."""
         code = b"[%b] " % b" ".join(filter(None, (response.code, response.argument))) if response.code else b""
         text = b"%b %b%b" % (response.kind, code, response.text)
-        for secret in filter(None, self._unspeakable):
-            text = text.replace(secret, b"***")
-        return replies.text(text).decode(errors="replace")
-
-    def _end(self) -> None:
-        self._to("end")
-        self._received.clear()
-        self._queue.clear()
-        self._steps.clear()
-        self._unspeakable = ()
-
-    def _to(self, event: str) -> None:
-        try:
-            self._state = _NEXT[self._state, event]
-        except KeyError:
-            raise LocalProtocolError(f"{event} while {self._state.value}") from None
+        return replies.text(self._talk.without_password(text)).decode(errors="replace")

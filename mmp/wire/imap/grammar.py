@@ -7,13 +7,10 @@ here backtracks.
 
 from __future__ import annotations
 
-import binascii
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
-
-from mmp.errors import RemoteProtocolError
 
 # RFC 9051 lets 8-bit octets into quoted strings (UTF-8); clients of RFC 3501 send them too.
 _QUOTED = rb'"([^"\\\r\n\0]*+(?:\\["\\][^"\\\r\n\0]*+)*+)"'
@@ -95,28 +92,6 @@ def authenticate(arguments: bytes) -> tuple[str, bytes | None]:
     return match[1].decode("ascii").upper(), match[2]
 
 
-def initial_response(octets: bytes | None) -> bytes | None:
-    """Decode AUTHENTICATE's initial response: None is the absent one, ``=`` the empty one (RFC 4959, 3)."""
-    return None if octets is None else b"" if octets == b"=" else _base64(octets)
-
-
-def response(line: bytes) -> bytes:
-    """Decode a client's line within a SASL exchange (RFC 9051, 6.2.2)."""
-    if not line.endswith(b"\r\n"):
-        raise Malformed("A line ends with CR LF")
-    if line == b"*\r\n":
-        raise Malformed("AUTHENTICATE cancelled")
-    return _base64(line[:-2])
-
-
-def challenge(text: bytes) -> bytes:
-    """Decode what follows ``+`` in a SASL exchange (RFC 9051, 6.2.2); RemoteProtocolError if it is no base64."""
-    try:
-        return _base64(text)
-    except Malformed:
-        raise RemoteProtocolError("The store's challenge is no base64") from None
-
-
 def identification(arguments: bytes, literals: Sequence[bytes]) -> dict[bytes, bytes]:
     """Return the fields of ID's arguments (RFC 2971, 3.1), their names in lower case; those that are NIL are empty."""
     if _ID.fullmatch(arguments) is None:
@@ -130,13 +105,6 @@ def check_nothing(arguments: bytes) -> None:
     """Check that a command has no arguments."""
     if arguments != b"\r\n":
         raise Malformed("This command takes no arguments")
-
-
-def _base64(octets: bytes) -> bytes:
-    try:
-        return binascii.a2b_base64(octets, strict_mode=True)
-    except binascii.Error:
-        raise Malformed("Invalid base64") from None
 
 
 def _nstring(quoted: bytes | None, whole: bytes, literals: Iterator[bytes]) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import re
 import sys
 from collections.abc import Set as AbstractSet
@@ -10,6 +9,7 @@ from collections.abc import Set as AbstractSet
 from mmp.errors import Refused
 from mmp.model import Origin, Refusal, Replay
 from mmp.wire import sasl
+from mmp.wire.sasl import lines
 
 LINE_LIMIT = 8000
 """Octets in a line of ours, tag and CRLF aside: RFC 7162, 4, asks stores to take 8192."""
@@ -69,7 +69,7 @@ def _authenticate(mechanism: bytes, message: bytes, offered: AbstractSet[bytes])
 
 
 def _response(octets: bytes) -> bytes:
-    return binascii.b2a_base64(octets, newline=False) + b"\r\n"
+    return lines.encoded(octets) + b"\r\n"
 
 
 def _login(user: bytes, secret: bytes, offered: AbstractSet[bytes]) -> list[bytes]:

@@ -5,26 +5,26 @@ XCLIENT as Dovecot has it.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 
 from attrs import define, field
 
 from mmp.errors import LocalProtocolError, RemoteProtocolError
 from mmp.model import Replay
-from mmp.wire.buffer import Buffer
 from mmp.wire.events import BackendEvent, Challenge, LoggedIn, LoginRefused, Ready, StartTLS
 from mmp.wire.managesieve import grammar, render, replies
 from mmp.wire.managesieve.grammar import Status
 from mmp.wire.managesieve.reader import Reader, Sent
+from mmp.wire.toward_store import Conversation, Phase
 
 CAPABILITIES_LIMIT = 100
 """Capabilities in a list: a store has some ten, and an endless list has to end somewhere."""
 
 
-class State(enum.Enum):
-    """Where the conversation stands; the value says what is awaited, for the log."""
+class State(Phase):
+    """Where the conversation stands."""
 
     GREETING = "greeting"
     STARTTLS = "STARTTLS"
@@ -56,7 +56,6 @@ _NEXT: Mapping[tuple[State, str], State] = MappingProxyType(
         (State.CONCLUDING, "response"): State.CONCLUDED,
         (State.LOGIN, "OK"): State.AUTHENTICATED,
         (State.CONCLUDED, "OK"): State.AUTHENTICATED,
-        **{(state, "end"): State.LOGOUT for state in State},
     },
 )
 _LISTENING = frozenset(
@@ -73,40 +72,31 @@ class Client:
     """
 
     _starttls: bool
-    _state: State = field(default=State.GREETING, init=False)
-    _received: Buffer = field(factory=Buffer, init=False)
+    _talk: Conversation[State] = field(factory=partial(Conversation, State.GREETING, State.LOGOUT, _NEXT), init=False)
     _reader: Reader = field(factory=Reader, init=False)
-    _queue: list[bytes] = field(factory=list, init=False)
     _capabilities: dict[bytes, bytes] = field(factory=dict, init=False)
     """Values by name in upper case."""
-    _login: bytes = field(default=b"", init=False)
-    """The command that is to be said once XCLIENT is answered."""
-    _relaying: bool = field(default=False, init=False)
-    """Whether the mechanism of the pending login lets the store ask the client for more."""
-    _unspeakable: tuple[bytes, ...] = field(default=(), init=False)
-    """The password, plain and encoded, while the login is pending: a store may repeat it, a log must not."""
     _text: bytes = field(default=b"", init=False)
 
     @property
     def phase(self) -> str:
         """What is awaited, in words for the log."""
-        return self._state.value
+        return self._talk.phase
 
     @property
     def buffered(self) -> int:
         """How many received bytes are not yet consumed."""
-        return len(self._received)
+        return len(self._talk.received)
 
     def receive_data(self, octets: bytes) -> None:
         """Buffer what the store sent; once it is no use, nobody wants it."""
-        if self._state is not State.LOGOUT:
-            self._received.feed(octets)
+        self._talk.feed(octets)
 
     def next_event(self) -> BackendEvent | None:
         """Return the next event, or None when more bytes are needed; RemoteProtocolError when the store is no use."""
         try:
-            while self._state in _LISTENING:
-                sent = self._reader.next(self._received)
+            while self._talk.state in _LISTENING:
+                sent = self._reader.next(self._talk.received)
                 if sent is None:
                     return None
                 event = self._settle(sent)
@@ -115,19 +105,17 @@ class Client:
         except RemoteProtocolError:
             self._end()
             raise
-        return self._logged_in() if self._state is State.CONCLUDED else None
+        return self._logged_in() if self._talk.state is State.CONCLUDED else None
 
     def data_to_send(self) -> bytes:
         """Return and forget what is to be written to the store."""
-        octets = b"".join(self._queue)
-        self._queue.clear()
-        return octets
+        return self._talk.data_to_send()
 
     def tls_started(self) -> None:
         """TLS is in force toward the store: forget its capabilities; it tells them anew by itself (RFC 5804, 2.2)."""
-        self._to("TLS")
+        self._talk.to("TLS")
         self._starttls = False
-        self._received.clear()
+        self._talk.received.clear()
         self._capabilities.clear()
 
     def log_in(self, replay: Replay) -> None:
@@ -136,25 +124,21 @@ class Client:
         LocalProtocolError unless Ready was reported. Refused(BACKEND_UNAVAILABLE) if the store offers no usable way,
         Refused(BAD_CREDENTIALS) if the secret cannot be said in the protocol.
         """
-        if self._state is not State.NON_AUTHENTICATED:
+        if self._talk.state is not State.NON_AUTHENTICATED:
             raise LocalProtocolError(f"log_in() while {self.phase}")
-        self._login = render.login(replay, self._capabilities)
-        self._relaying = replay.mechanism != "PLAIN"
-        self._unspeakable = (replay.secret, self._login.split()[-1].strip(b'"'))
+        self._talk.prepare(replay, [render.login(replay, self._capabilities)])
         if replay.origin and b"XCLIENT" in self._capabilities:
-            self._to("XCLIENT")
-            self._queue.append(render.xclient(replay.origin))
+            self._talk.to("XCLIENT")
+            self._talk.say(render.xclient(replay.origin))
         else:
             self._say_login()
 
     def respond(self, octets: bytes) -> None:
         """Queue the answer to the Challenge just reported; to the last one the store expects none."""
-        concluding = self._state is State.CONCLUDING
-        self._to("response")
+        concluding = self._talk.state is State.CONCLUDING
+        self._talk.to("response")
         if not concluding:
-            line = render.response(octets)
-            self._unspeakable += (octets, line.split()[-1].strip(b'"'))
-            self._queue.append(line)
+            self._talk.respond(octets, render.response(octets))
 
     # What is received
 
@@ -162,24 +146,24 @@ class Client:
         status = grammar.status(*sent)
         if status is None:
             return self._string_sent(sent)
-        if status.kind == b"BYE" and self._state is not State.LOGIN:
+        if status.kind == b"BYE" and self._talk.state is not State.LOGIN:
             raise RemoteProtocolError(f"The store ends the connection: {self._words(status)}")
-        if self._state in _LISTING:
+        if self._talk.state in _LISTING:
             return self._listed(status)
-        if self._state is State.STARTTLS:
+        if self._talk.state is State.STARTTLS:
             return self._starttls_answered(status)
-        if self._state is State.XCLIENT:
+        if self._talk.state is State.XCLIENT:
             self._say_login()  # no matter how it was answered
             return None
-        if self._state is State.LOGIN:
+        if self._talk.state is State.LOGIN:
             return self._login_answered(status)
         raise RemoteProtocolError(f"The store speaks without being asked: {self._words(status)}")
 
     def _string_sent(self, sent: Sent) -> Challenge | None:
         name, value = grammar.capability(*sent)
-        if self._state is State.LOGIN and value is None:
-            return self._challenged(name, "challenge")
-        if self._state not in _LISTING:
+        if self._talk.state is State.LOGIN and value is None:
+            return self._talk.challenged(name)
+        if self._talk.state not in _LISTING:
             raise RemoteProtocolError("A string that answers no command")
         if len(self._capabilities) == CAPABILITIES_LIMIT:
             raise RemoteProtocolError(f"More than {CAPABILITIES_LIMIT} capabilities")
@@ -192,42 +176,32 @@ class Client:
         if b"SIEVE" not in self._capabilities:
             raise RemoteProtocolError("The store has no capabilities of ManageSieve")
         if not self._starttls:
-            self._to("ready")
+            self._talk.to("ready")
             return Ready()
         if b"STARTTLS" not in self._capabilities:
             raise RemoteProtocolError("The store does not offer STARTTLS")
-        self._to("STARTTLS")
-        self._queue.append(b"STARTTLS\r\n")
+        self._talk.to("STARTTLS")
+        self._talk.say(b"STARTTLS\r\n")
         return None
 
     def _starttls_answered(self, status: Status) -> StartTLS:
         if status.kind != b"OK":
             raise RemoteProtocolError(f"The store refuses STARTTLS: {self._words(status)}")
-        if self._received:
+        if self._talk.received:
             raise RemoteProtocolError("The store sent bytes behind its OK to STARTTLS")
-        self._to("OK")
+        self._talk.to("OK")
         return StartTLS()
 
     def _login_answered(self, status: Status) -> BackendEvent:
         if status.kind != b"OK":
             return self._refused(status)
         self._text = status.text
-        if self._relaying and status.code == b"SASL":
-            return self._challenged(status.argument, "last challenge")
+        if self._talk.relaying and status.code == b"SASL":
+            return self._talk.challenged(status.argument, "last challenge")  # others have no place for it with an OK
         return self._logged_in()
 
-    def _challenged(self, octets: bytes, which: str) -> Challenge:
-        """Report a challenge, be it one that came with the OK: not every protocol has a place for it there."""
-        if not self._relaying:
-            raise RemoteProtocolError("The store asks for more than there is to say")
-        challenge = grammar.challenge(octets)
-        self._to(which)
-        return Challenge(challenge)
-
     def _logged_in(self) -> LoggedIn:
-        self._unspeakable = ()
-        self._to("OK")
-        return LoggedIn((), self._text, self._received.rest())
+        return LoggedIn((), self._text, self._talk.log_in("OK"))
 
     def _refused(self, status: Status) -> LoginRefused:
         refusal = replies.meaning(status)
@@ -238,27 +212,14 @@ class Client:
     # What is said and known
 
     def _say_login(self) -> None:
-        self._to("login")
-        self._queue.append(self._login)
-        self._login = b""
+        self._talk.to("login")
+        self._talk.next_step()
 
     def _words(self, status: Status) -> str:
         """Return a response as the store worded it, fit for a log: bounded, printable, without the password."""
         text = b"%b %b%b" % (status.kind, b"(%b) " % status.code if status.code else b"", status.text)
-        for secret in filter(None, self._unspeakable):
-            text = text.replace(secret, b"***")
-        return replies.printable(text).decode(errors="replace")
+        return replies.printable(self._talk.without_password(text)).decode(errors="replace")
 
     def _end(self) -> None:
-        self._to("end")
-        self._received.clear()
+        self._talk.end()
         self._reader.clear()
-        self._queue.clear()
-        self._login = b""
-        self._unspeakable = ()
-
-    def _to(self, event: str) -> None:
-        try:
-            self._state = _NEXT[self._state, event]
-        except KeyError:
-            raise LocalProtocolError(f"{event} while {self._state.value}") from None

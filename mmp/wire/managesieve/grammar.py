@@ -6,13 +6,13 @@ regular expression sees it whole, and no octet of a literal can be taken for syn
 
 from __future__ import annotations
 
-import binascii
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from mmp.errors import RemoteProtocolError
+from mmp.wire.sasl import Cancelled, lines
 
 _STRING = rb'("[^"\\\r\n\0]*+(?:\\["\\][^"\\\r\n\0]*+)*+"|\{[0-9]++\+?\}\r\n)'
 _KEYWORD = re.compile(rb"[A-Za-z]{1,40}(?=[ \r\n])")
@@ -74,17 +74,17 @@ def authenticate(arguments: bytes, literals: Sequence[bytes]) -> tuple[str, byte
     name, initial = _strings(arguments.removeprefix(b" "), literals, "AUTHENTICATE takes one string or two")
     if not _MECHANISM.fullmatch(name):
         raise Malformed("Not the name of a mechanism")
-    return name.decode("ascii").upper(), None if initial is None else _base64(initial)
+    return name.decode("ascii").upper(), None if initial is None else lines.decoded(initial)
 
 
 def sasl_response(text: bytes, literals: Sequence[bytes]) -> bytes:
     """Decode a client's line within a SASL exchange (RFC 5804, 2.1)."""
     response, more = _strings(text, literals, "A response is a string")
     if response == b"*":
-        raise Malformed("AUTHENTICATE cancelled")
+        raise Cancelled
     if more is not None:
         raise Malformed("A response is one string")
-    return _base64(response)
+    return lines.decoded(response)
 
 
 def noop(arguments: bytes, literals: Sequence[bytes]) -> bytes | None:
@@ -122,14 +122,6 @@ def capability(text: bytes, literals: Sequence[bytes]) -> tuple[bytes, bytes | N
         raise RemoteProtocolError(str(fault)) from None
 
 
-def challenge(octets: bytes) -> bytes:
-    """Decode a store's challenge (RFC 5804, 2.1); RemoteProtocolError if it is no base64."""
-    try:
-        return _base64(octets)
-    except Malformed:
-        raise RemoteProtocolError("The store's challenge is no base64") from None
-
-
 def string(octets: bytes, plus: bytes = b"") -> bytes:
     """Return a string as it is sent: quoted, or a literal if it must be one; ``plus`` is what a client's has."""
     quoted = b'"%b"' % _SPECIAL.sub(rb"\\\g<0>", octets)
@@ -151,10 +143,3 @@ def _value(string: bytes, literals: Iterator[bytes]) -> bytes:
     if string.startswith(b"{"):
         return next(literals)
     return _ESCAPED.sub(rb"\1", string[1:-1])
-
-
-def _base64(octets: bytes) -> bytes:
-    try:
-        return binascii.a2b_base64(octets, strict_mode=True)
-    except binascii.Error:
-        raise Malformed("Invalid base64") from None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Mapping
 
 from mmp.errors import Refused
 from mmp.model import Origin, Refusal, Replay
 from mmp.wire import sasl
 from mmp.wire.managesieve import grammar
+from mmp.wire.sasl import lines
 
 
 def login(replay: Replay, capabilities: Mapping[bytes, bytes]) -> bytes:
@@ -25,7 +25,7 @@ def login(replay: Replay, capabilities: Mapping[bytes, bytes]) -> bytes:
 
 def response(octets: bytes) -> bytes:
     """Return a line of a SASL exchange."""
-    return grammar.string(binascii.b2a_base64(octets, newline=False), b"+") + b"\r\n"
+    return grammar.string(lines.encoded(octets), b"+") + b"\r\n"
 
 
 def xclient(origin: Origin) -> bytes:

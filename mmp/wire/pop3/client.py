@@ -6,9 +6,8 @@ XCLIENT as Dovecot has it.
 
 from __future__ import annotations
 
-import binascii
-import enum
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import ClassVar, NoReturn
 
@@ -16,10 +15,11 @@ from attrs import define, field
 
 from mmp.errors import LocalProtocolError, RemoteProtocolError
 from mmp.model import Replay
-from mmp.wire.buffer import Buffer
 from mmp.wire.events import BackendEvent, Challenge, LoggedIn, LoginRefused, Ready, StartTLS
 from mmp.wire.pop3 import grammar, render, replies
 from mmp.wire.pop3.grammar import Response
+from mmp.wire.sasl import lines
+from mmp.wire.toward_store import Conversation, Phase
 
 LINE_LIMIT = 8192
 """Octets in a line: a response has 512 at most (RFC 2449, 4), but a challenge is as long as its mechanism makes it."""
@@ -27,8 +27,8 @@ CAPABILITIES_LIMIT = 100
 """Lines of CAPA: a store has some ten, and an endless list has to end somewhere."""
 
 
-class State(enum.Enum):
-    """Where the conversation stands; the value says what is awaited, for the log."""
+class State(Phase):
+    """Where the conversation stands."""
 
     GREETING = "greeting"
     STLS = "STLS"
@@ -58,7 +58,6 @@ _NEXT: Mapping[tuple[State, str], State] = MappingProxyType(
         (State.LOGIN, "challenge"): State.CHALLENGED,
         (State.CHALLENGED, "response"): State.LOGIN,
         (State.LOGIN, "+OK"): State.TRANSACTION,
-        **{(state, "end"): State.QUIT for state in State},
     },
 )
 _LISTENING = frozenset(State) - {State.STARTING_TLS, State.CHALLENGED, State.TRANSACTION, State.QUIT}
@@ -72,56 +71,45 @@ class Client:
     """
 
     _starttls: bool
-    _state: State = field(default=State.GREETING, init=False)
-    _received: Buffer = field(factory=Buffer, init=False)
-    _queue: list[bytes] = field(factory=list, init=False)
+    _talk: Conversation[State] = field(factory=partial(Conversation, State.GREETING, State.QUIT, _NEXT), init=False)
     _capabilities: list[bytes] = field(factory=list, init=False)
-    _steps: list[bytes] = field(factory=list, init=False)
-    """What is still to be said of the login, each when the store agrees to the one before."""
-    _relaying: bool = field(default=False, init=False)
-    """Whether the mechanism of the pending login lets the store ask the client for more."""
-    _unspeakable: tuple[bytes, ...] = field(default=(), init=False)
-    """The password, plain and encoded, while the login is pending: a store may repeat it, a log must not."""
 
     @property
     def phase(self) -> str:
         """What is awaited, in words for the log."""
-        return self._state.value
+        return self._talk.phase
 
     @property
     def buffered(self) -> int:
         """How many received bytes are not yet consumed."""
-        return len(self._received)
+        return len(self._talk.received)
 
     def receive_data(self, octets: bytes) -> None:
         """Buffer what the store sent; once it is no use, nobody wants it."""
-        if self._state is not State.QUIT:
-            self._received.feed(octets)
+        self._talk.feed(octets)
 
     def next_event(self) -> BackendEvent | None:
         """Return the next event, or None when more bytes are needed; RemoteProtocolError when the store is no use."""
         try:
-            while self._state in _LISTENING:
-                line = self._received.line(LINE_LIMIT)
+            while self._talk.state in _LISTENING:
+                line = self._talk.received.line(LINE_LIMIT)
                 if line is None:
                     return None
                 event = self._settle(line)
                 if event is not None:
                     return event
         except RemoteProtocolError:
-            self._end()
+            self._talk.end()
             raise
         return None
 
     def data_to_send(self) -> bytes:
         """Return and forget what is to be written to the store."""
-        octets = b"".join(self._queue)
-        self._queue.clear()
-        return octets
+        return self._talk.data_to_send()
 
     def tls_started(self) -> None:
         """TLS is in force toward the store: forget what it sent before and ask what it offers."""
-        self._received.clear()
+        self._talk.received.clear()
         self._ask_capabilities()
 
     def log_in(self, replay: Replay) -> None:
@@ -130,63 +118,59 @@ class Client:
         LocalProtocolError unless Ready was reported. Refused(BACKEND_UNAVAILABLE) if the store offers no usable way,
         Refused(BAD_CREDENTIALS) if the secret cannot be said in the protocol.
         """
-        if self._state is not State.AUTHORIZATION:
+        if self._talk.state is not State.AUTHORIZATION:
             raise LocalProtocolError(f"log_in() while {self.phase}")
-        self._steps = render.login(replay, self._capabilities)
-        self._relaying = replay.mechanism != "PLAIN"
-        self._unspeakable = (replay.secret, self._steps[-1].rpartition(b" ")[2].rstrip())
+        self._talk.prepare(replay, render.login(replay, self._capabilities))
         if replay.origin:
-            self._to("XCLIENT")
-            self._queue.append(render.xclient(replay.origin))
+            self._talk.to("XCLIENT")
+            self._talk.say(render.xclient(replay.origin))
         else:
-            self._to("login")
-            self._queue.append(self._steps.pop(0))
+            self._talk.to("login")
+            self._talk.next_step()
 
     def respond(self, octets: bytes) -> None:
         """Queue the answer to the Challenge just reported."""
-        self._to("response")
-        line = binascii.b2a_base64(octets, newline=False)
-        self._unspeakable += (octets, line)
-        self._queue.append(line + b"\r\n")
+        self._talk.to("response")
+        self._talk.respond(octets, lines.encoded(octets) + b"\r\n")
 
     # What is received
 
     def _settle(self, line: bytes) -> BackendEvent | None:
-        if self._state is State.CAPABILITIES:
+        if self._talk.state is State.CAPABILITIES:
             return self._capability(line)
-        return self._ANSWERED[self._state](self, grammar.response(line))
+        return self._ANSWERED[self._talk.state](self, grammar.response(line))
 
     def _greeted(self, response: Response) -> None:
         if response.status != b"+OK":
             raise RemoteProtocolError(f"The store does not greet: {self._words(response)}")
         if self._starttls:
-            self._to("STLS")
-            self._queue.append(b"STLS\r\n")
+            self._talk.to("STLS")
+            self._talk.say(b"STLS\r\n")
         else:
             self._ask_capabilities()
 
     def _stls_answered(self, response: Response) -> StartTLS:
         if response.status != b"+OK":
             raise RemoteProtocolError(f"The store refuses STLS: {self._words(response)}")
-        if self._received:
+        if self._talk.received:
             raise RemoteProtocolError("The store sent bytes behind its +OK to STLS")
-        self._to("+OK")
+        self._talk.to("+OK")
         return StartTLS()
 
     def _capa_answered(self, response: Response) -> Ready | None:
         if response.status == b"+":
             raise RemoteProtocolError("The store asks for more than CAPA")
         if response.status == b"+OK":
-            self._to("+OK")
+            self._talk.to("+OK")
             return None
-        self._to("ready")  # a store from before there was CAPA
+        self._talk.to("ready")  # a store from before there was CAPA
         return Ready()
 
     def _capability(self, line: bytes) -> Ready | None:
         if not line.endswith(b"\r\n"):
             raise RemoteProtocolError("A line ends with CR LF")
         if line == b".\r\n":
-            self._to("ready")
+            self._talk.to("ready")
             return Ready()
         if len(self._capabilities) == CAPABILITIES_LIMIT:
             raise RemoteProtocolError(f"More than {CAPABILITIES_LIMIT} capabilities")
@@ -198,38 +182,28 @@ class Client:
 
     def _xclient_answered(self, _response: Response) -> None:
         """Go on, no matter how: Dovecot says +OK even where it takes no notice of us."""
-        self._to("login")
-        self._queue.append(self._steps.pop(0))
+        self._talk.to("login")
+        self._talk.next_step()
 
     def _login_answered(self, response: Response) -> LoggedIn | LoginRefused | Challenge | None:
         if response.status == b"-ERR":
             return self._refused(response)
-        if self._steps:
+        if self._talk.steps:
             self._go_on(response)
             return None
         if response.status == b"+":
-            return self._challenged(response)
-        self._unspeakable = ()
-        self._to("+OK")
-        return LoggedIn((), replies.text(response.text), self._received.rest())
+            return self._talk.challenged(response.text)
+        return LoggedIn((), replies.text(response.text), self._talk.log_in("+OK"))
 
     def _go_on(self, response: Response) -> None:
-        step = self._steps.pop(0)
-        if response.status != (b"+OK" if step.startswith(b"PASS ") else b"+"):
+        if response.status != (b"+OK" if self._talk.steps[0].startswith(b"PASS ") else b"+"):
             raise RemoteProtocolError("The store agrees to a login that it has not heard")
-        self._queue.append(step)
-
-    def _challenged(self, response: Response) -> Challenge:
-        if not self._relaying:
-            raise RemoteProtocolError("The store asks for more than there is to say")
-        challenge = grammar.challenge(response.text)
-        self._to("challenge")
-        return Challenge(challenge)
+        self._talk.next_step()
 
     def _refused(self, response: Response) -> LoginRefused:
         refusal = replies.meaning(response.code, self._capabilities)
         words = self._words(response)
-        self._end()
+        self._talk.end()
         return LoginRefused(refusal, words)
 
     _ANSWERED: ClassVar[Mapping[State, Callable[[Client, Response], BackendEvent | None]]] = MappingProxyType(
@@ -246,25 +220,10 @@ class Client:
     # What is said and known
 
     def _ask_capabilities(self) -> None:
-        self._to("CAPA")
-        self._queue.append(b"CAPA\r\n")
+        self._talk.to("CAPA")
+        self._talk.say(b"CAPA\r\n")
 
     def _words(self, response: Response) -> str:
         """Return a response as the store worded it, fit for a log: bounded, printable, without the password."""
         text = b"%b %b%b" % (response.status, b"[%b] " % response.code if response.code else b"", response.text)
-        for secret in filter(None, self._unspeakable):
-            text = text.replace(secret, b"***")
-        return replies.text(text).decode(errors="replace")
-
-    def _end(self) -> None:
-        self._to("end")
-        self._received.clear()
-        self._queue.clear()
-        self._steps.clear()
-        self._unspeakable = ()
-
-    def _to(self, event: str) -> None:
-        try:
-            self._state = _NEXT[self._state, event]
-        except KeyError:
-            raise LocalProtocolError(f"{event} while {self._state.value}") from None
+        return replies.text(self._talk.without_password(text)).decode(errors="replace")

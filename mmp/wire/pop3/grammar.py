@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import re
 from typing import NamedTuple
 
@@ -85,20 +84,6 @@ def check_nothing(argument: bytes | None) -> None:
         raise Malformed("This command takes no arguments")
 
 
-def initial_response(octets: bytes | None) -> bytes | None:
-    """Decode AUTH's initial response: None is the absent one, ``=`` the empty one (RFC 5034, 4)."""
-    return None if octets is None else b"" if octets == b"=" else _base64(octets)
-
-
-def sasl_response(line: bytes) -> bytes:
-    """Decode a client's line within a SASL exchange (RFC 5034, 4)."""
-    if not line.endswith(b"\r\n"):
-        raise Malformed("A line ends with CR LF")
-    if line == b"*\r\n":
-        raise Malformed("AUTH cancelled")
-    return _base64(line[:-2])
-
-
 def response(line: bytes) -> Response:
     """Return a store's line taken apart; RemoteProtocolError if it is no response."""
     match = _RESPONSE.fullmatch(line)
@@ -106,18 +91,3 @@ def response(line: bytes) -> Response:
         raise RemoteProtocolError("Not a POP3 response")
     status, code, text = match.groups(b"")
     return Response(status, code.upper(), text)
-
-
-def challenge(text: bytes) -> bytes:
-    """Decode what follows ``+`` in a SASL exchange (RFC 5034, 4); RemoteProtocolError if it is no base64."""
-    try:
-        return _base64(text)
-    except Malformed:
-        raise RemoteProtocolError("The store's challenge is no base64") from None
-
-
-def _base64(octets: bytes) -> bytes:
-    try:
-        return binascii.a2b_base64(octets, strict_mode=True)
-    except binascii.Error:
-        raise Malformed("Invalid base64") from None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Iterable
 
 from mmp.errors import Refused
 from mmp.model import Origin, Refusal, Replay
 from mmp.wire import sasl
+from mmp.wire.sasl import lines
 
 LINE_LIMIT = 255
 """Octets in a command, CRLF included (RFC 2449, 4): a longer initial response waits to be asked for (RFC 5034, 4)."""
@@ -46,7 +46,7 @@ def _auth(mechanism: bytes, message: bytes) -> list[bytes]:
 
 
 def _response(octets: bytes) -> bytes:
-    return binascii.b2a_base64(octets, newline=False) + b"\r\n"
+    return lines.encoded(octets) + b"\r\n"
 
 
 def _user_pass(user: bytes, secret: bytes) -> list[bytes]:

@@ -9,7 +9,7 @@ from mmp.model import Replay
 from mmp.wire.sasl import external, login, oauthbearer, plain, scram, xoauth2
 from mmp.wire.sasl.cram_md5 import CramMD5Server
 from mmp.wire.sasl.login import responses as login_responses
-from mmp.wire.sasl.mechanism import SASLError, ServerMechanism, identity
+from mmp.wire.sasl.mechanism import Cancelled, SASLError, ServerMechanism, identity
 
 MECHANISMS: Mapping[str, Callable[[bytes], ServerMechanism]] = MappingProxyType(
     {
@@ -56,6 +56,7 @@ def initial_response(replay: Replay) -> bytes:
 __all__ = [
     "MECHANISMS",
     "TOKENS",
+    "Cancelled",
     "SASLError",
     "ServerMechanism",
     "identity",

@@ -17,6 +17,13 @@ class SASLError(Exception):
     """The client's response breaks its mechanism; the text may be said to the client."""
 
 
+class Cancelled(Exception):  # noqa: N818 - it is no mistake
+    """The client gives the exchange up; the text may be said to it."""
+
+    def __init__(self) -> None:
+        super().__init__("Authentication cancelled")
+
+
 class ServerMechanism(Protocol):
     """The half that we play toward the client: one object for one exchange."""
 

@@ -5,9 +5,8 @@ RFC 5321, 3 and 4; STARTTLS: RFC 3207, 4; AUTH: RFC 4954, 4 and 6; XCLIENT as Po
 
 from __future__ import annotations
 
-import binascii
-import enum
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import ClassVar, NoReturn
 
@@ -15,14 +14,15 @@ from attrs import define, field
 
 from mmp.errors import LocalProtocolError, RemoteProtocolError
 from mmp.model import Origin, Refusal, Replay
-from mmp.wire.buffer import Buffer
 from mmp.wire.events import BackendEvent, Challenge, LoggedIn, LoginRefused, Ready, StartTLS
+from mmp.wire.sasl import lines
 from mmp.wire.submission import grammar, render, replies
 from mmp.wire.submission.reply import Reply, ReplyReader
+from mmp.wire.toward_store import Conversation, Phase
 
 
-class State(enum.Enum):
-    """Where the conversation stands; the value says what is awaited, for the log."""
+class State(Phase):
+    """Where the conversation stands."""
 
     GREETING = "greeting"
     EHLO = "capabilities"
@@ -50,10 +50,9 @@ _NEXT: Mapping[tuple[State, str], State] = MappingProxyType(
         (State.XCLIENT, "login"): State.LOGIN,
         (State.EHLO_AFTER_XCLIENT, "login"): State.LOGIN,
         (State.EHLO_AFTER_XCLIENT, "logged in"): State.AUTHENTICATED,
-        (State.LOGIN, "334"): State.CHALLENGED,
+        (State.LOGIN, "challenge"): State.CHALLENGED,
         (State.CHALLENGED, "response"): State.LOGIN,
         (State.LOGIN, "logged in"): State.AUTHENTICATED,
-        **{(state, "end"): State.QUIT for state in State},
     },
 )
 _LISTENING = frozenset(State) - {State.STARTING_TLS, State.CHALLENGED, State.AUTHENTICATED, State.QUIT}
@@ -68,31 +67,23 @@ class Client:
 
     _starttls: bool
     _hostname: str
-    _state: State = field(default=State.GREETING, init=False)
-    _received: Buffer = field(factory=Buffer, init=False)
+    _talk: Conversation[State] = field(factory=partial(Conversation, State.GREETING, State.QUIT, _NEXT), init=False)
     _reader: ReplyReader = field(factory=ReplyReader, init=False)
-    _queue: list[bytes] = field(factory=list, init=False)
     _capabilities: tuple[bytes, ...] = field(default=(), init=False)
     _standing: tuple[bytes, ...] = field(default=(), init=False)
     """Those of them that offer what only we may use, while we speak for ourselves."""
-    _steps: list[bytes] = field(factory=list, init=False)
-    """What is still to be said of the login, each when the store asks for it; nothing if XCLIENT does it all."""
     _greeting: str = field(default="", init=False)
     """The client's own name, where the store is told who came."""
-    _relaying: bool = field(default=False, init=False)
-    """Whether the mechanism of the pending login lets the store ask the client for more."""
-    _unspeakable: tuple[bytes, ...] = field(default=(), init=False)
-    """The password, plain and encoded, while the login is pending: a store may repeat it, a log must not."""
 
     @property
     def phase(self) -> str:
         """What is awaited, in words for the log."""
-        return self._state.value
+        return self._talk.phase
 
     @property
     def buffered(self) -> int:
         """How many received bytes are not yet consumed."""
-        return len(self._received)
+        return len(self._talk.received)
 
     @property
     def capabilities(self) -> tuple[bytes, ...]:
@@ -101,34 +92,31 @@ class Client:
 
     def receive_data(self, octets: bytes) -> None:
         """Buffer what the store sent; once it is no use, nobody wants it."""
-        if self._state is not State.QUIT:
-            self._received.feed(octets)
+        self._talk.feed(octets)
 
     def next_event(self) -> BackendEvent | None:
         """Return the next event, or None when more bytes are needed; RemoteProtocolError when the store is no use."""
         try:
-            while self._state in _LISTENING:
-                reply = self._reader.next(self._received)
+            while self._talk.state in _LISTENING:
+                reply = self._reader.next(self._talk.received)
                 if reply is None:
                     return None
-                event = self._ANSWERED[self._state](self, reply)
+                event = self._ANSWERED[self._talk.state](self, reply)
                 if event is not None:
                     return event
         except RemoteProtocolError:
-            self._end()
+            self._talk.end()
             raise
         return None
 
     def data_to_send(self) -> bytes:
         """Return and forget what is to be written to the store."""
-        octets = b"".join(self._queue)
-        self._queue.clear()
-        return octets
+        return self._talk.data_to_send()
 
     def tls_started(self) -> None:
         """TLS is in force toward the store: forget what it sent before and ask what it offers."""
         self._starttls = False
-        self._received.clear()
+        self._talk.received.clear()
         self._capabilities = ()
         self._ask_capabilities()
 
@@ -140,16 +128,14 @@ class Client:
         Refused(BAD_CREDENTIALS) if the secret cannot be said in the protocol. LoggedIn tells of XCLIENT and XFORWARD
         even if the store offers them no more once it knows who came.
         """
-        if self._state is not State.READY:
+        if self._talk.state is not State.READY:
             raise LocalProtocolError(f"log_in() while {self.phase}")
         offered = render.parameters(self._capabilities)
         taken = offered.get(b"XCLIENT", frozenset()) if replay.origin else frozenset()
         if replay.origin and replay.origin.user and b"AUTH" not in offered and b"LOGIN" in taken:
             self._tell_origin(replay.origin, render.xclient(replay.origin, taken, replay.origin.user))
             return
-        self._steps = render.login(replay, offered.get(b"AUTH", ()))
-        self._relaying = replay.mechanism != "PLAIN"
-        self._unspeakable = (replay.secret, self._steps[-1].rpartition(b" ")[2].rstrip())
+        self._talk.prepare(replay, render.login(replay, offered.get(b"AUTH", ())))
         if replay.origin and taken:
             self._tell_origin(replay.origin, render.xclient(replay.origin, taken, ""))
         else:
@@ -157,15 +143,13 @@ class Client:
 
     def respond(self, octets: bytes) -> None:
         """Queue the answer to the Challenge just reported."""
-        self._to("response")
-        line = binascii.b2a_base64(octets, newline=False)
-        self._unspeakable += (octets, line)
-        self._queue.append(line + b"\r\n")
+        self._talk.to("response")
+        self._talk.respond(octets, lines.encoded(octets) + b"\r\n")
 
     def log_out(self) -> None:
         """Queue a goodbye in place of a login; nothing is listened to any more."""
-        self._end()
-        self._queue.append(b"QUIT\r\n")
+        self._talk.end()
+        self._talk.say(b"QUIT\r\n")
 
     # What is received
 
@@ -178,21 +162,21 @@ class Client:
         self._learn(reply)
         if not self._starttls:
             self._standing = tuple(line for line in self._capabilities if render.gives_standing(line))
-            self._to("ready")
+            self._talk.to("ready")
             return Ready()
         if b"STARTTLS" not in render.parameters(self._capabilities):
             raise RemoteProtocolError("The store does not offer STARTTLS")
-        self._to("STARTTLS")
-        self._queue.append(b"STARTTLS\r\n")
+        self._talk.to("STARTTLS")
+        self._talk.say(b"STARTTLS\r\n")
         return None
 
     def _starttls_answered(self, reply: Reply) -> StartTLS:
         """Agree, unless clear text follows that somebody may have slipped in to pass for the store's under TLS."""
         if reply.code != b"220":
             raise RemoteProtocolError(f"The store refuses STARTTLS: {self._words(reply)}")
-        if self._received:
+        if self._talk.received:
             raise RemoteProtocolError("Bytes behind the store's answer to STARTTLS")
-        self._to("220")
+        self._talk.to("220")
         return StartTLS()
 
     def _spoken_unasked(self, reply: Reply) -> NoReturn:
@@ -201,17 +185,17 @@ class Client:
     def _xclient_answered(self, reply: Reply) -> LoginRefused | None:
         """Begin anew if the store agrees (220, a greeting); a store that does not may still take AUTH."""
         if reply.code == b"220":
-            self._to("220")
-            self._queue.append(render.ehlo(self._greeting, self._hostname))
+            self._talk.to("220")
+            self._talk.say(render.ehlo(self._greeting, self._hostname))
             return None
-        if reply.code == b"421" or not self._steps:
+        if reply.code == b"421" or not self._talk.steps:
             return self._refused(Refusal.BACKEND_UNAVAILABLE, reply)
         self._begin_login()
         return None
 
     def _ehlo_answered_again(self, reply: Reply) -> LoggedIn | None:
         self._learn(reply)
-        if self._steps:
+        if self._talk.steps:
             self._begin_login()
             return None
         return self._logged_in(b"")
@@ -221,29 +205,24 @@ class Client:
             return self._asked(reply)
         if reply.code != b"235":
             return self._refused(replies.REFUSAL_BY_CODE.get(reply.code, Refusal.BACKEND_UNAVAILABLE), reply)
-        if self._steps:
+        if self._talk.steps:
             raise RemoteProtocolError("The store agrees to a login that it has not heard")
         return self._logged_in(replies.text(grammar.without_status(reply.lines[-1])))
 
     def _asked(self, reply: Reply) -> Challenge | None:
-        if self._steps:
-            self._queue.append(self._steps.pop(0))
+        if self._talk.steps:
+            self._talk.next_step()
             return None
-        if not self._relaying:
-            raise RemoteProtocolError("The store asks for more than there is to say")
-        challenge = grammar.challenge(reply.text)
-        self._to("334")
-        return Challenge(challenge)
+        return self._talk.challenged(reply.text)
 
     def _logged_in(self, text: bytes) -> LoggedIn:
-        self._unspeakable = ()
-        self._to("logged in")
+        trailing = self._talk.log_in("logged in")
         unsaid = (line for line in self._standing if line not in self._capabilities)
-        return LoggedIn((*self._capabilities, *unsaid), text, self._received.rest())
+        return LoggedIn((*self._capabilities, *unsaid), text, trailing)
 
     def _refused(self, refusal: Refusal, reply: Reply) -> LoginRefused:
         words = self._words(reply)
-        self._end()
+        self._talk.end()
         return LoginRefused(refusal, words)
 
     _ANSWERED: ClassVar[Mapping[State, Callable[[Client, Reply], BackendEvent | None]]] = MappingProxyType(
@@ -261,17 +240,17 @@ class Client:
     # What is said and known
 
     def _ask_capabilities(self) -> None:
-        self._to("EHLO")
-        self._queue.append(render.ehlo(self._hostname, self._hostname))
+        self._talk.to("EHLO")
+        self._talk.say(render.ehlo(self._hostname, self._hostname))
 
     def _tell_origin(self, origin: Origin, xclient: bytes) -> None:
-        self._to("XCLIENT")
+        self._talk.to("XCLIENT")
         self._greeting = origin.greeting
-        self._queue.append(xclient)
+        self._talk.say(xclient)
 
     def _begin_login(self) -> None:
-        self._to("login")
-        self._queue.append(self._steps.pop(0))
+        self._talk.to("login")
+        self._talk.next_step()
 
     def _learn(self, reply: Reply) -> None:
         if reply.code != b"250":
@@ -281,19 +260,4 @@ class Client:
     def _words(self, reply: Reply) -> str:
         """Return a reply as the store worded it, fit for a log: bounded, printable, without the password."""
         text = b"%b %b" % (reply.code, reply.text)
-        for secret in filter(None, self._unspeakable):
-            text = text.replace(secret, b"***")
-        return replies.text(text).decode(errors="replace")
-
-    def _end(self) -> None:
-        self._to("end")
-        self._received.clear()
-        self._queue.clear()
-        self._steps.clear()
-        self._unspeakable = ()
-
-    def _to(self, event: str) -> None:
-        try:
-            self._state = _NEXT[self._state, event]
-        except KeyError:
-            raise LocalProtocolError(f"{event} while {self._state.value}") from None
+        return replies.text(self._talk.without_password(text)).decode(errors="replace")

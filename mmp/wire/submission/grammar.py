@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import re
 from typing import NamedTuple
 
@@ -77,20 +76,6 @@ def check_nothing(argument: bytes) -> None:
         raise Malformed("501 5.5.4 This command takes no arguments")
 
 
-def initial_response(octets: bytes | None) -> bytes | None:
-    """Decode AUTH's initial response: None is the absent one, ``=`` the empty one (RFC 4954, 4)."""
-    return None if octets is None else b"" if octets == b"=" else _base64(octets)
-
-
-def sasl_response(line: bytes) -> bytes:
-    """Decode a client's line within a SASL exchange (RFC 4954, 4)."""
-    if not line.endswith(b"\r\n"):
-        raise Malformed("500 5.5.2 A line ends with CR LF")
-    if line == b"*\r\n":
-        raise Malformed("501 5.0.0 AUTH cancelled")
-    return _base64(line[:-2])
-
-
 def reply_line(line: bytes) -> ReplyLine:
     """Return a line of a store's reply taken apart (RFC 5321, 4.2); RemoteProtocolError if it is none."""
     match = _REPLY.fullmatch(line)
@@ -104,18 +89,3 @@ def without_status(text: bytes) -> bytes:
     """Return a reply's text without the enhanced status code that it may begin with (RFC 2034, 4)."""
     match = _STATUS.match(text)
     return text[match.end() :] if match else text
-
-
-def challenge(text: bytes) -> bytes:
-    """Decode what follows 334 in a SASL exchange (RFC 4954, 4); RemoteProtocolError if it is no base64."""
-    try:
-        return _base64(text)
-    except Malformed:
-        raise RemoteProtocolError("The store's challenge is no base64") from None
-
-
-def _base64(octets: bytes) -> bytes:
-    try:
-        return binascii.a2b_base64(octets, strict_mode=True)
-    except binascii.Error:
-        raise Malformed("501 5.5.2 Invalid base64") from None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import binascii
 import re
 from collections.abc import Collection, Iterable, Mapping
 
 from mmp.errors import Refused
 from mmp.model import Origin, Refusal, Replay
 from mmp.wire import sasl
+from mmp.wire.sasl import lines
 
 LINE_LIMIT = 512
 """Octets in a command, CRLF included (RFC 5321, 4.5.3.1.4): a longer initial response waits to be asked for."""
@@ -88,4 +88,4 @@ def _auth(mechanism: bytes, message: bytes) -> list[bytes]:
 
 
 def _response(octets: bytes) -> bytes:
-    return binascii.b2a_base64(octets, newline=False) + b"\r\n"
+    return lines.encoded(octets) + b"\r\n"

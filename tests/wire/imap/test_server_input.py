@@ -7,7 +7,8 @@ import pytest
 from mmp.errors import RemoteProtocolError
 from mmp.model import Credentials, Offer, Refusal
 from mmp.wire.events import LoggedIn, Login
-from mmp.wire.imap.server import COMMANDS_LIMIT, ERRORS_LIMIT, Server
+from mmp.wire.imap.server import Server
+from mmp.wire.toward_client import COMMANDS_LIMIT, ERRORS_LIMIT
 
 CLEAR = Offer(mechanisms=(), plaintext=False, starttls=True)
 OPEN = Offer(mechanisms=("PLAIN",), plaintext=True, starttls=False)

@@ -8,7 +8,8 @@ from mmp.errors import RemoteProtocolError
 from mmp.model import Credentials, Offer, Refusal
 from mmp.wire.events import LoggedIn, Login
 from mmp.wire.managesieve.reader import LINE_LIMIT, SIZE_LIMIT
-from mmp.wire.managesieve.server import COMMANDS_LIMIT, ERRORS_LIMIT, Server
+from mmp.wire.managesieve.server import Server
+from mmp.wire.toward_client import COMMANDS_LIMIT, ERRORS_LIMIT
 
 CLEAR = Offer(mechanisms=(), plaintext=False, starttls=True)
 OPEN = Offer(mechanisms=("PLAIN",), plaintext=True, starttls=False)

@@ -7,7 +7,8 @@ import pytest
 from mmp.errors import RemoteProtocolError
 from mmp.model import Credentials, Offer, Refusal
 from mmp.wire.events import LoggedIn, Login
-from mmp.wire.pop3.server import COMMANDS_LIMIT, ERRORS_LIMIT, LINE_LIMIT, SECRET_LIMIT, Server
+from mmp.wire.pop3.server import LINE_LIMIT, SECRET_LIMIT, Server
+from mmp.wire.toward_client import COMMANDS_LIMIT, ERRORS_LIMIT
 
 CLEAR = Offer(mechanisms=(), plaintext=False, starttls=True)
 OPEN = Offer(mechanisms=("PLAIN", "CRAM-MD5"), plaintext=True, starttls=False)
@@ -224,7 +225,7 @@ def test_errors_end_it_in_the_end():
 
 def test_cancelled_exchanges_count_as_errors():
     words = ended_by(b"AUTH PLAIN\r\n*\r\n" * 50)
-    assert words.count(b"-ERR AUTH cancelled") == ERRORS_LIMIT
+    assert words.count(b"-ERR Authentication cancelled") == ERRORS_LIMIT
 
 
 def test_ten_thousand_commands_in_one_segment_are_not_all_answered():

@@ -7,15 +7,8 @@ import pytest
 from mmp.errors import RemoteProtocolError
 from mmp.model import Credentials, Offer, Refusal
 from mmp.wire.events import Login
-from mmp.wire.submission.server import (
-    AUTH_LIMIT,
-    CHUNK_LIMIT,
-    COMMANDS_LIMIT,
-    ENVELOPE_LIMIT,
-    ERRORS_LIMIT,
-    LINE_LIMIT,
-    Server,
-)
+from mmp.wire.submission.server import AUTH_LIMIT, CHUNK_LIMIT, ENVELOPE_LIMIT, LINE_LIMIT, Server
+from mmp.wire.toward_client import COMMANDS_LIMIT, ERRORS_LIMIT
 
 CLEAR = Offer(mechanisms=(), plaintext=False, starttls=True)
 OPEN = Offer(mechanisms=("PLAIN", "LOGIN"), plaintext=True, starttls=False)
@@ -115,7 +108,7 @@ def test_responses_that_are_no_base64_or_no_plain_end_the_exchange(response):
 def test_a_response_ended_by_a_bare_lf_is_refused():
     core = greeted()
     said_to(core, b"EHLO client\r\nAUTH PLAIN\r\n")
-    assert said_to(core, b"AHVzZXIAc2VjcmV0\n").startswith(b"500 5.5.2 ")
+    assert said_to(core, b"AHVzZXIAc2VjcmV0\n").startswith(b"501 5.5.2 ")
 
 
 @pytest.mark.parametrize(
@@ -206,7 +199,7 @@ def test_errors_end_it_in_the_end():
 
 def test_cancelled_exchanges_count_as_errors():
     words = ended_by(b"EHLO c\r\n" + b"AUTH PLAIN\r\n*\r\n" * 50)
-    assert words.count(b"501 5.0.0 AUTH cancelled") == ERRORS_LIMIT
+    assert words.count(b"501 5.0.0 Authentication cancelled") == ERRORS_LIMIT
 
 
 def test_ten_thousand_commands_in_one_segment_are_not_all_answered():

@@ -41,6 +41,10 @@ class Governor(Protocol):
     def badguys(self) -> int:
         """How many addresses are remembered as bad."""
 
+    @property
+    def apart(self) -> str:
+        """Why other hosts that count together with this one cannot be asked; empty if they can."""
+
     def generations(self) -> Collection[Generation]:
         """Return all that have workers."""
 
@@ -108,6 +112,16 @@ class Administration:
     def badguys(self) -> int:
         """How many addresses are remembered as bad."""
         return self._governor.badguys
+
+    @property
+    def shared_store(self) -> str:
+        """Where hosts share what they know; empty if this one is alone."""
+        return self._governor.loaded.config.shared.url
+
+    @property
+    def apart(self) -> str:
+        """Why other hosts that count together with this one cannot be asked; empty if they can."""
+        return self._governor.apart
 
     @property
     def serving(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 
@@ -17,6 +19,7 @@ from mmp.shared.admission import Deadlines, Door, Limits, Throttle
 from mmp.shared.desk import Desk
 from mmp.shared.local import Rules
 from mmp.shared.metering import Meter
+from mmp.shared.others import Nobody, Others
 
 
 def rules(config: Config) -> Rules:
@@ -49,6 +52,11 @@ def rules(config: Config) -> Rules:
         observe_throttle=throttle.mode == "observe",
         observed=limits.observe,
     )
+
+
+def beyond_reach(config: Config, now: Callable[[], float]) -> Others:
+    """Return what other hosts are to a worker that cannot even reach its own."""
+    return Nobody(now, refusing=bool(config.shared.url) and config.shared.on_failure == "refuse")
 
 
 @frozen

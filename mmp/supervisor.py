@@ -32,6 +32,7 @@ from mmp.net.tls import RING, FrontSettings
 from mmp.observe.certificates import CertificateWatch
 from mmp.observe.log import EventLog
 from mmp.shared.local import Home
+from mmp.sharing import Sharing
 from mmp.zygote_process import ZygoteProcess
 
 KILL_AFTER = 15.0
@@ -65,6 +66,7 @@ class Supervisor(Service):
         self._administration = Administration(reactor, log, self)
         self._systemd = Systemd(reactor, os.environ)
         self._home = Home(rules(loaded.config), time.monotonic)
+        self._sharing = Sharing(reactor, self._home, log)
         self._certificates = CertificateWatch(reactor, log, lambda: datetime.now(UTC), self.renew)
 
     @property
@@ -82,6 +84,11 @@ class Supervisor(Service):
         """How many addresses are remembered as bad."""
         return self._home.throttle.bad
 
+    @property
+    def apart(self) -> str:
+        """Why other hosts that count together with this one cannot be asked; empty if they can."""
+        return self._sharing.why
+
     # Starting
 
     def bind(self) -> None:
@@ -91,6 +98,7 @@ class Supervisor(Service):
     def startService(self) -> None:  # noqa: N802 - Twisted's name
         """Start the first generation; take the signals over once Twisted has installed its own."""
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's
+        self._sharing.use(self._loaded)
         self._start_generation()
         self._watch_certificates()
         self._administration.open()
@@ -244,6 +252,7 @@ class Supervisor(Service):
         certificates_alone = self._differs_in_certificates_alone(loaded)
         self._loaded = loaded
         self._home.change(rules(loaded.config))
+        self._sharing.use(loaded)
         self._log.event("reload", result="ok")
         self._watch_certificates()
         self._administration.open()
@@ -283,6 +292,7 @@ class Supervisor(Service):
         if not fresh:
             return
         self._loaded = evolve(self._loaded, files={**known, **fresh})
+        self._sharing.use(self._loaded)
         self._log.event("reload", result="certificates", reason=", ".join(fresh))
         self._watch_certificates()
         if fresh.keys() <= set(self._loaded.renewable):
@@ -344,6 +354,7 @@ class Supervisor(Service):
         self._reactor.callLater(grace + KILL_AFTER, self.drain)
 
     def _stop_reactor(self) -> None:
+        self._sharing.stop()
         self._administration.close()
         with suppress(ReactorNotRunning):  # it has been stopped already
             self._reactor.stop()

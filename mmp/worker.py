@@ -22,7 +22,7 @@ from twisted.logger import globalLogBeginner
 
 from mmp.admin.answers import Answers
 from mmp.admin.sessions import Sessions
-from mmp.admission import Admission, rules
+from mmp.admission import Admission, beyond_reach, rules
 from mmp.authenticators import Authenticators
 from mmp.config.load import Loaded
 from mmp.cores import CORES, GUARDS
@@ -140,6 +140,7 @@ class Worker:
         globalLogBeginner.beginLoggingTo([LineObserver(self._log)], redirectStandardIO=False, discardBuffer=True)
         self._link = Link(reactor, link, self._received, self._orphaned)
         own = Home(rules(inheritance.loaded.config), reactor.seconds)
+        own.others = beyond_reach(inheritance.loaded.config, reactor.seconds)
         self._desk = Desk(reactor, self._link.send, self._log, own)
         self._parts = Parts(inheritance, reactor, self._log, self._desk)
         self._answerer = Answerer(self._link, self._parts.answers)

@@ -56,6 +56,14 @@ class Proxy(Protocol):
     def directories(self) -> Collection[Endpoint]:
         """The servers that keep the directory; none if it needs none."""
 
+    @property
+    def shared_store(self) -> str:
+        """Where hosts share what they know; empty if this one is alone."""
+
+    @property
+    def apart(self) -> str:
+        """Why other hosts that count together with this one cannot be asked; empty if they can."""
+
     def workers(self) -> Sequence[WorkerState]:
         """Return those that serve or drain, with as many sessions as they had a few seconds ago."""
 
@@ -105,7 +113,7 @@ class Commands:
     async def status(self, _order: Order) -> Mapping[str, Any]:
         """Tell how the proxy is."""
         state = await self._state()
-        down = state.directories_down()
+        down, why = state.directories_down(), self.proxy.apart or state.alone()
         workers = [evolve(each, sessions=state.sessions_of(each.pid, each.sessions)) for each in self.proxy.workers()]
         return {
             "version": __version__,
@@ -116,7 +124,7 @@ class Commands:
             "workers": [asdict(each) for each in workers],
             "sessions": sum(each.sessions for each in workers),
             "directory": {"up": not down or len(down) < len(self.proxy.directories), "down": down},
-            "shared": {"up": not state.alone(), "why": state.alone()},
+            "shared": {"up": not why, "why": why, "url": self.proxy.shared_store},
         }
 
     async def who(self, order: Order) -> Mapping[str, Any]:

@@ -29,6 +29,10 @@ class Proxy(Protocol):
         """How many addresses are remembered as bad."""
 
     @property
+    def apart(self) -> str:
+        """Why other hosts that count together with this one cannot be asked; empty if they can."""
+
+    @property
     def serving(self) -> int:
         """How many workers accept connections."""
 
@@ -104,7 +108,7 @@ class Monitoring:
         gauges: dict[Key, float] = {
             ("workers",): workers,
             ("badguys",): self.proxy.badguys,
-            ("shared_state_up",): float(not state.alone()),
+            ("shared_state_up",): float(not (self.proxy.apart or state.alone())),
         }
         gauges |= {("certificate_expiry_seconds", name): left for name, left in self.proxy.seconds_left().items()}
         gauges |= {key: number for key, number in state.numbers.items() if key[0] in {"sessions", "backend_sessions"}}

@@ -144,6 +144,9 @@ def _unused(usage: Usage) -> Iterator[Finding]:
     for listener, origin in usage.listeners():
         if listener.directory.kind == "ldap" and listener.directory.ldap.ca and not listener.directory.ldap.over_tls:
             yield Finding(origin("directory.ldap.ca"), "is not used: no server is asked in TLS")
+    shared = usage.config.shared
+    if shared.url and shared.scheme != "rediss" and shared.ca:
+        yield Finding("shared.ca", "is not used: the store is not reached in TLS, which rediss:// is")
     for _, backend, path in usage.backends():
         for key in ("ca", "client_certificate"):
             if backend.tls is TLSMode.NONE and getattr(backend, key):

@@ -81,6 +81,11 @@ Separators = Annotated[str, Text("one or more characters", spellings.separators)
 ReplayName = Annotated[str, Text("text with %s, %o, %U, %V and %A[attribute]", spellings.replay_name)]
 HTTPURL = Annotated[str, _or_empty(Text('"http://HOST:PORT/PATH" or "https://HOST:PORT/PATH"', spellings.http_url))]
 HeaderName = Annotated[str, Text("the name of a header field", spellings.header_name)]
+SharedURL = Annotated[
+    str,
+    _or_empty(Text('"redis://HOST:PORT/DATABASE" or "rediss://HOST:PORT/DATABASE"', spellings.shared_url)),
+]
+SharedPrefix = Annotated[str, Text('up to 32 letters, digits, "-", "_" and "."', spellings.shared_prefix)]
 LDAPURL = Annotated[str, Text('"ldap://HOST:PORT" or "ldaps://HOST:PORT"', spellings.ldap_url)]
 LDAPFilter = Annotated[str, Text("an LDAP filter", spellings.ldap_filter)]
 SearchBase = Annotated[str, Text("a distinguished name", spellings.search_base)]

@@ -12,6 +12,7 @@ from mmp.config.directory import Directory
 from mmp.config.kinds import Address, Between, Duration, HostName, Network, OptionalDuration, Port
 from mmp.config.limits import Limits, Throttle
 from mmp.config.operators import Admin, Log
+from mmp.config.sharing import Shared
 from mmp.config.stores import Backend, Outage, Pool
 from mmp.model import Endpoint, Service, TLSMode
 
@@ -95,6 +96,9 @@ class Config:
 
     throttle: Throttle = field(factory=Throttle)
     """Slowing down those who guess."""
+
+    shared: Shared = field(factory=Shared)
+    """Counting over several hosts."""
 
     outage: Outage = field(factory=Outage)
     """When a store is away."""

@@ -86,6 +86,7 @@ alert: Final = matching(r"[ -~]{1,400}", "is not a line of at most 400 character
 header_name: Final = matching("[A-Za-z][A-Za-z0-9-]*", "is not the name of a header field")
 distinguished_name: Final = matching(r"[A-Za-z0-9.-]+\s*=.*", 'is not a distinguished name, such as "o=internet"')
 search_base: Final = matching(r"(?:[A-Za-z0-9.-]+\s*=.*)?", 'is not a distinguished name, such as "dc=example,dc=com"')
+shared_prefix: Final = matching(r"[A-Za-z0-9._-]{1,32}", "is not 1 to 32 letters, digits, dots and dashes")
 separators: Final = matching(r"[^\w\s]+", "must be one or more characters other than letters, digits and blanks")
 
 
@@ -119,6 +120,20 @@ def http_url(text: str) -> str:
         correct = False
     if not correct:
         raise ValueError('is not of the form "http://HOST:PORT/PATH" or "https://HOST:PORT/PATH"')
+    return text
+
+
+def shared_url(text: str) -> str:
+    """Take the URL of a shared store; a password does not belong there."""
+    try:
+        url = urlsplit(text)
+        correct = url.scheme in {"redis", "rediss"} and bool(url.hostname) and url.port != 0
+        correct = correct and not (url.query or url.fragment) and url.password is None
+        correct = correct and re.fullmatch(r"/?|/[0-9]{1,5}", url.path) is not None
+    except ValueError:
+        correct = False
+    if not correct:
+        raise ValueError('is not of the form "redis://HOST:PORT/DATABASE" or "rediss://HOST:PORT/DATABASE"')
     return text
 
 

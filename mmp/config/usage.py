@@ -93,6 +93,8 @@ class Usage:
             if listener.directory.kind == "auth_http" and http.url.startswith("https:") and http.ca:
                 needed = (origin("directory.kind"), origin("directory.auth_http.url"))
                 yield Named(origin("directory.auth_http.ca"), http.ca, needed)
+        if self.config.shared.scheme == "rediss" and self.config.shared.ca:
+            yield Named("shared.ca", self.config.shared.ca, ("shared.url",))
         for _, backend, path in self.backends():
             if backend.tls is not TLSMode.NONE and backend.ca:
                 yield Named(f"{path}.ca", backend.ca, (f"{path}.tls",))
@@ -145,6 +147,10 @@ class Usage:
                 yield Named(origin("login.admin_password_file"), file)
         if file := self.config.admin.token_file:
             yield Named("admin.token_file", file)
+        if self.config.shared.url:
+            for key in ("password_file", "key_file"):
+                if file := getattr(self.config.shared, key):
+                    yield Named(f"shared.{key}", file, ("shared.url",))
 
     def notices(self) -> Iterator[Named]:
         """Yield the file of the message that stands in for a maildrop."""

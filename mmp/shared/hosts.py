@@ -23,7 +23,7 @@ from mmp.policy.rate import Rate
 from mmp.policy.throttle import Attempt, Known, Turn
 from mmp.shared.local import Home
 from mmp.shared.others import UNREACHABLE, Claims
-from mmp.shared.store import Count, Fail, Forget, Hold, Look, Question, Slot, Store, StoreError, Take, Vouch
+from mmp.shared.store import Count, Fail, Forget, Hold, Look, Question, Slot, Store, StoreError, Take, Uncount, Vouch
 
 PATIENCE: Final = 0.05
 """Seconds that the store may take to answer: half of what a worker waits for its supervisor."""
@@ -139,9 +139,16 @@ class Hosts:
             answered(rate.wait(self._home.now(), key))
 
         if self._reach is Reach.THERE:
-            self._ask(Count(self._key("rate", limit, key.hex()), rate.step, rate.period), answered, alone)
+            self._ask(Count(self._key_of_rate(limit, key), rate.step, rate.period), answered, alone)
         else:
             alone()
+
+    def uncount(self, limit: str, key: bytes, rate: Rate) -> None:
+        """Tell that an event that was counted has not happened."""
+        if self._reach is Reach.THERE:
+            self._ask(Uncount(self._key_of_rate(limit, key), rate.step), _nothing, _nothing)
+        else:
+            rate.give_back(key)
 
     def look(self, household: bytes, user: bytes, answered: Callable[[Known | None, str], None]) -> None:
         """Ask what is known of a household and a user; or the answer is the limit that refuses for want of others."""
@@ -184,6 +191,9 @@ class Hosts:
         """Return a name that is as long and as plain for a user's name as for anything else."""
         name = f"{claim.limit}\0{claim.key}".encode("utf-8", "surrogateescape")
         return self._key("held", hashlib.blake2b(name, digest_size=16).hexdigest())
+
+    def _key_of_rate(self, limit: str, key: bytes) -> bytes:
+        return self._key("rate", hashlib.blake2b(limit.encode() + b"\0" + key, digest_size=16).hexdigest())
 
     def _of_household(self, household: bytes) -> bytes:
         return self._key("bad", household.hex())

@@ -83,6 +83,17 @@ local function count()
   return 0
 end
 
+local function uncount()
+  local name, step = key(), number()
+  local over = tonumber(redis.call('GET', name) or 0) - step
+  if over > now then
+    redis.call('SET', name, string.format('%.6f', over), 'PX', math.ceil((over - now) * 1000))
+  else
+    redis.call('DEL', name)
+  end
+  return 0
+end
+
 -- Badness: a hash; digests are of equal length, in hexadecimal, one behind the other.
 
 local function known(name)
@@ -125,6 +136,7 @@ local answers = {
   take = take,
   hold = function() hold(key(), number()) return 0 end,
   count = count,
+  uncount = uncount,
   look = look,
   fail = fail,
   forget = function() redis.call('DEL', key()) return 0 end,

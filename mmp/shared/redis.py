@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from mmp.policy.badness import REMEMBERED, Record
 from mmp.policy.throttle import Known
-from mmp.shared.store import Count, Fail, Forget, Hold, Look, Question, StoreError, Take, Vouch
+from mmp.shared.store import Count, Fail, Forget, Hold, Look, Question, StoreError, Take, Uncount, Vouch
 
 SCRIPT: Final = files("mmp.shared").joinpath("redis.lua").read_text()
 SHA: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -40,7 +40,8 @@ class _Factory(Factory):
     noisy = False
     isLazy = False  # noqa: N815 - txredisapi's name
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, reactor: Any, access: Access) -> None:
+        self._reactor = reactor
         self._access = access
         self.refusal = ""
         self._made: Any = None
@@ -56,6 +57,7 @@ class _Factory(Factory):
             dbid=access.database,
         )
         protocol.factory = self
+        protocol.callLater = self._reactor.callLater
         self._made = protocol
         return protocol
 
@@ -76,7 +78,8 @@ class _Factory(Factory):
 class RedisStore:
     """One connection at a time; ``host`` and ``lease`` go with every question."""
 
-    def __init__(self, endpoint: IStreamClientEndpoint, access: Access, host: str, lease: float) -> None:
+    def __init__(self, reactor: Any, endpoint: IStreamClientEndpoint, access: Access, host: str, lease: float) -> None:
+        self._reactor = reactor
         self._endpoint = endpoint
         self._access = access
         self._always = ("EVALSHA", SHA)
@@ -85,7 +88,7 @@ class RedisStore:
 
     def connect(self, lost: Callable[[str], None]) -> Deferred[None]:
         """Connect, log in and bring the script, or fail with StoreError."""
-        factory = _Factory(self._access)
+        factory = _Factory(self._reactor, self._access)
         connecting: Deferred[Any] = self._endpoint.connect(factory)
         connecting.addCallback(self._log_in, factory)
         connecting.addErrback(factory.abandon)
@@ -158,6 +161,11 @@ def _count(question: Count, keys: list[bytes], words: list[Any]) -> None:
     words += ("count", repr(question.step), repr(question.period))
 
 
+def _uncount(question: Uncount, keys: list[bytes], words: list[Any]) -> None:
+    keys.append(question.key)
+    words += ("uncount", repr(question.step))
+
+
 def _look(question: Look, keys: list[bytes], words: list[Any]) -> None:
     keys += (question.household, question.user, question.vouched)
     words.append("look")
@@ -184,6 +192,7 @@ _WORDS: Final[dict[type, Callable[[Any, list[bytes], list[Any]], None]]] = {
     Take: _take,
     Hold: _hold,
     Count: _count,
+    Uncount: _uncount,
     Look: _look,
     Fail: _failed,
     Forget: _forget,

@@ -56,6 +56,14 @@ class Count:
 
 
 @frozen
+class Uncount:
+    """An event that was counted has not happened."""
+
+    key: bytes
+    step: float
+
+
+@frozen
 class Look:
     """The reply is what is Known under the keys of a household, an account, and somebody who is vouched for."""
 
@@ -88,7 +96,7 @@ class Vouch:
     seconds: float
 
 
-Question = Take | Hold | Count | Look | Fail | Forget | Vouch
+Question = Take | Hold | Count | Uncount | Look | Fail | Forget | Vouch
 
 
 class StoreError(Exception):

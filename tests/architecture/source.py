@@ -21,6 +21,7 @@ ROOTS = (
     "mmp.authenticators",
     "mmp.administration",
     "mmp.admission",
+    "mmp.sharing",
     "mmp.demo",
 )
 """The composition roots: the programs, and what makes their parts from the configuration."""

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from mmp.policy.badness import Badness, Record
 from mmp.policy.rate import Rate
 from mmp.policy.throttle import Known
-from mmp.shared.store import Count, Fail, Forget, Hold, Look, StoreError, Take, Vouch
+from mmp.shared.store import Count, Fail, Forget, Hold, Look, StoreError, Take, Uncount, Vouch
 
 
 @define(eq=False)
@@ -94,6 +94,10 @@ class ShelfStore:
         )
         return rate.wait(self.shelf.clock.seconds(), 0)
 
+    def uncount(self, question):
+        if question.key in self.shelf.rates:
+            self.shelf.rates[question.key].give_back(0)
+
     def look(self, question):
         now = self.shelf.clock.seconds()
         left = max(0.0, self.shelf.vouched.get(question.vouched, 0.0) - now)
@@ -122,6 +126,7 @@ _ANSWERS = {
     Take: ShelfStore.take,
     Hold: ShelfStore.hold,
     Count: ShelfStore.count,
+    Uncount: ShelfStore.uncount,
     Look: ShelfStore.look,
     Fail: ShelfStore.fail,
     Forget: ShelfStore.forget,

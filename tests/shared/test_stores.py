@@ -8,7 +8,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint
 from mmp.policy.badness import REMEMBERED, Penalties
 from mmp.policy.throttle import Known
 from mmp.shared.redis import Access, RedisStore
-from mmp.shared.store import Count, Fail, Forget, Hold, Look, Slot, StoreError, Take, Vouch
+from mmp.shared.store import Count, Fail, Forget, Hold, Look, Slot, StoreError, Take, Uncount, Vouch
 from tests.integration.ports import Ports
 from tests.integration.shared_stores import ADDRESS, redis
 from tests.net.turning import Turning
@@ -73,7 +73,7 @@ def in_memory():
 
 def over_redis(port, access=Access()):  # noqa: B008 - a value
     return lambda turning, host, lease: RedisStore(
-        TCP4ClientEndpoint(turning.reactor, ADDRESS, port), access, host, lease
+        turning.reactor, TCP4ClientEndpoint(turning.reactor, ADDRESS, port), access, host, lease
     )
 
 
@@ -143,6 +143,16 @@ def test_events_have_room_as_their_rate_says(scene):
     (wait,) = scene.ask(scene.other, event)
     assert 0 < wait <= 20
     assert scene.ask(scene.one, Count(scene.key("else"), 20.0, 60.0)) == [0.0]
+
+
+def test_an_event_that_has_not_happened_leaves_its_room(scene):
+    event, not_so = Count(scene.key("rate"), 30.0, 60.0), Uncount(scene.key("rate"), 30.0)
+    assert scene.ask(scene.one, event, event)[-1] == 0.0
+    scene.ask(scene.other, not_so)
+    assert scene.ask(scene.one, event) == [0.0]
+    assert scene.ask(scene.one, event) != [0.0]
+    scene.ask(scene.one, not_so, not_so, not_so)
+    assert scene.ask(scene.other, event, event) == [0.0, 0.0]
 
 
 def test_a_rate_has_room_again_with_time(scene):

@@ -1,0 +1,152 @@
+"""Two hosts, each a supervisor with two workers, that count together in one store: limits, badness, and outages."""
+
+import os
+import signal
+import socket
+import time
+from contextlib import ExitStack
+
+import pytest
+
+from tests.integration.client import Client
+from tests.integration.commands import mmp_json
+from tests.integration.ordinary import PLAIN
+from tests.integration.people import ALICE, BOB, FIRST
+from tests.integration.scripted import PATIENCE, scripted
+from tests.integration.shared_stores import redis
+from tests.integration.test_limits import admitted, come, guess, judging, log_in, per_address
+from tests.integration.waiting import until
+
+ONE_STORE = {ALICE.user: FIRST, BOB.user: FIRST}
+LEASE = 2
+"""Seconds."""
+
+
+@pytest.fixture
+def shared(ports):
+    """A store that hosts share."""
+    with redis(ports.free()) as server:
+        yield server
+
+
+@pytest.fixture
+def run(run_proxy, ports, shared):
+    """Runs two hosts that share; keywords are tables of both their files."""
+    store = ports.free()
+
+    def start(**changes):
+        table = {"url": shared.url, "lease": f"{LEASE}s"} | changes.pop("shared", {})
+        usual = {"workers": 2, "login": PLAIN, "log": {"level": "info"}, "shared": table}
+        proxies = [held.enter_context(run_proxy(store, ONE_STORE, **usual | changes)) for _ in range(2)]
+        for proxy in proxies:
+            until(lambda proxy=proxy: len(proxy.workers()) == 2, "both workers run")
+            proxy.logged(" shared ", "result=rejoined")
+        return proxies
+
+    with scripted(FIRST, store, judging), ExitStack() as held:
+        yield start
+
+
+@pytest.fixture
+def held():
+    """Closes, at the end, what is still open."""
+    with ExitStack() as stack:
+        yield stack
+
+
+def rush(held, proxies, count):
+    """Connect so many clients at once, by turns to each host."""
+    connections = [held.enter_context(socket.socket()) for _ in range(count)]
+    for number, connection in enumerate(connections):
+        connection.setblocking(False)
+        connection.connect_ex(("127.0.0.1", proxies[number % len(proxies)].port("starttls")))
+    for connection in connections:
+        connection.settimeout(PATIENCE)
+    return [Client(connection) for connection in connections]
+
+
+def full(held, proxy):
+    return not admitted([come(held, proxy)])
+
+
+def test_of_two_hundred_at_once_at_two_hosts_twenty_get_in(run, held):
+    proxies = run(limits=per_address(20))
+    inside = admitted(rush(held, proxies, 200))
+    assert len(inside) == 20
+    for proxy in proxies:
+        assert full(held, proxy)
+    for client in inside[:2]:
+        client.connection.close()
+    until(lambda: admitted([come(held, proxies[0])]), "there is room")
+    until(lambda: admitted([come(held, proxies[1])]), "there is room at the other, too")
+    assert all(full(held, proxy) for proxy in proxies)
+
+
+def test_a_user_has_so_many_sessions_wherever_they_are(run, held):
+    one, other = run(limits={"per_user": 2, "per_address": []})
+    first = come(held, one)
+    assert admitted([first, come(held, other)])
+    assert log_in(come(held, one)).startswith(b"a NO [LIMIT]")
+    assert log_in(come(held, other), BOB).startswith(b"a OK")
+    first.connection.close()
+    until(lambda: admitted([come(held, other)]), "there is room")
+
+
+def test_a_guess_at_one_host_slows_the_next_at_the_other(run, held):
+    proxies = run(throttle={"penalty": "1s"})
+    began = time.monotonic()
+    for number in range(1, 4):  # without the throttle, these take milliseconds
+        proxy = proxies[number % 2]
+        guess(held, proxy, b"wrong-%d" % number)
+        proxy.logged(" badguy ", f"badness={number}.0")
+    assert time.monotonic() - began >= 1 + 2
+    assert log_in(come(held, proxies[0], "127.0.0.7")).startswith(b"a OK")
+
+
+def test_what_a_host_held_that_was_killed_is_free_again_when_its_lease_ends(run, held):
+    dead, alive = run(limits=per_address(3))
+    assert len(admitted(come(held, dead) for _ in range(3))) == 3
+    assert full(held, alive)
+    began = time.monotonic()
+    os.kill(dead.process.pid, signal.SIGKILL)
+    until(lambda: admitted([come(held, alive)]), "there is room")
+    assert time.monotonic() - began > LEASE / 3
+    assert len(admitted(come(held, alive) for _ in range(4))) == 2
+
+
+def test_a_store_that_is_killed_and_comes_back_holds_nobody_up_and_counts_are_right_again(run, held, shared):
+    proxies = run(limits=per_address(6))
+    assert len(admitted(come(held, proxy) for proxy in proxies for _ in range(2))) == 4
+    shared.kill()
+    for proxy in proxies:
+        proxy.logged(" shared ", "result=alone")
+        assert mmp_json(proxy, "status")["shared"]["up"] is False
+        assert len(admitted(come(held, proxy) for _ in range(6))) == 4  # of six, counted alone
+    shared.start()
+    for proxy in proxies:
+        until(lambda proxy=proxy: proxy.log().count("result=rejoined") == 2, "it has come back")
+        until(lambda proxy=proxy: full(held, proxy), "it knows of the other's")
+        assert mmp_json(proxy, "status")["shared"] == {"up": True, "why": "", "url": shared.url}
+
+
+def test_a_store_that_answers_nothing_holds_nobody_up(run, held, shared):
+    one, other = run(limits=per_address(3), throttle={"penalty": "1s"})
+    shared.stop()
+    try:
+        assert len(admitted(come(held, one) for _ in range(5))) == 3
+        one.logged(" shared ", "result=alone")
+    finally:
+        shared.go_on()
+    until(lambda: one.log().count("result=rejoined") == 2, "it answers again")
+    until(lambda: full(held, other), "the other knows of its sessions")
+
+
+def test_where_silence_is_a_refusal_nobody_gets_in(run, held, shared):
+    one, _ = run(limits=per_address(9), shared={"on_failure": "refuse"})
+    assert admitted([come(held, one)])
+    shared.kill()
+    one.logged(" shared ", "result=alone")
+    assert full(held, one)
+    assert 'reason="limit: shared state"' in one.log()
+    shared.start()
+    until(lambda: admitted([come(held, one)]), "it lets people in again")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mmp.interfaces import Level, Log
+from mmp.net.running import Running
 from mmp.shared import link as wire
 from mmp.shared.desk import Desk
 from mmp.shared.link import Kind
@@ -30,15 +31,16 @@ class Meter:
         self._user = str(facts["user"]).encode("utf-8", "surrogateescape")
         self._granted: deque[int] = deque()
         """What the store has not answered yet."""
-        self._asking: Deferred[None] | None = None
+        self._asking: Running[None] | None = None
+        self._waits = False
         self._told: set[tuple[str, str]] = set()
 
     def ask(self, limit: str, told: Callable[[bool], None]) -> None:
         """Ask whether there is room for one more; ``told`` is called with the answer, perhaps at once."""
-        self._asking = asking = Deferred.fromCoroutine(self._ask(limit, told))
-        if not asking.called:
-            asking.addCallback(lambda _: self.go_on())
-        asking.addErrback(self._failed)
+        self._waits = False
+        self._asking = Running(self._ask(limit, told), self._asked)
+        self._asking.go_on()
+        self._waits = True
 
     async def _ask(self, limit: str, told: Callable[[bool], None]) -> None:
         number, kind, payload = await self._desk.ask(Kind.METER, limit.encode() + b"\0" + self._user)
@@ -55,9 +57,12 @@ class Meter:
         self._told.add((result, limit))
         self._events.event("metered", level, result=result, reason=f"limit: {limit}", **self._facts)
 
-    def _failed(self, failure: Failure) -> None:
-        if not failure.check(CancelledError):
-            self._log.failure("unexpected error in metering", failure)
+    def _asked(self, result: BaseException | None) -> None:
+        if result is None:
+            if self._waits:
+                self.go_on()
+        elif not isinstance(result, CancelledError):
+            self._log.failure("unexpected error in metering", Failure(result))
 
     def settle(self, *, accepted: bool) -> None:
         """Tell whether the store has accepted it: of all for which there was room, in that order."""

@@ -14,7 +14,8 @@ from mmp.policy.sessions import SessionLimits
 from mmp.shared.hosts import DEAD, PATIENCE, RETRY, Hosts, Terms
 from mmp.shared.store import Count, Fail, Forget, Hold, Look, Take, Vouch
 from tests import fakes
-from tests.directory.outcomes import finished, pending, refusal, started
+from tests.directory.outcomes import finished, pending, refusal
+from tests.running import started
 from tests.shared.desks import HERE, THERE, Host, client, credentials
 from tests.shared.shelf import Shelf, ShelfStore
 from tests.shared.test_local import per_address

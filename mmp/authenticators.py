@@ -37,6 +37,7 @@ from mmp.directory.locate import Locator
 from mmp.directory.names import Naming
 from mmp.directory.offload import Offload
 from mmp.directory.replay import ReplayName
+from mmp.directory.state import AccountState
 from mmp.directory.status import USER_STATUS
 from mmp.directory.verify import Authority, Judge
 from mmp.directory.verify_cache import Remembered
@@ -143,10 +144,11 @@ class Authenticators:
             directory.ldap.access_attribute, self._log, implicit_tls=listener.tls is TLSMode.IMPLICIT
         )
         passwords = (USER_PASSWORD,) if login.proofs else ()
-        attributes = (*rules.attributes, *USER_STATUS, access.attribute, *passwords)
+        state = AccountState(directory.ldap.state_attributes)
+        attributes = (*rules.attributes, *USER_STATUS, access.attribute, *state.attributes, *passwords)
         users, domains = self._people(directory, tuple(dict.fromkeys(attributes)))
         self._caches.append(users)
-        return Locator(users, naming, rules, self._authority(login, directory), domains, access)
+        return Locator(users, naming, rules, self._authority(login, directory), domains, access, state)
 
     def _people(self, directory: Directory, attributes: tuple[str, ...]) -> tuple[Cached[Entry], Domains | None]:
         """Return who knows users, and who knows domains where those have entries."""

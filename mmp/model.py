@@ -36,6 +36,7 @@ class Refusal(enum.Enum):
     NOT_AUTHORIZED = "not-authorized"
     ACCOUNT_DISABLED = "account-disabled"
     ACCOUNT_ON_HOLD = "account-on-hold"
+    ACCOUNT_LOCKED = "account-locked"
     PASSWORD_EXPIRED = "password-expired"  # noqa: S105 - a reason, not a password
     PASSWORD_MUST_CHANGE = "password-must-change"  # noqa: S105 - likewise
     PRIVACY_REQUIRED = "privacy-required"
@@ -148,6 +149,7 @@ class Account:
     ``user`` is the canonical name (limits, log), ``replay_user`` the name that the store is told, ``host`` the mailHost
     as the directory spells it. ``administrator`` is who logs in at the store on the user's behalf, where that is not
     for the user's own secret to do. ``judged``: whether we have judged the secret, so that no store need do it.
+    ``note`` is what the log should know of a login that is good for now.
     ``port``, unless 0, and ``secret``, unless None, are said by the directory in place of what is configured and of
     what the client gave.
     """
@@ -157,6 +159,7 @@ class Account:
     host: str
     administrator: Administrator | None = None
     judged: bool = False
+    note: str = ""
     port: int = 0
     secret: bytes | None = field(default=None, repr=False)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from attrs import frozen
 
@@ -19,6 +19,10 @@ from mmp.config.kinds import (
     SearchBase,
     Timeout,
 )
+
+StateAttribute = Literal[
+    "nsAccountLock", "pwdAccountLockedTime", "accountUnlockTime", "pwdReset", "passwordExpirationTime"
+]
 
 
 @frozen(kw_only=True)
@@ -66,6 +70,9 @@ class LDAP:
 
     access_attribute: Attribute = "mailAllowedServiceAccess"
     """Attribute of users that says which services they may use, and from where."""
+
+    state_attributes: tuple[StateAttribute, ...] = get_args(StateAttribute)
+    """Attributes that may say that an account is locked, or its password out of date; none are read if empty."""
 
     mail_host_attributes: tuple[Attribute, ...] = ("mailHost",)
     """Attributes that may name the store; the first that has a value counts."""

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from mmp.directory.certmap import CertificateMap, Query, Rule
 from mmp.directory.entry import Entry
 from mmp.directory.locate import Locator
+from mmp.directory.verify import Verdict
 from mmp.errors import Refused
 from mmp.interfaces import Ask
 from mmp.model import Account, Client, Credentials, Refusal
@@ -35,8 +36,9 @@ class _TheEntry:
 
     name: str
 
-    async def __call__(self, entry: Entry | None, credentials: Credentials, ask: Ask) -> bool:  # noqa: ARG002 - a judge's
-        return entry is not None and entry.name.casefold() == self.name.casefold()
+    async def __call__(self, entry: Entry | None, credentials: Credentials, ask: Ask) -> Verdict:  # noqa: ARG002 - a judge's
+        theirs = entry is not None and entry.name.casefold() == self.name.casefold()
+        return Verdict(right=theirs)
 
 
 @frozen

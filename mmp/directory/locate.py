@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from attrs import evolve, field, frozen
 
 from mmp.directory.access import AccessByEntry
@@ -9,11 +11,15 @@ from mmp.directory.domains import Domain, Domains
 from mmp.directory.entry import AccountRules, Entry
 from mmp.directory.interface import Directory
 from mmp.directory.names import Names, Naming
+from mmp.directory.state import AccountState
 from mmp.directory.status import check_status
 from mmp.directory.verify import Authority
 from mmp.interfaces import Ask
 from mmp.model import Account, Client, Credentials
+from mmp.wire.sasl import TOKENS
 from mmp.wire.sasl.scram import DIGESTS
+
+_WITHOUT_PASSWORD: Final = TOKENS | {"EXTERNAL"}
 
 
 @frozen
@@ -26,6 +32,7 @@ class Locator:
     authority: Authority = field(factory=Authority)
     domains: Domains | None = None
     access: AccessByEntry | None = None
+    state: AccountState = field(factory=AccountState)
 
     async def locate(self, client: Client, credentials: Credentials, ask: Ask) -> Account:
         """Return the account of the user, or of whom the administrator wants to act as; or raise Refused.
@@ -39,11 +46,13 @@ class Locator:
         entries = await self.directory.find(names)
         entry = entries[0] if len(entries) == 1 else None
         authority = self.authority if acting else self._authority(names.within)
-        administrator = await authority.stand_in(entry, credentials, ask)
+        administrator, verdict = await authority.stand_in(entry, credentials, ask)
         if entry is None:
             why = "several entries match" if entries else self._unknown(names)
             raise await authority.nobody_there(credentials, ask, why)
         self._check(client, names.within, entry)
+        by_password = not (acting or verdict.policy_spoke or credentials.mechanism in _WITHOUT_PASSWORD)
+        self.state.check(entry, by_password=by_password)
         account = self.rules.account(names, entry)
         judged = authority.judges(credentials)
         if not judged and credentials.mechanism in DIGESTS and account.replay_user != credentials.user:
@@ -51,7 +60,7 @@ class Locator:
             raise await authority.nobody_there(credentials, ask, why)
         if administrator is None and not judged:
             return account
-        return evolve(account, administrator=administrator, judged=judged)
+        return evolve(account, administrator=administrator, judged=judged, note=verdict.note)
 
     def _authority(self, domain: Domain | None) -> Authority:
         if domain is None or domain.verified_here is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from typing import Protocol
+from typing import Final, Protocol
 
 from attrs import frozen
 
@@ -15,19 +15,36 @@ from mmp.wire.sasl import TOKENS, replayed
 from mmp.wire.sasl.scram import DIGESTS
 
 
+@frozen
+class Verdict:
+    """Whether the client knows the secret.
+
+    ``note`` is what the log should know besides: of a wrong one why, of one that is right that it will not be for long.
+    ``policy_spoke``: whether the directory's own password policy has had its say, so that we need not think of it.
+    """
+
+    right: bool
+    note: str = ""
+    policy_spoke: bool = False
+
+
+RIGHT: Final = Verdict(right=True)
+WRONG: Final = Verdict(right=False)
+
+
 class Judge(Protocol):
     """Knows what a user's secret is."""
 
-    async def __call__(self, entry: Entry | None, credentials: Credentials, ask: Ask) -> bool:
-        """Tell whether the client knows the secret of this entry; Refused if that cannot be said now.
+    async def __call__(self, entry: Entry | None, credentials: Credentials, ask: Ask) -> Verdict:
+        """Judge whether the client knows the secret of this entry; Refused if that cannot be said now, or is no use.
 
         It takes as long, and asks as much, where there is no such user.
         """
 
 
-async def nobody(entry: Entry | None, credentials: Credentials, ask: Ask) -> bool:  # noqa: ARG001 - a judge's
+async def nobody(entry: Entry | None, credentials: Credentials, ask: Ask) -> Verdict:  # noqa: ARG001 - a judge's
     """Judge where no secret is known: none is right."""
-    return False
+    return WRONG
 
 
 @frozen
@@ -58,17 +75,25 @@ class Authority:
         """Tell whether the secret is for us to judge."""
         return credentials.proves is not None or (self.everything and credentials.mechanism not in TOKENS)
 
-    async def stand_in(self, entry: Entry | None, credentials: Credentials, ask: Ask) -> Administrator | None:
+    async def stand_in(
+        self, entry: Entry | None, credentials: Credentials, ask: Ask
+    ) -> tuple[Administrator | None, Verdict]:
         """Judge what is to be judged here, and return who has to log in at the store in place of the user.
 
-        Refused if the secret is wrong.
+        With it comes what was found of the secret, which counts as right where it is not for us to judge. Refused if it
+        is wrong.
         """
         if self.acts_for_another(credentials):
-            return self._acting(credentials)
+            return self._acting(credentials), RIGHT
         if not self.judges(credentials):
-            return None
-        if not await self.judge(entry, credentials, ask):
-            raise Refused(Refusal.BAD_CREDENTIALS, "wrong password" if entry else "unknown user")
+            return None, RIGHT
+        verdict = await self.judge(entry, credentials, ask)
+        if not verdict.right:
+            raise Refused(Refusal.BAD_CREDENTIALS, (verdict.note or "wrong password") if entry else "unknown user")
+        return self._replaying(credentials), verdict
+
+    def _replaying(self, credentials: Credentials) -> Administrator | None:
+        """Return who has to log in in place of a user whose secret is right and cannot be said again."""
         if credentials.proves is None and replayed(credentials.mechanism) == "PLAIN":
             return None
         if self.administrator is None or not self.administrator.secret:

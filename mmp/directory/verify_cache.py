@@ -6,8 +6,10 @@ import hmac
 from collections import OrderedDict
 from collections.abc import Callable
 
+from attrs import evolve
+
 from mmp.directory.entry import Entry
-from mmp.directory.verify import Judge
+from mmp.directory.verify import WRONG, Judge, Verdict
 from mmp.interfaces import Ask
 from mmp.model import Credentials
 from mmp.wire.sasl import replayed
@@ -26,27 +28,32 @@ class Remembered:
         self._lifetime = lifetime
         self._clock = clock
         self._key = key
-        self._right: OrderedDict[bytes, float] = OrderedDict()
+        self._right: OrderedDict[bytes, tuple[float, Verdict]] = OrderedDict()
 
     def forget(self) -> None:
         """Judge everybody anew: it is not known whose the passwords are."""
         self._right.clear()
 
-    async def __call__(self, entry: Entry | None, credentials: Credentials, ask: Ask) -> bool:
-        """Tell whether the client knows the secret; mechanisms that do not say it are always judged."""
+    async def __call__(self, entry: Entry | None, credentials: Credentials, ask: Ask) -> Verdict:
+        """Judge the secret; mechanisms that do not say it are always judged."""
         if entry is None or credentials.proves is not None or replayed(credentials.mechanism) != "PLAIN":
             return await self._judge(entry, credentials, ask)
         known = self._digest(entry, credentials)
-        if self._right.get(known, 0.0) > self._clock():
+        until, verdict = self._right.get(known, (0.0, WRONG))
+        if until > self._clock():
             self._right.move_to_end(known)
-            return True
+            return verdict
         self._right.pop(known, None)
-        if not await self._judge(entry, credentials, ask):
-            return False
-        self._right[known] = self._clock() + self._lifetime
+        verdict = await self._judge(entry, credentials, ask)
+        if verdict.right:
+            self._keep(known, verdict)
+        return verdict
+
+    def _keep(self, known: bytes, verdict: Verdict) -> None:
+        """Remember a verdict without its note, which is news only once."""
+        self._right[known] = self._clock() + self._lifetime, evolve(verdict, note="")
         if len(self._right) > self._size:
             self._right.popitem(last=False)
-        return True
 
     def _digest(self, entry: Entry, credentials: Credentials) -> bytes:
         """Return what stands for a password, together with all that it was right for: another entry needs another."""

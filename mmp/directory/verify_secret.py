@@ -11,6 +11,7 @@ from attrs import field, frozen
 
 from mmp.directory import passwords
 from mmp.directory.entry import Entry
+from mmp.directory.verify import RIGHT, WRONG, Verdict
 from mmp.interfaces import Ask
 from mmp.model import Credentials
 from mmp.wire.sasl.scram import DIGESTS, Keys, Verification
@@ -43,8 +44,11 @@ class SecretJudge:
     key: bytes = field(repr=False)
     decoy: str = field(default="", repr=False)
 
-    async def __call__(self, entry: Entry | None, credentials: Credentials, ask: Ask) -> bool:
-        """Tell whether the client knows the secret of this entry."""
+    async def __call__(self, entry: Entry | None, credentials: Credentials, ask: Ask) -> Verdict:
+        """Judge the secret by what the entry keeps."""
+        return RIGHT if await self._is_right(entry, credentials, ask) else WRONG
+
+    async def _is_right(self, entry: Entry | None, credentials: Credentials, ask: Ask) -> bool:
         kept = entry.get(self.attribute) if entry else ()
         if credentials.proves is not None:
             return any(clear and credentials.proves(clear) for clear in map(passwords.cleartext, kept))

@@ -18,7 +18,8 @@ class Record:
 
     ``started`` and ``finish`` take seconds of one monotonic clock. ``user`` is the canonical name once the directory
     has given it, ``typed`` what the client sent. The relay adds to the counters: ``bytes_in`` came from the client
-    for the store, ``bytes_out`` from the store for the client, both counted from the hand-over on. ``slot`` is what
+    for the store, ``bytes_out`` from the store for the client, both counted from the hand-over on. ``note`` is
+    what the line about a login says beside that it went well. ``slot`` is what
     the connection holds as long as it lasts.
     """
 
@@ -31,12 +32,13 @@ class Record:
     bytes_in: int = 0
     bytes_out: int = 0
     finished: bool = False
+    note: str = ""
     slot: Lease | None = None
 
     def attempt(self, credentials: Credentials) -> None:
         """A login begins: nothing is known yet of who that is, whatever an attempt before it has told."""
         self.typed, self.mechanism = credentials.user, credentials.mechanism
-        self.user = self.backend = ""
+        self.user = self.backend = self.note = ""
 
     def facts(self) -> dict[str, object]:
         """Return what every line about this session says."""

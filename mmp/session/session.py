@@ -110,4 +110,4 @@ class Session:
         except BaseException:
             relayed.close()
             raise
-        self.log.event("login", "info", result="ok", **self.record.facts())
+        self.log.event("login", "info", result="ok", reason=self.record.note, **self.record.facts())

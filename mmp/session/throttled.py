@@ -5,6 +5,8 @@ Around all of it, because where the store judges the password only its answer te
 
 from __future__ import annotations
 
+from typing import Final
+
 from attrs import define
 
 from mmp.errors import Refused
@@ -12,6 +14,9 @@ from mmp.interfaces import Ask, Throttle
 from mmp.model import Credentials, Refusal
 from mmp.session.login import LogIn, Relayed
 from mmp.session.record import Record
+
+_FAILURES: Final = frozenset({Refusal.BAD_CREDENTIALS, Refusal.ACCOUNT_LOCKED})
+"""A lock is mostly there for the guesses before this one, and is told to whoever guesses next."""
 
 
 @define(eq=False)
@@ -32,7 +37,7 @@ class Throttled:
                 relayed.close()
                 raise
         except Refused as refused:
-            if refused.refusal is Refusal.BAD_CREDENTIALS:
+            if refused.refusal in _FAILURES:
                 attempt.failed()
             raise
         finally:

@@ -4,7 +4,7 @@ import pytest
 from attrs import evolve
 
 from mmp.directory.locate import Locator
-from mmp.directory.verify import Authority
+from mmp.directory.verify import Authority, Verdict
 from mmp.errors import Refused
 from mmp.model import Administrator, Credentials, Refusal
 from tests.directory.outcomes import refusal, run, started
@@ -31,7 +31,7 @@ class Judging:
         self.judged.append((entry, credentials.mechanism))
         if isinstance(self.verdict, Refused):
             raise self.verdict
-        return self.verdict
+        return self.verdict if isinstance(self.verdict, Verdict) else Verdict(right=self.verdict)
 
 
 def locate(credentials, verdict=True, entries=(ALICE,), **authority):

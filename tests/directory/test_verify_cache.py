@@ -21,7 +21,7 @@ class Scene:
     def asks_anew(self, credentials=RIGHT, entry=ALICE):
         """Judge, and tell whether the judge behind it was asked."""
         before = len(self.judge.judged)
-        assert run(self.remembered(entry, credentials, never_asked)) is self.judge.verdict
+        assert run(self.remembered(entry, credentials, never_asked)).right is self.judge.verdict
         return len(self.judge.judged) > before
 
 

@@ -31,6 +31,7 @@ objectClass: olcModuleList
 cn: module
 olcModulePath: /usr/lib/ldap
 olcModuleLoad: back_mdb
+olcModuleLoad: ppolicy
 {module}
 
 dn: cn=schema,cn=config
@@ -63,6 +64,15 @@ objectClass: olcOverlayConfig
 objectClass: olcSyncProvConfig
 olcOverlay: syncprov
 
+"""
+
+POLICY = f"""
+dn: olcOverlay=ppolicy,olcDatabase={{1}}mdb,cn=config
+objectClass: olcOverlayConfig
+objectClass: olcPPolicyConfig
+olcOverlay: ppolicy
+olcPPolicyDefault: cn=usual,{BASE}
+olcPPolicyUseLockout: TRUE
 """
 
 TLS = """\
@@ -152,18 +162,26 @@ class Slapd:
 
 @contextmanager
 def slapd(
-    ports, entries, certificates=None, names=("localhost", ADDRESS), *, others="read", level="0", synchronized=False
+    ports,
+    entries,
+    certificates=None,
+    names=("localhost", ADDRESS),
+    *,
+    others="read",
+    level="0",
+    synchronized=False,
+    policy=False,
 ):
     """Run a server that has these entries below its root.
 
     ``entries`` are LDIF; with ``certificates`` it has TLS, and a certificate for ``names``; ``others`` is what everyone
     but PROXY may do: read, or search, or none; ``level`` is what it writes to its log; one that is ``synchronized``
-    tells of changes.
+    tells of changes; one with ``policy`` applies the password policy cn=usual, or that which an entry names.
     """
     directory = Path(tempfile.mkdtemp(prefix="mmp-slapd-"))
     server = Slapd(directory, ports.free(), ports.free() if certificates else 0, level)
     try:
-        _configure(directory, _tls(certificates, names), others, synchronized)
+        _configure(directory, _tls(certificates, names), others, synchronized, policy)
         _load(directory, 1, ROOT + entries)
         server.start()
         yield server
@@ -172,7 +190,7 @@ def slapd(
         shutil.rmtree(directory)
 
 
-def _configure(directory, tls, others, synchronized):
+def _configure(directory, tls, others, synchronized, policy):
     for name in ("configuration", "database"):
         (directory / name).mkdir()
     text = CONFIGURATION.format(
@@ -186,7 +204,8 @@ def _configure(directory, tls, others, synchronized):
         root=ROOT_DN,
         root_password=ROOT_PASSWORD,
     )
-    _load(directory, 0, text + (SYNCHRONIZATION if synchronized else ""))
+    overlays = (SYNCHRONIZATION if synchronized else "") + (POLICY if policy else "")
+    _load(directory, 0, text + overlays)
 
 
 def _tls(certificates, names):

@@ -8,10 +8,12 @@ from tests.session.scene import LOGIN, STEPS, Scene
 
 
 @pytest.mark.parametrize("refusal", Refusal)
-def test_only_a_wrong_password_counts_as_a_failure(refusal):
+def test_only_a_wrong_password_and_a_lock_count_as_failures(refusal):
     scene = Scene()
     scene.refuse(Refused(refusal, "for a reason"))
-    assert scene.throttle.outcomes == (["failed"] if refusal is Refusal.BAD_CREDENTIALS else [])
+    assert scene.throttle.outcomes == (
+        ["failed"] if refusal in {Refusal.BAD_CREDENTIALS, Refusal.ACCOUNT_LOCKED} else []
+    )
     assert scene.throttle.closed == 1
 
 

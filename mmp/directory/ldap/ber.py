@@ -12,6 +12,7 @@ OCTET_STRING: Final = 0x04
 ENUMERATED: Final = 0x0A
 SEQUENCE: Final = 0x30
 SET: Final = 0x31
+CONTROLS: Final = 0xA0
 CONSTRUCTED: Final = 0x20
 """The bit of a tag that says that the content is elements again."""
 

@@ -12,7 +12,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from mmp.directory.entry import Entry
 from mmp.directory.ldap import requests, responses
-from mmp.directory.ldap.responses import Messages, Result, open_message, read_entry, read_result
+from mmp.directory.ldap.policy import CHANGE_AFTER_RESET, SILENT, Policy, read_policy
+from mmp.directory.ldap.responses import Messages, Result, open_message, read_controls, read_entry, read_result
 from mmp.errors import RemoteProtocolError
 from mmp.interfaces import Connector, Transport
 from mmp.model import Endpoint
@@ -28,10 +29,11 @@ Heard = Callable[[int, bytes, int, int], None]
 
 @frozen
 class Answer:
-    """How an operation ended, and the entries found if it was a search."""
+    """How an operation ended, the entries found if it was a search, and what the password policy says to a bind."""
 
     result: Result
     entries: list[Entry]
+    policy: Policy = SILENT
 
 
 @define(eq=False)
@@ -65,6 +67,9 @@ class Link:
         self._check: IDelayedCall | None = None
         self._transport: Transport
         self._lost: str | None = "not connected"
+        self._retiring = False
+        self.warning = ""
+        """What its owner should know of the account that it is bound as."""
 
     @property
     def usable(self) -> bool:
@@ -85,11 +90,20 @@ class Link:
             raise ConnectionError(f"StartTLS refused: {answer.result}")
         await connector.start_tls(self._transport, host)
 
-    async def bind(self, credentials: requests.Simple | requests.External) -> None:
-        """Bind; ConnectionError, then the link is no use."""
+    async def bind(self, credentials: requests.Simple | requests.External) -> Policy:
+        """Bind and return what the password policy says; ConnectionError, then the link is no use."""
         answer = await self.ask(credentials.operation(), responses.BIND_RESPONSE)
-        if answer.result.code != responses.SUCCESS:
-            raise ConnectionError(f"bind as {credentials.dn} refused: {answer.result}")
+        policy = answer.policy
+        if answer.result.code != responses.SUCCESS or policy.error == CHANGE_AFTER_RESET:  # then it may nothing else
+            why = "; ".join(filter(None, (str(answer.result), str(policy))))
+            raise ConnectionError(f"bind as {credentials.dn} refused: {why}")
+        return policy
+
+    def retire(self) -> None:
+        """Close once nothing is under way; nobody asks anything more."""
+        self._retiring = True
+        if not self._under_way:
+            self.close()
 
     def close(self) -> None:
         """Take leave of the server."""
@@ -183,6 +197,8 @@ class Link:
         del self._under_way[number]
         if self._waiting:
             self._begin(self._waiting.popleft())
+        elif self._retiring and not self._under_way:
+            self.close()
 
     # Being answered
 
@@ -208,9 +224,9 @@ class Link:
         elif tag == operation.ending:
             if tag == responses.EXTENDED_RESPONSE and self._messages.pending:
                 raise RemoteProtocolError("octets in clear behind the answer to StartTLS")
-            result = read_result(message, start, stop)
+            result, policy = read_result(message, start, stop), read_policy(read_controls(message, stop))
             self._finish(number)
-            operation.done.callback(Answer(result, operation.entries))
+            operation.done.callback(Answer(result, operation.entries, policy))
         elif operation.ending != responses.SEARCH_RESULT_DONE or tag not in responses.WITHIN_SEARCH:
             raise RemoteProtocolError(f"response {tag:#04x} instead of {operation.ending:#04x}")
         elif tag == responses.SEARCH_RESULT_ENTRY:

@@ -21,6 +21,10 @@ _LONGEST_PAUSE: Final = 5.0
 """Seconds after a failed attempt without another. They double, but not far: while no replica is there, logins are
 refused, and should not be for much longer than that."""
 
+_LIFETIME: Final = 2100.0
+"""Seconds after which a link is replaced, as the older product does (LdapRefreshInterval): servers behind a balancer
+get their share again, and a password of ours that is about to expire is noticed before the old link is lost."""
+
 
 @frozen
 class LDAPURL:
@@ -68,7 +72,7 @@ class Opening:
             if self.start_tls:
                 await link.start_tls(self.connector, self.url.endpoint.host)
             if self.credentials is not None:
-                await link.bind(self.credentials)
+                link.warning = str(await link.bind(self.credentials))
         except BaseException:  # whatever it was, a cancellation too: nobody else has the link
             link.abort("not made ready")
             raise
@@ -84,6 +88,7 @@ class Replica:
         self._log = log
         self._link: Link | None = None
         self._connecting: Joined[Link] | None = None
+        self._replace_at = 0.0
         self._pause = 0.0
         self._not_before = 0.0
         self._failure = ""
@@ -96,7 +101,9 @@ class Replica:
     async def reach(self) -> Link:
         """Return the link, connecting if need be; ConnectionError if that fails, or failed a moment ago."""
         if (link := self.link) is not None:
-            return link
+            if self._opening.clock.seconds() >= self._replace_at:
+                self.prepare()
+            return self.link or link
         if self._connecting is None:
             if self._pausing:
                 raise ConnectionError(f"{self.url}: {self._failure}")
@@ -106,7 +113,8 @@ class Replica:
     def prepare(self) -> None:
         """Connect in the background, unless that is under way or failed a moment ago."""
         if self._connecting is None and not self._pausing:
-            Deferred.fromCoroutine(self.reach()).addErrback(lambda failure: failure.trap(ConnectionError))
+            self._connecting = Joined(self._connect)
+            self._connecting.join().addErrback(lambda failure: failure.trap(ConnectionError))
 
     @property
     def _pausing(self) -> bool:
@@ -118,6 +126,7 @@ class Replica:
             self._link.close()
 
     async def _connect(self) -> Link:
+        self._replace_at = self._opening.clock.seconds() + _LIFETIME  # also if it fails: the old one may still do
         try:
             link = await self._opening.link()
         except OSError as error:
@@ -127,10 +136,20 @@ class Replica:
             self._connecting = None
         if self._failure:
             self._log.event("directory", "info", result="up", url=self.url)
+        if link.warning:
+            self._warn(f"our own account: {link.warning}")
+        if self._link is not None:
+            self._link.retire()
         self._link, self._failure, self._pause = link, "", 0.0
         return link
 
+    def _warn(self, why: str) -> None:
+        self._log.event("directory", "warn", result="warning", url=self.url, reason=why)
+
     def _failed(self, why: str) -> None:
+        if self.link is not None:
+            self._warn(f"the link to it cannot be replaced, the old one still serves: {why}")
+            return
         if not self._failure:
             self._log.event("directory", "error", result="down", url=self.url, reason=why)
         self._failure = why

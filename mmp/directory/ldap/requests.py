@@ -16,6 +16,7 @@ from ldap3.operation.bind import bind_operation
 from ldap3.operation.extended import extended_operation
 from ldap3.utils.asn1 import encode
 
+from mmp.directory.ldap import policy
 from mmp.directory.ldap.ber import BOOLEAN, ENUMERATED, OCTET_STRING, SEQUENCE, element, integer
 from mmp.directory.ldap.filters import FilterTemplate
 from mmp.directory.names import Names
@@ -100,8 +101,8 @@ class Simple:
             raise ValueError("needs a name and a password: without one of them a bind succeeds and proves nothing")
 
     def operation(self) -> bytes:
-        """Return the bind."""
-        return bytes(encode(bind_operation(3, SIMPLE, self.dn, self.password)))
+        """Return the bind, and the question what the password policy says."""
+        return bytes(encode(bind_operation(3, SIMPLE, self.dn, self.password))) + policy.ASK
 
 
 @frozen

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from attrs import frozen
@@ -9,6 +11,8 @@ from ldap3.core.results import RESULT_CODES
 
 from mmp.directory.entry import Entry
 from mmp.directory.ldap.ber import (
+    BOOLEAN,
+    CONTROLS,
     ENUMERATED,
     INTEGER,
     LONGEST_HEADER,
@@ -34,6 +38,7 @@ SIZE_LIMIT_EXCEEDED: Final = 4
 UNAVAILABLE_CRITICAL_EXTENSION: Final = 12
 NO_SUCH_OBJECT: Final = 32
 INVALID_DN_SYNTAX: Final = 34
+INVALID_CREDENTIALS: Final = 49
 BUSY: Final = 51
 UNAVAILABLE: Final = 52
 
@@ -43,6 +48,7 @@ _RESPONSE_NAME: Final = 0x8A
 _LARGEST: Final = 1024 * 1024
 """Octets of a message. The few attributes that we ask for have some hundred, a certificate some thousand."""
 _LONGEST_DIAGNOSTIC: Final = 200
+_NO_CONTROLS: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 
 class Messages:
@@ -141,6 +147,25 @@ def read_result(octets: bytes, start: int, stop: int) -> Result:
         if tag == _RESPONSE_NAME:
             name = _printable(octets[start:position])
     return Result(code, diagnostic, name)
+
+
+def read_controls(message: bytes, position: int) -> Mapping[str, bytes]:
+    """Return the controls that stand behind the operation, which stops there, with their values (4.1.11)."""
+    if position == len(message):
+        return _NO_CONTROLS
+    position, end = content(message, position, len(message), CONTROLS)
+    controls = {}
+    while position < end:
+        inner, position = content(message, position, end, SEQUENCE)
+        start, inner = content(message, inner, position, OCTET_STRING)
+        name = _printable(message[start:inner])
+        if inner < position and message[inner] == BOOLEAN:  # whether it matters, which is said only to servers
+            _, inner = content(message, inner, position, BOOLEAN)
+        start = stop = inner
+        if inner < position:
+            start, stop = content(message, inner, position, OCTET_STRING)
+        controls[name] = message[start:stop]
+    return controls
 
 
 def _text(octets: bytes) -> str:

@@ -10,11 +10,12 @@ from attrs import define, field, frozen
 from twisted.internet.defer import DeferredSemaphore
 
 from mmp.directory.entry import Entry
+from mmp.directory.ldap import policy
 from mmp.directory.ldap.link import Answer, Link
 from mmp.directory.ldap.replica import Opening
 from mmp.directory.ldap.requests import Simple
-from mmp.directory.ldap.responses import BIND_RESPONSE, SUCCESS
-from mmp.directory.verify import Judge
+from mmp.directory.ldap.responses import BIND_RESPONSE, INVALID_CREDENTIALS, SUCCESS
+from mmp.directory.verify import WRONG, Judge, Verdict
 from mmp.errors import Refused
 from mmp.interfaces import Ask
 from mmp.model import Credentials, Refusal
@@ -22,9 +23,15 @@ from mmp.wire.sasl import replayed
 
 USER_PASSWORD: Final = "userPassword"  # noqa: S105 - the attribute's name
 """The attribute that holds the password (RFC 4519, 2.41), for mechanisms that a bind cannot judge."""
-_NOT_THIS_PASSWORD: Final = frozenset({32, 48, 49, 53})
+_NOT_THIS_PASSWORD: Final = frozenset({32, 48, INVALID_CREDENTIALS, 53})
 """Codes by which servers say no to a name and password: no such object, inappropriate authentication, invalid
 credentials, and unwilling to perform, which is what an account that was closed gets."""
+_REFUSALS: Final = {
+    policy.PASSWORD_EXPIRED: Refusal.PASSWORD_EXPIRED,
+    policy.ACCOUNT_LOCKED: Refusal.ACCOUNT_LOCKED,
+    policy.CHANGE_AFTER_RESET: Refusal.PASSWORD_MUST_CHANGE,
+}
+"""What the errors of a password policy mean, beside a yes too: a bind that is good for nothing but a new password."""
 _MOST_UNDER_WAY: Final = 32
 """Binds at a time to each server, each on a connection of its own: who guesses by the thousand shall not take all that
 the server has. More wait. OpenLDAP works at 16 (olcThreads)."""
@@ -98,28 +105,39 @@ class BindJudge:
     """Where users are; a name below it that nobody has stands for an unknown user."""
     by_entry: Judge
 
-    async def __call__(self, entry: Entry | None, credentials: Credentials, ask: Ask) -> bool:
-        """Tell whether the client knows the secret of this entry; an empty password is never right."""
+    async def __call__(self, entry: Entry | None, credentials: Credentials, ask: Ask) -> Verdict:
+        """Judge the secret by this entry's name; an empty password is never right."""
         if credentials.proves is not None or replayed(credentials.mechanism) != "PLAIN":
             return await self.by_entry(entry, credentials, ask)
         if not credentials.secret:
-            return False
+            return WRONG
         name = entry.name if entry else f"cn=nobody,{self.base}"
         if not name.isprintable():
-            return False
-        return await self._bind(Simple(name, credentials.secret)) and entry is not None
+            return WRONG
+        answer = await self._bind(Simple(name, credentials.secret))
+        return WRONG if entry is None else _verdict(answer)
 
-    async def _bind(self, credentials: Simple) -> bool:
+    async def _bind(self, credentials: Simple) -> Answer:
+        """Return the first answer that says whether the password is right; Refused if there is none."""
         failures = []
         for replica in sorted(self.replicas, key=lambda each: each.avoided):
             try:
-                result = (await replica.bind(credentials)).result
+                answer = await replica.bind(credentials)
             except OSError as error:
                 failures.append(f"{replica.opening.url}: {error}")
                 continue
-            if result.code == SUCCESS:
-                return True
-            if result.code in _NOT_THIS_PASSWORD:
-                return False
-            failures.append(f"{replica.opening.url}: bind failed: {result}")
+            if answer.result.code == SUCCESS or answer.result.code in _NOT_THIS_PASSWORD:
+                return answer
+            failures.append(f"{replica.opening.url}: bind failed: {answer.result}")
         raise Refused(Refusal.DIRECTORY_UNAVAILABLE, "; ".join(failures))
+
+
+def _verdict(answer: Answer) -> Verdict:
+    """Return what an answer means; Refused if the password policy wants it."""
+    refusal = None if answer.policy.error is None else _REFUSALS.get(answer.policy.error)
+    if refusal is not None:
+        raise Refused(refusal, f"{answer.policy} (says the directory)")
+    if answer.result.code == SUCCESS:
+        return Verdict(right=True, note=str(answer.policy), policy_spoke=answer.policy.spoke)
+    usual = answer.result.code == INVALID_CREDENTIALS and not answer.result.diagnostic
+    return WRONG if usual else Verdict(right=False, note=f"wrong password: {answer.result}")

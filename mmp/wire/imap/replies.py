@@ -20,6 +20,7 @@ REFUSALS: Mapping[Refusal, tuple[str, str]] = MappingProxyType(
         Refusal.NOT_AUTHORIZED: ("AUTHORIZATIONFAILED", "This user may not log in here, or not as somebody else"),
         Refusal.ACCOUNT_DISABLED: ("AUTHORIZATIONFAILED", "This account is disabled"),
         Refusal.ACCOUNT_ON_HOLD: ("UNAVAILABLE", "This account is on hold for the moment"),
+        Refusal.ACCOUNT_LOCKED: ("CONTACTADMIN", "This account is locked, ask the administrator"),
         Refusal.PASSWORD_EXPIRED: ("EXPIRED", "The password has expired"),
         Refusal.PASSWORD_MUST_CHANGE: ("CONTACTADMIN", "The password must be changed before it can be used"),
         Refusal.PRIVACY_REQUIRED: ("PRIVACYREQUIRED", "A password is taken only over TLS strong enough"),

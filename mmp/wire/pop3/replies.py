@@ -19,6 +19,7 @@ REFUSALS: Mapping[Refusal, tuple[str, str]] = MappingProxyType(
         Refusal.NOT_AUTHORIZED: ("AUTH", "This user may not log in here, or not as somebody else"),
         Refusal.ACCOUNT_DISABLED: ("AUTH", "This account is disabled"),
         Refusal.ACCOUNT_ON_HOLD: ("SYS/TEMP", "This account is on hold for the moment"),
+        Refusal.ACCOUNT_LOCKED: ("AUTH", "This account is locked, ask the administrator"),
         Refusal.PASSWORD_EXPIRED: ("AUTH", "The password has expired"),
         Refusal.PASSWORD_MUST_CHANGE: ("AUTH", "The password must be changed before it can be used"),
         Refusal.PRIVACY_REQUIRED: ("SYS/PERM", "A password is taken only over TLS strong enough"),

@@ -19,6 +19,7 @@ REFUSALS: Mapping[Refusal, tuple[str, str]] = MappingProxyType(
         Refusal.NOT_AUTHORIZED: ("535 5.7.8", "This user may not log in here, or not as somebody else"),
         Refusal.ACCOUNT_DISABLED: ("535 5.7.8", "This account is disabled"),
         Refusal.ACCOUNT_ON_HOLD: ("454 4.7.0", "This account is on hold for the moment"),
+        Refusal.ACCOUNT_LOCKED: ("535 5.7.8", "This account is locked, ask the administrator"),
         Refusal.PASSWORD_EXPIRED: ("535 5.7.8", "The password has expired"),
         Refusal.PASSWORD_MUST_CHANGE: ("535 5.7.8", "The password must be changed before it can be used"),
         Refusal.PRIVACY_REQUIRED: ("538 5.7.11", "A password is taken only over TLS strong enough"),

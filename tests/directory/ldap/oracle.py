@@ -1,9 +1,13 @@
 """LDAP messages as ldap3 and pyasn1 write and read them: what our own codec is measured by."""
 
 from ldap3.protocol.rfc4511 import (
+    LDAPOID,
     AttributeDescription,
     AttributeValue,
     BindResponse,
+    Control,
+    ControlValue,
+    Criticality,
     ExtendedResponse,
     LDAPMessage,
     MessageID,
@@ -45,9 +49,14 @@ def done(number, code=0, diagnostic=""):
     return _message(number, "searchResDone", _result(SearchResultDone(), code, diagnostic))
 
 
-def bound(number, code=0, diagnostic=""):
-    """Return the answer to a bind."""
-    return _message(number, "bindResponse", _result(BindResponse(), code, diagnostic))
+def bound(number, code=0, diagnostic="", controls=()):
+    """Return the answer to a bind, with controls as pairs of a name and a value, in octets."""
+    return _message(number, "bindResponse", _result(BindResponse(), code, diagnostic), controls)
+
+
+def policy(value):
+    """Return the control by which the password policy speaks; the value is its content in hexadecimal."""
+    return ("1.3.6.1.4.1.42.2.27.8.5.1", bytes.fromhex(value))
 
 
 def extended(number, code=0, diagnostic="", name=""):
@@ -82,8 +91,14 @@ def _result(response, code, diagnostic):
     return response
 
 
-def _message(number, name, operation):
+def _message(number, name, operation, controls=()):
     message = LDAPMessage()
+    for place, (oid, value) in enumerate(controls):
+        control = Control()
+        control["controlType"] = LDAPOID(oid)
+        control["criticality"] = Criticality(value=False)
+        control["controlValue"] = ControlValue(value)
+        message["controls"][place] = control
     message["messageID"] = MessageID(number)
     message["protocolOp"] = ProtocolOp().setComponentByName(name, operation)
     return bytes(encode(message))

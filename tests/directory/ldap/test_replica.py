@@ -2,8 +2,9 @@ import pytest
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 
+from mmp.directory.ldap.filters import FilterTemplate
 from mmp.directory.ldap.replica import LDAPURL, Opening, Replica
-from mmp.directory.ldap.requests import Simple
+from mmp.directory.ldap.requests import Simple, read
 from mmp.model import Endpoint
 from tests.directory.ldap import oracle
 from tests.directory.ldap.fakes import Connecting, Noted
@@ -235,3 +236,75 @@ def test_closing_takes_leave(clock):
 
 def test_no_secret_is_shown(clock):
     assert "secret" not in repr(Opening(URL, Connecting(), clock, 5.0, credentials=Simple("cn=proxy", b"secret")))
+
+
+OWN = Simple("cn=proxy", b"secret")
+SEARCH = read("", FilterTemplate.parse("(cn=*)").encode(()), [], 5.0)
+
+
+def bound(connector, code=0, policy="3000"):
+    """Answer the bind under way at the newest connection."""
+    connector.wire.answer(oracle.bound(connector.wire.number(), code, controls=[oracle.policy(policy)]))
+
+
+@pytest.mark.parametrize(
+    ("policy", "why"),
+    [
+        ("3006 a004 80020258", "our own account: the password expires in 600 s"),
+        ("3005 a003 810102", "our own account: the password has expired, grace logins left: 2"),
+    ],
+)
+def test_our_own_password_that_will_not_do_for_long_is_told_and_does_for_now(clock, log, policy, why):
+    connector = Connecting()
+    reached = started(replica(clock, connector, log, credentials=OWN).reach())
+    bound(connector, policy=policy)
+    assert finished(reached).usable
+    assert log.events == [("directory", "warn", {"result": "warning", "url": str(URL), "reason": why})]
+
+
+@pytest.mark.parametrize(
+    ("code", "policy", "why"),
+    [
+        (49, "3003 810100", "invalidCredentials; the password has expired"),
+        (49, "3003 810101", "invalidCredentials; the account is locked"),
+        (0, "3003 810102", "success; the password must be changed"),
+    ],
+)
+def test_our_own_password_that_will_not_do_is_an_outage_and_says_why(clock, log, code, policy, why):
+    connector = Connecting()
+    reached = started(replica(clock, connector, log, credentials=OWN).reach())
+    bound(connector, code, policy)
+    assert unreachable(reached) == f"{URL}: bind as cn=proxy refused: {why}"
+    assert log.results() == [(str(URL), "down")]
+
+
+def test_a_link_is_replaced_after_a_while_and_nobody_waits_for_that(clock, log):
+    connector = Connecting()
+    made = replica(clock, connector, log)
+    old = run(made.reach())
+    clock.advance(2099)
+    asked = old.search(SEARCH)
+    assert run(made.reach()) is old
+    clock.advance(1)
+    assert run(made.reach()) is not old
+    old_wire, _ = connector.wires
+    assert not old_wire.closed
+    old_wire.answer(oracle.done(old_wire.number()))
+    assert finished(asked).entries == []
+    assert old_wire.closed == "in order"
+    assert connector.attempts == 2
+    assert log.events == []
+
+
+def test_a_link_that_cannot_be_replaced_serves_on_and_the_log_says_why(clock, log):
+    connector = Connecting()
+    made = replica(clock, connector, log)
+    old = run(made.reach())
+    clock.advance(2100)
+    connector.failure = ConnectionRefusedError("refused")
+    assert run(made.reach()) is old
+    assert run(made.reach()) is old
+    assert [facts["reason"] for _, _, facts in log.events] == [
+        "the link to it cannot be replaced, the old one still serves: refused"
+    ]
+    assert connector.attempts == 2

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from mmp.config.schema import Config
 from mmp.interfaces import ClientCore, Guard, Meter, ServerCore
-from mmp.model import Service, TLSMode
+from mmp.model import Refusal, Service, TLSMode
 from mmp.wire.events import LoggedIn
 from mmp.wire.imap.client import Client as IMAPClient
 from mmp.wire.imap.guard import guard as imap_guard
@@ -77,3 +77,9 @@ def stand_in(service: Service, config: Config, files: Mapping[str, bytes]) -> Ca
         return None
     notice = message(files[outage.pop3_spoof_message]) if outage.pop3_spoof == "message" else b""
     return partial(Maildrop, notice)
+
+
+def stood_in_for(config: Config) -> tuple[Refusal, ...]:
+    """Return the refusals in place of which clients are given that mailbox."""
+    on_hold = (Refusal.ACCOUNT_ON_HOLD,) if config.outage.pop3_spoof_on_hold else ()
+    return (Refusal.BACKEND_UNAVAILABLE, *on_hold)

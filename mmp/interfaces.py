@@ -181,7 +181,10 @@ class Guard(Protocol):
 
     @property
     def waits(self) -> bool:
-        """Whether it has to be told something before it goes on; the client is not to be read until then."""
+        """Whether it has to be told something before it goes on; the client is not to be read until then.
+
+        If it is the store that has told it, what was held back passes with the next ``from_client``, be it of nothing.
+        """
 
     def answers(self) -> bytes:
         """Return and forget what is to be said to the client at once, since the store owes it nothing before that."""

@@ -13,7 +13,7 @@ from mmp.admission import Admission
 from mmp.authenticators import Authenticators
 from mmp.config.load import Loaded
 from mmp.config.schema import Listener
-from mmp.cores import CORES, server_core, stand_in
+from mmp.cores import CORES, server_core, stand_in, stood_in_for
 from mmp.dials import Dials
 from mmp.encryption import Encryption
 from mmp.interfaces import Log, ServerCore
@@ -77,7 +77,9 @@ class Receptions:
         attempt = Throttled(admission.throttle(listener, self.arrivals), login)
         measured = MeasuredLogIn(attempt, *self._measure(service))
         make_mailbox = stand_in(service, self.loaded.config, self.loaded.files)
-        return Spoofed(measured, self.loop, make_mailbox, self.log) if make_mailbox is not None else measured
+        if make_mailbox is None:
+            return measured
+        return Spoofed(measured, self.loop, make_mailbox, self.log, stood_in_for(self.loaded.config))
 
     def _measure(self, service: Service) -> tuple[Counts, Callable[[], float], str]:
         return self.counts, self.loop.wheel.seconds, service.value

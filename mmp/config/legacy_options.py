@@ -193,7 +193,7 @@ OPTIONS: Final[Mapping[str, Option | str]] = {
     "serverdownalert": _text("outage.imap_alert"),
     "spoofmessagefile": _spoof_message,
     "spoofemptymailbox": _spoof_empty,
-    "spooftempfail": _BY_HAND,
+    "spooftempfail": _choice("outage.pop3_spoof_on_hold", yes=True, no=False),
     "smtprelays": _relays,
     "smtpproxypassword": "relays are told who came by XCLIENT, from an address that they trust: client_address",
     "failovertimeout": _seconds("backend.submission.connect_timeout"),

@@ -102,3 +102,6 @@ class Outage:
 
     pop3_spoof_message: File = ""
     """File with that message, header and body (RFC 822), at most 64 KiB."""
+
+    pop3_spoof_on_hold: bool = False
+    """Whether a POP3 user whose account or domain is on hold for now is given the same, whatever the password."""

@@ -129,6 +129,7 @@ class End:
         """Pass on what the guard lets through. Who does not read our answers is not read either."""
         relay = self._relay
         answers = b""
+        waited = guard.waits and self is not relay.client
         try:
             if self is relay.client:
                 passed = guard.from_client(octets)
@@ -145,6 +146,8 @@ class End:
                 relay.loop.reactor.removeReader(self)
         if not (self.closed or relay.discarding):
             relay.heed_guard()
+            if waited and not guard.waits:
+                relay.go_on()
         return None
 
     def go_on(self, guard: Guard) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from attrs import define, field
@@ -34,7 +34,7 @@ class Mailbox(Protocol):
 
 @define(eq=False)
 class Spoofed:
-    """A login attempt that ends in a mailbox of ours if the store is away.
+    """A login attempt that ends in a mailbox of ours where it would be refused for one of these reasons.
 
     It belongs around whatever counts failed and good logins: here nobody has judged the password. No limit counts such
     a session, and no lease is held.
@@ -44,13 +44,14 @@ class Spoofed:
     loop: Loop
     make_mailbox: Callable[[], Mailbox]
     log: Log
+    refusals: Collection[Refusal] = (Refusal.BACKEND_UNAVAILABLE,)
 
     async def __call__(self, record: Record, credentials: Credentials, ask: Ask) -> Relayed:
         """Return what ``log_in`` returns, or a connection to the mailbox."""
         try:
             return await self.log_in(record, credentials, ask)
         except Refused as refused:
-            if refused.refusal is not Refusal.BACKEND_UNAVAILABLE:
+            if refused.refusal not in self.refusals:
                 raise
             channel = self._connected()
             if channel is None:

@@ -358,6 +358,22 @@ def test_an_empty_maildrop_stands_in_for_a_store_that_is_away(run_pop3_proxy, st
         assert client.rest() == b""
 
 
+def test_an_empty_maildrop_stands_in_for_an_account_on_hold(run_pop3_proxy, stores, certificates, tmp_path):
+    users = "".join(
+        f'[users.{name}]\nmailHost = "{FIRST}"\nmailUserStatus = "{status}"\n'
+        for name, status in (("held", "hold"), ("gone", "disabled"))
+    )
+    (tmp_path / "users.toml").write_text(users)
+    settings = {
+        "outage": {"pop3_spoof": "empty", "pop3_spoof_on_hold": True},
+        "directory": {"kind": "file", "file": {"path": str(tmp_path / "users.toml")}},
+    }
+    with run_pop3_proxy(stores.first.pop3_port, settings) as proxy, speaking(proxy, certificates) as client:
+        assert log_in(client, [b"USER gone", b"PASS secret"]).startswith(b"-ERR [AUTH] ")
+        assert log_in(client, [b"USER held", b"PASS secret"]).startswith(b"+OK")
+        assert said(client, b"STAT") == b"+OK 0 0"
+
+
 @pytest.mark.parametrize(
     "octets", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"GET / HTTP/1.1\r\n\r\n", b"\0" * 300, b"x" * 300_000]
 )

@@ -13,7 +13,7 @@ from tests.net.test_relay import PAIRINGS, Scene
 class Doorkeeper:
     """Refuses lines that begin with X, at once; ends the session at one with Q, and at one with B after a last word.
 
-    At one with W it waits until it is told, and only then lets it pass with all behind it.
+    At one with W it waits until it is told, also by a store that says "go", and only then lets it pass with all behind.
     """
 
     def __init__(self):
@@ -48,6 +48,8 @@ class Doorkeeper:
         return b"".join(line + b"\n" for line in lines if not line.startswith((b"X", b"B")))
 
     def from_store(self, octets):
+        if b"go" in octets:
+            self.tell()
         return octets.upper()
 
     def answers(self):
@@ -166,6 +168,19 @@ def test_while_the_guard_waits_the_client_is_not_read_and_then_all_passes_in_ord
     relay.guard.tell()
     relay.go_on()
     assert scene.store.receive(16) == b"wait\nthree\nfour\n"
+
+
+def test_what_was_held_back_until_the_store_said_something_passes_at_once(scene):
+    scene.join()
+    relay = next(iter(scene.relays._running))
+    scene.client.send(b"one\nWait\ntwo\n")
+    assert scene.store.receive(4) == b"one\n"
+    assert relay.client not in scene.turning.reactor.getReaders()
+    scene.store.send(b"go\n")
+    assert scene.store.receive(9) == b"wait\ntwo\n"
+    assert scene.client.receive(3) == b"GO\n"
+    scene.client.send(b"three\n")
+    assert scene.store.receive(6) == b"three\n"
 
 
 def test_a_guard_that_waits_behind_the_login_is_waited_for(scene):

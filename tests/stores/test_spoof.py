@@ -24,7 +24,7 @@ class Loop:
         self.streams.append(stream)
 
 
-def attempt(refusal):
+def attempt(refusal, *refusals):
     """Make an attempt that is refused so; return what becomes of it, the record and the log."""
 
     async def log_in(record, credentials, ask):
@@ -33,7 +33,9 @@ def attempt(refusal):
     log, loop = Log(), Loop()
     record = Record(Client("s1", Service.POP3, Endpoint("192.0.2.7", 1), Endpoint("192.0.2.1", 110)), 0.0)
     try:
-        Spoofed(log_in, loop, object, log)(record, CREDENTIALS, None).send(None)
+        Spoofed(log_in, loop, object, log, refusals or (Refusal.BACKEND_UNAVAILABLE,))(record, CREDENTIALS, None).send(
+            None
+        )
     except StopIteration as returned:
         return returned.value, record, log
     except Refused as refused:
@@ -55,6 +57,12 @@ def test_a_store_that_is_away_is_stood_in_for_and_the_log_says_so():
     assert (relayed.backend.name, record.backend) == ("spoof", "spoof")
     (facts,) = log.named("backend")
     assert (facts["result"], facts["reason"]) == ("spoofed", "why")
+
+
+def test_so_is_an_account_on_hold_if_the_operator_wants_that():
+    relayed, record, log = attempt(Refusal.ACCOUNT_ON_HOLD, Refusal.BACKEND_UNAVAILABLE, Refusal.ACCOUNT_ON_HOLD)
+    assert (relayed.backend.name, record.backend) == ("spoof", "spoof")
+    assert log.named("backend")
 
 
 def test_without_descriptors_the_refusal_stands(monkeypatch):

@@ -47,7 +47,6 @@ _NO_CHUNKS = b"502 5.5.1 The relay takes no BDAT\r\n"
 _UNCLEAR_CHUNK = b"501 5.5.4 BDAT takes a number of octets and perhaps LAST\r\n"
 _UNCLEAR_END = b"521 5.5.2 A line of one dot ends a message, and has CR LF before and behind it\r\n"
 _TOO_LONG = b"500 5.5.2 Line too long\r\n"
-_TOO_EARLY = b"554 5.5.0 Wait for the answer to DATA\r\n"
 _TOO_MANY = b"421 4.7.0 Too many commands\r\n"
 
 
@@ -79,7 +78,7 @@ class Place(enum.Enum):
 
     COMMAND = enum.auto()
     DATA = enum.auto()
-    """A message if the relay asks for one, else a command: a client has to wait for that (RFC 2920, 3.1)."""
+    """A message if the relay asks for one, else a command: who does not wait (RFC 2920, 3.1) is made to."""
     MESSAGE = enum.auto()
     CHUNK = enum.auto()
     REFUSED_CHUNK = enum.auto()
@@ -164,8 +163,8 @@ class Guard:
 
     @property
     def waits(self) -> bool:
-        """Whether it waits for the meter, and has not looked at what is behind that."""
-        return self._place is Place.ASKED
+        """Whether it waits for the meter, or for the answer to DATA, and has not looked at what is behind that."""
+        return self._place is Place.ASKED or (self._place is Place.DATA and bool(self._received))
 
     def answers(self) -> bytes:
         """Return and forget what the client is to hear at once, since the relay owes it nothing before that."""
@@ -200,8 +199,6 @@ class Guard:
             self._meter.settle(accepted=head.startswith(b"2"))
 
     def _invited(self, head: bytes) -> None:
-        if self._place is not Place.DATA:  # the client did not wait, and is being let go
-            return
         self._place = Place.MESSAGE if head.startswith(b"3") else Place.COMMAND
         self._tail, self._sent = b"\r\n", 2
 
@@ -264,11 +261,6 @@ class Guard:
         if due is Due.INVITATION:
             self._place = Place.DATA
 
-    def _too_early(self) -> bool:
-        """End it: if the relay refuses DATA, it takes for commands what was meant as the message."""
-        self._end("a message before the relay had asked for it", _TOO_EARLY)
-        return False
-
     def _begin_chunk(self, line: bytes) -> None:
         """The octets come whatever the answer, so that it must be certain how many: to us and to the relay."""
         match = _BDAT.fullmatch(line)
@@ -318,7 +310,7 @@ class Guard:
     _STEPS: ClassVar[Mapping[Place, Callable[[Guard], bool]]] = MappingProxyType(
         {
             Place.COMMAND: _command,
-            Place.DATA: _too_early,
+            Place.DATA: lambda _: False,
             Place.MESSAGE: _message,
             Place.CHUNK: _chunk,
             Place.REFUSED_CHUNK: _chunk,

@@ -63,7 +63,7 @@ class Dials:
             self._route(service, how),
             self._log,
             Enabled(self._hosts(how), self._disabled),
-            self.known[service].learn if service is SURVEYED else None,
+            self.known[service].learn,
             partial(self._took, service.value),
         )
 

@@ -65,6 +65,14 @@ class ClientCore(Protocol):
     def buffered(self) -> int:
         """How many received bytes are not yet consumed."""
 
+    @property
+    def capabilities(self) -> tuple[bytes, ...]:
+        """What the store offers once Ready was reported, in lines or words of its own."""
+
+    @property
+    def mechanisms(self) -> frozenset[bytes]:
+        """The SASL mechanisms among them, in upper case."""
+
     def receive_data(self, octets: bytes) -> None:
         """Buffer what the store sent. Never raises."""
 

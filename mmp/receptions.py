@@ -25,6 +25,7 @@ from mmp.observe.metrics import Counts
 from mmp.policy.security import offer
 from mmp.session.login import LogIn, Login
 from mmp.session.throttled import Throttled
+from mmp.stores.known import Known
 from mmp.stores.spoof import Spoofed
 
 
@@ -48,7 +49,7 @@ class Receptions:
             service=listener.service,
             implicit_tls=listener.tls is TLSMode.IMPLICIT,
             start_tls=self._start_tls(listener),
-            offer=partial(_offer, listener),
+            offer=partial(_offer, listener, self.dials.known[listener.service]),
             make_core=self._make_core(listener.service),
             log_in=self._log_in(listener),
             deadline=listener.login.deadline,
@@ -89,9 +90,10 @@ async def _no_tls(_stream: Stream) -> Security:
     raise ConnectionError("TLS is not offered here")
 
 
-def _offer(listener: Listener, security: Security) -> Offer:
+def _offer(listener: Listener, known: Known, security: Security) -> Offer:
     login, starttls = listener.login, listener.tls is TLSMode.STARTTLS
-    return offer(login.mechanisms, login.restrict_plain_passwords, login.plaintext_min_cipher, security, starttls)
+    mechanisms = tuple(name for name in login.mechanisms if name not in login.passed_through or known.takes(name))
+    return offer(mechanisms, login.restrict_plain_passwords, login.plaintext_min_cipher, security, starttls)
 
 
 def _timestamp(hostname: str) -> bytes:

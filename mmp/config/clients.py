@@ -137,3 +137,9 @@ class Login:
         """The mechanisms offered here by which a password is proven to us and never said."""
         ours = {"CRAM-MD5"} | ({"SCRAM-SHA-256", "SCRAM-SHA-1"} if self.verify == "directory" else set())
         return tuple(name for name in self.mechanisms if name in ours)
+
+    @property
+    def passed_through(self) -> frozenset[str]:
+        """The mechanisms by which the store has to hear what the client says."""
+        exchanges = {"SCRAM-SHA-256", "SCRAM-SHA-1"} if self.verify == "backend" else set()
+        return frozenset({"XOAUTH2", "OAUTHBEARER"} | exchanges)

@@ -89,8 +89,8 @@ class Dial:
     route: Route
     log: Log
     hosts: Hosts = field(factory=MailHost)
-    learn: Callable[[str, tuple[bytes, ...]], None] | None = None
-    """Told what a store offers, once somebody is logged in."""
+    learn: Callable[[str, tuple[bytes, ...], frozenset[bytes]], None] | None = None
+    """Told what a store offers before a login: its capabilities, and the SASL mechanisms among them."""
     took: Callable[[str, float, float], None] | None = None
     """Told for how many seconds a store was being connected to and then logged in to."""
     _connecting: dict[str, int] = field(factory=dict, init=False)
@@ -122,6 +122,8 @@ class Dial:
         try:
             await self.make_ready(client, host, channel, core, account.port if host == account.host else 0)
             ready = self.wheel.seconds()
+            if self.learn is not None:
+                self.learn(host, core.capabilities, core.mechanisms)
             core.log_in(self._replay(client, account, credentials))
             login_begun = True
             while isinstance(answered := await self._answer(channel, core), Challenge):
@@ -139,8 +141,6 @@ class Dial:
             channel.abort()
             raise
         self._tell("connected", session, "")
-        if self.learn is not None:
-            self.learn(host, answered.capabilities)
         if self.took is not None:
             self.took(host, ready - began, self.wheel.seconds() - ready)
         return StoreConnection(channel, answered, host)

@@ -26,10 +26,6 @@ INTERVAL = 600.0
 class Asked(ClientCore, Protocol):
     """A core that can be used without a login."""
 
-    @property
-    def capabilities(self) -> tuple[bytes, ...]:
-        """What the store offers, once Ready was reported."""
-
     def log_out(self) -> None:
         """Queue a goodbye, after Ready."""
 
@@ -42,17 +38,24 @@ class Known:
     """
 
     common: tuple[bytes, ...] = field(default=(), init=False)
-    _by_host: dict[str, tuple[bytes, ...]] = field(factory=dict, init=False)
+    _mechanisms: frozenset[bytes] = field(default=frozenset(), init=False)
+    """The SASL mechanisms that all have."""
+    _by_host: dict[str, tuple[tuple[bytes, ...], frozenset[bytes]]] = field(factory=dict, init=False)
 
-    def learn(self, host: str, capabilities: tuple[bytes, ...]) -> None:
+    def learn(self, host: str, capabilities: tuple[bytes, ...], mechanisms: frozenset[bytes]) -> None:
         """Remember what a store offers."""
-        if self._by_host.get(host) == capabilities:
+        if self._by_host.get(host) == (capabilities, mechanisms):
             return
         self._by_host.pop(host, None)
-        self._by_host[host] = capabilities
+        self._by_host[host] = capabilities, mechanisms
         if len(self._by_host) > STORES_LIMIT:
             del self._by_host[next(iter(self._by_host))]
-        self.common = _common(capabilities, list(self._by_host.values()))
+        self.common = _common(capabilities, [lines for lines, _ in self._by_host.values()])
+        self._mechanisms = mechanisms.intersection(*(names for _, names in self._by_host.values()))
+
+    def takes(self, mechanism: str) -> bool:
+        """Tell whether all stores take a mechanism, as far as is known: nothing is of stores not heard of yet."""
+        return not self._by_host or mechanism.encode("ascii") in self._mechanisms
 
 
 def _common(lines: Sequence[bytes], stores: Sequence[Sequence[bytes]]) -> tuple[bytes, ...]:
@@ -101,7 +104,7 @@ class Survey:
         channel = Channel(core, self.dial.handshake(host))
         try:
             await self.dial.make_ready(None, host, channel, core)
-            self.known.learn(host, core.capabilities)
+            self.known.learn(host, core.capabilities, core.mechanisms)
             core.log_out()
             channel.write(core.data_to_send())
         except StoreError as error:

@@ -82,6 +82,8 @@ class Conversation:
     _replies: list[bytes] = field(factory=list, init=False)
     _mechanism: ServerMechanism = field(init=False)
     """Of the SASL exchange under way; unset outside one."""
+    _unheard: bool = field(default=True, init=False)
+    """Whether nothing has come yet."""
     _commands: int = field(default=0, init=False)
     _errors: int = field(default=0, init=False)
 
@@ -160,8 +162,10 @@ class Conversation:
 
     def notice_tls(self) -> None:
         """End a TLS handshake at its first octet: it may hold no end of a line for long."""
-        if not self._commands and self.received.startswith(_TLS_RECORD):
-            raise self._strange()
+        if self._unheard and self.received:
+            self._unheard = False
+            if self.received.startswith(_TLS_RECORD):
+                raise self._strange()
 
     def count_command(self, goodbye: Callable[[Refusal], None], *, known: bool) -> None:
         """Count a command; RemoteProtocolError, after a goodbye, if it is one too many."""

@@ -154,6 +154,15 @@ def test_a_listener_without_tls_takes_a_password_where_that_is_allowed(run_proxy
         assert store_of(client) == ALICE.store
 
 
+def test_what_stores_are_known_to_offer_is_offered_before_the_login(proxy, certificates):
+    with connected("127.0.0.1", proxy.port("implicit"), certificates.ca) as client:
+        assert log_in(client, atoms(ALICE)).startswith(b"a OK ")
+    with connected("127.0.0.1", proxy.port("implicit"), certificates.ca) as client:
+        capabilities = client.command(b"c CAPABILITY")[0].split()
+        assert {b"IDLE", b"ENABLE", b"AUTH=PLAIN"} <= set(capabilities)
+        assert not {b"LOGIN-REFERRALS", b"AUTH=XOAUTH2", b"LOGINDISABLED"} & set(capabilities)
+
+
 def test_the_tagged_ok_has_the_capabilities_of_the_store(proxy, certificates):
     with connected("127.0.0.1", proxy.port("implicit"), certificates.ca) as client:
         accepted = log_in(client, atoms(ALICE))

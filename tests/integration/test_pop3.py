@@ -136,7 +136,10 @@ def test_openssl_logs_in_over_stls(proxy, certificates):
 
 def test_without_tls_a_password_is_refused_before_it_is_sent(proxy, certificates):
     with speaking(proxy, certificates, "starttls") as client:
-        assert listed(client, b"CAPA") == [b"RESP-CODES", b"AUTH-RESP-CODE", b"STLS"]
+        capabilities = listed(client, b"CAPA")
+        assert capabilities[:2] == [b"RESP-CODES", b"AUTH-RESP-CODE"]
+        assert capabilities[-1] == b"STLS"
+        assert b"USER" not in capabilities
         for command in (b"USER alice", b"PASS x", b"AUTH PLAIN"):
             assert said(client, command).startswith(b"-ERR [SYS/PERM] ")
         assert said(client, b"STLS").startswith(b"+OK")
@@ -152,15 +155,20 @@ def test_bytes_behind_stls_are_never_run(proxy, certificates):
         assert client.rest() == b"-ERR Bytes behind STLS\r\n"
 
 
-def test_what_is_offered_before_the_login_is_ours_and_after_it_the_stores(proxy, certificates):
-    with speaking(proxy, certificates) as client:
+def test_what_is_offered_before_the_login_is_ours_and_after_it_the_stores(run_pop3_proxy, stores, certificates):
+    with run_pop3_proxy(stores.first.pop3_port) as proxy, speaking(proxy, certificates) as client:
         *capabilities, mechanisms = listed(client, b"CAPA")
         assert capabilities == [b"RESP-CODES", b"AUTH-RESP-CODE", b"USER"]
-        assert mechanisms.startswith(b"SASL PLAIN")
+        assert mechanisms.startswith(b"SASL PLAIN LOGIN XOAUTH2")
         for command in (b"UTF8", b"LANG", b"STAT", b"TOP 1 0", b"APOP x " + b"0" * 32, b"AUTH XYZZY"):
             assert said(client, command).startswith(b"-ERR ")
         assert log_in(client, plain_at_once(ALICE)).startswith(b"+OK")
-        assert {b"TOP", b"UIDL", b"PIPELINING"} <= set(listed(client, b"CAPA"))
+        stores_own = set(listed(client, b"CAPA"))
+        assert {b"TOP", b"UIDL", b"PIPELINING"} <= stores_own
+        with speaking(proxy, certificates) as another:
+            capabilities = listed(another, b"CAPA")
+        assert {b"TOP", b"UIDL", b"PIPELINING", b"USER"} <= set(capabilities)
+        assert capabilities[-1] == b"SASL PLAIN LOGIN"  # what is passed through this store does not take
 
 
 def test_commands_pipelined_behind_the_login_reach_the_store(proxy, certificates):

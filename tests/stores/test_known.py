@@ -10,7 +10,7 @@ from mmp.stores.known import STORES_LIMIT, Known
 def common(*stores):
     known = Known()
     for number, store in enumerate(stores):
-        known.learn(f"store{number}", store)
+        known.learn(f"store{number}", store, frozenset())
     return known.common
 
 
@@ -49,20 +49,33 @@ def test_parameters_must_be_the_same_everywhere():
 
 def test_a_store_that_offers_less_than_before_takes_it_back():
     known = Known()
-    known.learn("one", (b"DSN", b"CHUNKING"))
-    known.learn("two", (b"DSN", b"CHUNKING"))
-    known.learn("one", (b"DSN",))
+    known.learn("one", (b"DSN", b"CHUNKING"), frozenset())
+    known.learn("two", (b"DSN", b"CHUNKING"), frozenset())
+    known.learn("one", (b"DSN",), frozenset())
     assert known.common == (b"DSN",)
-    known.learn("one", (b"CHUNKING", b"DSN"))
+    known.learn("one", (b"CHUNKING", b"DSN"), frozenset())
     assert known.common == (b"CHUNKING", b"DSN")
 
 
 def test_of_very_many_stores_those_heard_of_last_count():
     known = Known()
     for number in range(STORES_LIMIT + 5):
-        known.learn(f"store{number}", (b"DSN",) if number < 5 else (b"DSN", b"CHUNKING"))
+        known.learn(f"store{number}", (b"DSN",) if number < 5 else (b"DSN", b"CHUNKING"), frozenset())
     assert known.common == (b"DSN", b"CHUNKING")
     assert len(known._by_host) == STORES_LIMIT
+
+
+def test_of_mechanisms_those_count_that_all_take_and_before_any_is_heard_of_all():
+    known = Known()
+    assert known.takes("XOAUTH2")
+    known.learn("one", (), frozenset({b"PLAIN", b"XOAUTH2", b"SCRAM-SHA-256"}))
+    known.learn("two", (), frozenset({b"PLAIN", b"XOAUTH2"}))
+    assert known.takes("XOAUTH2")
+    assert not known.takes("SCRAM-SHA-256")
+    known.learn("two", (), frozenset({b"PLAIN"}))
+    assert not known.takes("XOAUTH2")
+    known.learn("two", (), frozenset({b"XOAUTH2", b"SCRAM-SHA-256"}))
+    assert known.takes("SCRAM-SHA-256")
 
 
 lines = st.lists(st.sampled_from([b"DSN", b"CHUNKING", b"SIZE 5", b"SIZE 7", b"SIZE", b"X"]), max_size=5).map(tuple)

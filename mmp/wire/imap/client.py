@@ -86,6 +86,16 @@ class Client:
         """How many received bytes are not yet consumed."""
         return len(self._talk.received)
 
+    @property
+    def capabilities(self) -> tuple[bytes, ...]:
+        """What the store offers, as far as it is known."""
+        return self._capabilities
+
+    @property
+    def mechanisms(self) -> frozenset[bytes]:
+        """The SASL mechanisms among them, in upper case."""
+        return frozenset(name.removeprefix(b"AUTH=") for name in self._offered() if name.startswith(b"AUTH="))
+
     def receive_data(self, octets: bytes) -> None:
         """Buffer what the store sent; once it is no use, nobody wants it."""
         self._talk.feed(octets)

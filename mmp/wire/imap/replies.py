@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
@@ -62,7 +63,11 @@ STANDING = frozenset(b"UNAUTHENTICATE PROXYAUTH XPROXYAUTH X-PROXYAUTH".split())
 """Capabilities and commands by which somebody logged in becomes somebody else: a guard has to follow such a session."""
 
 _OURS = b"IMAP4rev1 SASL-IR ID LITERAL+"
-_DECIDED_HERE = frozenset(b"IMAP4REV1 SASL-IR ID LITERAL+ LITERAL- STARTTLS LOGINDISABLED".split())
+_DECIDED_HERE = STANDING | frozenset(
+    b"IMAP4REV1 SASL-IR ID LITERAL+ LITERAL- STARTTLS LOGINDISABLED LOGIN-REFERRALS COMPRESS=DEFLATE".split()
+)
+"""Among them what concerns the way to the store, which is ours to find, and what a guard may have to keep back."""
+_NAME = re.compile(rb"[!#-'+-Z^-z|}~]{1,100}")
 _CONTROLS_TO_SPACE = bytes.maketrans(bytes((*range(0x20), 0x7F)), b" " * 33)
 
 
@@ -98,4 +103,5 @@ def text(octets: bytes) -> bytes:
 
 
 def _is_foreign(capability: bytes) -> bool:
-    return capability not in _DECIDED_HERE and not capability.startswith(b"AUTH=")
+    decided_here = capability in _DECIDED_HERE or capability.startswith(b"AUTH=")
+    return not decided_here and _NAME.fullmatch(capability) is not None

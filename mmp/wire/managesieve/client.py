@@ -88,6 +88,17 @@ class Client:
         """How many received bytes are not yet consumed."""
         return len(self._talk.received)
 
+    @property
+    def capabilities(self) -> tuple[bytes, ...]:
+        """The lines of the list, as far as they are known."""
+        items = self._capabilities.items()
+        return tuple(grammar.string(name) + (b" " + grammar.string(value) if value else b"") for name, value in items)
+
+    @property
+    def mechanisms(self) -> frozenset[bytes]:
+        """The SASL mechanisms among them, in upper case."""
+        return frozenset(self._capabilities.get(b"SASL", b"").upper().split())
+
     def receive_data(self, octets: bytes) -> None:
         """Buffer what the store sent; once it is no use, nobody wants it."""
         self._talk.feed(octets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
@@ -53,6 +54,8 @@ TEXT_LIMIT = 512
 
 # IMPLEMENTATION names the store's make, which strangers need not know; OWNER is for those who are logged in.
 _DECIDED_HERE = frozenset(b"IMPLEMENTATION SASL STARTTLS VERSION OWNER SIEVE UNAUTHENTICATE XCLIENT".split())
+_LINE = re.compile(rb'"[^"\\\x00-\x1f\x7f]{1,100}+"(?: "[^"\\\x00-\x1f\x7f]{1,1000}+")?')
+"""A capability without anything in it that would have to be escaped or sent as a literal."""
 _CONTROLS_TO_SPACE = bytes.maketrans(bytes((*range(0x20), 0x7F)), b" " * 33)
 
 
@@ -76,7 +79,7 @@ def capabilities(offer: Offer, others: Iterable[bytes]) -> Iterator[bytes]:
 
     ``others`` are lines as stores send them; SIEVE has to be in the list, even if nobody knows what the stores have.
     """
-    named = {line.partition(b" ")[0].strip(b'"').upper(): line for line in others}
+    named = {line.partition(b" ")[0].strip(b'"').upper(): line for line in others if _LINE.fullmatch(line)}
     yield b'"IMPLEMENTATION" "mmp"'
     yield named.get(b"SIEVE", b'"SIEVE" ""')
     yield from (line for name, line in named.items() if name not in _DECIDED_HERE)

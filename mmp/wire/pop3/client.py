@@ -84,6 +84,16 @@ class Client:
         """How many received bytes are not yet consumed."""
         return len(self._talk.received)
 
+    @property
+    def capabilities(self) -> tuple[bytes, ...]:
+        """The lines of CAPA, as far as they are known."""
+        return tuple(self._capabilities)
+
+    @property
+    def mechanisms(self) -> frozenset[bytes]:
+        """The SASL mechanisms among them, in upper case."""
+        return frozenset(render.offered(self._capabilities).get(b"SASL", ()))
+
     def receive_data(self, octets: bytes) -> None:
         """Buffer what the store sent; once it is no use, nobody wants it."""
         self._talk.feed(octets)

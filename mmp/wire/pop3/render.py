@@ -13,18 +13,23 @@ LINE_LIMIT = 255
 """Octets in a command, CRLF included (RFC 2449, 4): a longer initial response waits to be asked for (RFC 5034, 4)."""
 
 
+def offered(capabilities: Iterable[bytes]) -> dict[bytes, set[bytes]]:
+    """Return the arguments of each capability by its name, all in upper case."""
+    return {words[0]: set(words[1:]) for line in capabilities if (words := line.upper().split())}
+
+
 def login(replay: Replay, capabilities: Iterable[bytes]) -> list[bytes]:
     """Return the commands that suit what a store offers, each to be said when it agrees to the one before.
 
     Refused(BACKEND_UNAVAILABLE) if nothing suits, Refused(BAD_CREDENTIALS) if the octets can't be said.
     """
-    offered = {words[0]: set(words[1:]) for line in capabilities if (words := line.upper().split())}
+    known = offered(capabilities)
     message = sasl.initial_response(replay)
-    mechanism, mechanisms = replay.mechanism.encode("ascii"), offered.get(b"SASL", ())
+    mechanism, mechanisms = replay.mechanism.encode("ascii"), known.get(b"SASL", ())
     if mechanism in mechanisms:
         return _auth(mechanism, message)
     if mechanism == b"PLAIN" and replay.authzid in {"", replay.user}:
-        if b"USER" in offered or not offered:
+        if b"USER" in known or not known:
             return _user_pass(replay.user.encode(), replay.secret)
         if b"LOGIN" in mechanisms:
             return [b"AUTH LOGIN\r\n", *map(_response, sasl.login_responses(replay))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
@@ -55,6 +56,8 @@ _OURS = (b"RESP-CODES", b"AUTH-RESP-CODE")
 # IMPLEMENTATION names the store's make, which strangers need not know. UTF8 and LANG are commands for before the login,
 # where we could not honour them: UTF8 belongs to a session that is still to come (RFC 6856, 2 and 3).
 _DECIDED_HERE = frozenset(b"RESP-CODES AUTH-RESP-CODE USER SASL STLS IMPLEMENTATION UTF8 LANG XCLIENT".split())
+_LINE = re.compile(rb"[!-~]+(?: [!-~]+)*")
+_LINE_LIMIT = 500
 _CONTROLS_TO_SPACE = bytes.maketrans(bytes((*range(0x20), 0x7F)), b" " * 33)
 
 
@@ -81,7 +84,7 @@ def meaning(code: bytes, capabilities: Iterable[bytes]) -> Refusal:
 def capabilities(offer: Offer, others: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the lines for CAPA: ours, those that all stores have, and what the present security allows."""
     yield from _OURS
-    yield from (other for other in others if other.upper().split(b" ")[0] not in _DECIDED_HERE)
+    yield from (line for line in others if _is_passed_on(line))
     if offer.starttls:
         yield b"STLS"
     if offer.plaintext:
@@ -93,3 +96,8 @@ def capabilities(offer: Offer, others: Iterable[bytes]) -> Iterator[bytes]:
 def text(octets: bytes) -> bytes:
     """Return somebody else's words fit for one reply: bounded, without control characters or what looks like a code."""
     return octets[:TEXT_LIMIT].translate(_CONTROLS_TO_SPACE).lstrip(b"[ ").rstrip()
+
+
+def _is_passed_on(line: bytes) -> bool:
+    decided_here = line.upper().partition(b" ")[0] in _DECIDED_HERE
+    return not decided_here and len(line) <= _LINE_LIMIT and _LINE.fullmatch(line) is not None

@@ -90,6 +90,11 @@ class Client:
         """The lines of EHLO's answer behind the first, as far as they are known."""
         return self._capabilities
 
+    @property
+    def mechanisms(self) -> frozenset[bytes]:
+        """The SASL mechanisms among them, in upper case."""
+        return frozenset(render.parameters(self._capabilities).get(b"AUTH", ()))
+
     def receive_data(self, octets: bytes) -> None:
         """Buffer what the store sent; once it is no use, nobody wants it."""
         self._talk.feed(octets)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from functools import partial
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -20,10 +20,11 @@ from mmp.directory.auth_http import AuthHTTP
 from mmp.directory.cache import Cached, Lifetimes
 from mmp.directory.certificates import LOGIN_NAMES, USER_CERTIFICATE, ByCertificate, Matcher
 from mmp.directory.certmap import CertificateMap
+from mmp.directory.changes import Changed, Changes
 from mmp.directory.domains import Domain, Domains, UsersOfDomains
 from mmp.directory.entry import AccountRules, Entry
 from mmp.directory.file import PASSWORD, FileDirectory
-from mmp.directory.flush import concerns, concerns_domain
+from mmp.directory.flush import concerns, concerns_changed, concerns_changed_domain, concerns_domain
 from mmp.directory.http_client import HTTPClient
 from mmp.directory.interface import Directory as Finder
 from mmp.directory.ldap.certificates import LDAPMatcher
@@ -33,17 +34,19 @@ from mmp.directory.ldap.filters import FilterTemplate
 from mmp.directory.ldap.replica import LDAPURL, Opening, Replica
 from mmp.directory.ldap.requests import External, Search, Simple
 from mmp.directory.ldap.verify import USER_PASSWORD, BindingReplica, BindJudge
+from mmp.directory.ldap.watch import Watch
 from mmp.directory.locate import Locator
 from mmp.directory.names import Naming
 from mmp.directory.offload import Offload
 from mmp.directory.replay import ReplayName
 from mmp.directory.state import AccountState
 from mmp.directory.status import USER_STATUS
+from mmp.directory.veiled import Veiled
 from mmp.directory.verify import Authority, Judge
 from mmp.directory.verify_cache import Remembered
 from mmp.directory.verify_secret import SecretJudge
 from mmp.interfaces import Authenticator, Log
-from mmp.model import Administrator, Endpoint, TLSMode
+from mmp.model import Administrator, Client, Endpoint, Standing, TLSMode
 from mmp.net.certificates import Chain
 from mmp.net.connect import Connector, TLSConnector
 from mmp.net.reactor import LeanReactor
@@ -85,6 +88,8 @@ class Authenticators:
         self._caches: list[Cached[Entry]] = []
         self._domains: list[Cached[Domain]] = []
         self._remembered: list[Remembered] = []
+        self._locators: list[Locator] = []
+        self._watched: dict[Hashable, LDAP] = {}
 
     def forget(self, user: str) -> int:
         """Forget what is remembered of a user; return how many answers of a directory that was."""
@@ -93,6 +98,36 @@ class Authenticators:
         for domains in self._domains:
             domains.forget(concerns_domain(user))
         return sum(cache.forget(concerns(user)) for cache in self._caches)
+
+    def changed(self, changed: Changed) -> None:
+        """Rely no more on what is remembered of these entries, and of who does not exist; or on anything."""
+        for remembered in self._remembered:
+            remembered.forget(changed)
+        for users in self._caches:
+            if changed is None:
+                users.expire()
+            else:
+                users.forget(concerns_changed(changed))
+        for domains in self._domains:
+            if changed is None:
+                domains.expire()
+            else:
+                domains.forget(concerns_changed_domain(changed))
+
+    async def objection(self, client: Client, standing: Standing) -> str:
+        """Return why a session that was let in by this would not be any more; empty if it would.
+
+        Refused if the directory cannot say.
+        """
+        return await self._locators[standing.by].objection(client, standing)
+
+    def watches(self, changes: Changes) -> list[Watch]:
+        """Return what follows each directory in use that is to be followed."""
+        return [self._watch(ldap, changes) for ldap in self._watched.values()]
+
+    def _watch(self, ldap: LDAP, changes: Changes) -> Watch:
+        openings = [self._opening(ldap, url, self._own(ldap)) for url in ldap.urls]
+        return Watch(openings, ldap.base if ldap.schema == "flat" else "", self._reactor, self._log, changes)
 
     def authenticator(self, listener: Listener) -> Authenticator:
         """Return who finds and judges the users of a listener."""
@@ -145,26 +180,50 @@ class Authenticators:
         )
         passwords = (USER_PASSWORD,) if login.proofs else ()
         state = AccountState(directory.ldap.state_attributes)
-        attributes = (*rules.attributes, *USER_STATUS, access.attribute, *state.attributes, *passwords)
-        users, domains = self._people(directory, tuple(dict.fromkeys(attributes)))
+        marks = self._marks(directory)
+        attributes = (*rules.attributes, *USER_STATUS, access.attribute, *state.attributes, *passwords, *(marks or ()))
+        finder, domains = self._people(directory, tuple(dict.fromkeys(attributes)))
+        users = self._cached(directory, finder if passwords else Veiled(finder, USER_PASSWORD, self._key))
         self._caches.append(users)
-        return Locator(users, naming, rules, self._authority(login, directory), domains, access, state)
+        locator = Locator(
+            directory=users,
+            naming=naming,
+            rules=rules,
+            authority=self._authority(login, directory),
+            domains=domains,
+            access=access,
+            state=state,
+            doubt=users.doubt,
+            number=len(self._locators),
+            marks=marks,
+        )
+        self._locators.append(locator)
+        return locator
 
-    def _people(self, directory: Directory, attributes: tuple[str, ...]) -> tuple[Cached[Entry], Domains | None]:
+    def _marks(self, directory: Directory) -> tuple[str, ...] | None:
+        """Return the attributes that change with a password, None if nobody would tell of it; have that followed."""
+        ldap = directory.ldap
+        if not directory.is_watched:
+            return None
+        base = ldap.base if ldap.schema == "flat" else ""
+        self._watched[ldap.urls, ldap.start_tls, ldap.ca, ldap.bind, ldap.bind_dn, base] = ldap
+        return ldap.password_change_attributes
+
+    def _people(self, directory: Directory, attributes: tuple[str, ...]) -> tuple[Finder[Entry], Domains | None]:
         """Return who knows users, and who knows domains where those have entries."""
         if directory.kind == "file":
-            return self._cached(directory, self._users(directory.file.path)), None
+            return self._users(directory.file.path), None
         ldap = directory.ldap
         replicas = self._replicas(ldap)
         template = FilterTemplate.parse(ldap.filter)
         if ldap.schema == "flat":
             search = Search.prepare(ldap.base, template, attributes, ldap.timeout)
-            return self._cached(directory, LDAPDirectory(replicas, search)), None
+            return LDAPDirectory(replicas, search), None
         reading = Reading(replicas, template, attributes, ldap.timeout)
         layout = DomainTree(reading, ldap.domain_root) if ldap.schema == "1" else Organisations(reading, ldap.base)
         domains = self._cached(directory, layout)
         self._domains.append(domains)
-        return self._cached(directory, UsersOfDomains()), Domains(domains)
+        return UsersOfDomains(), Domains(domains)
 
     def _cached(self, directory: Directory, finder: Finder[Found]) -> Cached[Found]:
         lifetimes = Lifetimes(directory.cache_ttl, directory.negative_ttl, directory.stale_ttl)

@@ -88,7 +88,8 @@ class Generation:
 
     ``settings`` is the pickled configuration and ``sockets`` has the socket of each of its listeners, by their index;
     ``ready`` is called when all workers serve, ``lost`` when the zygote has died, ``empty`` when a retired generation
-    has no process left that is its own alone, ``counted`` with what each worker has counted in its life.
+    has no process left that is its own alone, ``counted`` with what each worker has counted in its life. If the
+    directory is ``watched``, one worker follows it, and ``changed`` is called with what that tells.
     """
 
     reactor: Any
@@ -104,10 +105,13 @@ class Generation:
     lost: Callable[[Generation], None]
     empty: Callable[[Generation], None]
     counted: Callable[[Counts], None]
+    watched: bool
+    changed: Callable[[bytes], None]
     workers: dict[int, Worker] = field(factory=dict, init=False)
     retired: bool = field(default=False, init=False)
     _number: int = field(init=False)
     _serial: int = field(default=0, init=False)
+    _watcher: int = field(default=0, init=False)
     _failures: int = field(default=0, init=False)
     _fresh: bytes = field(default=b"", init=False, repr=False)
     _announced: bool = field(default=False, init=False)
@@ -180,6 +184,8 @@ class Generation:
             worker.answered()
         elif kind is Kind.COUNTS:
             worker.counts.learn(json.loads(payload))
+        elif kind is Kind.CHANGED:
+            self.changed(payload)
         elif kind is Kind.PAGE:
             worker.asker.received(payload)
         elif self.retired:
@@ -188,6 +194,7 @@ class Generation:
             self._greet(worker, wire.NUMBER.unpack(payload)[0])
         elif kind is Kind.SERVING:
             worker.state = State.SERVING
+            self._have_watched()
             if not self._announced and self._all_serve():
                 self._announced = True
                 self.ready(self)
@@ -212,6 +219,18 @@ class Generation:
         """Tell a worker which stores are disabled."""
         worker.link.send(Kind.DISABLED, json.dumps(sorted(self.disabled())).encode())
 
+    def _have_watched(self) -> None:
+        """Have one worker follow the directory, and another when that is gone: each that begins tells so."""
+        serving = [worker for worker in self.workers.values() if worker.state is State.SERVING]
+        if self.watched and self._watcher not in self.workers and serving:
+            self._watcher = serving[0].serial
+            serving[0].link.send(Kind.WATCH)
+
+    def tell_changed(self, changed: bytes) -> None:
+        """Tell all workers what has changed in the directory."""
+        for worker in self.workers.values():
+            worker.link.send(Kind.CHANGED, changed)
+
     def _all_serve(self) -> bool:
         return sum(worker.state is State.SERVING for worker in self.workers.values()) == self.size
 
@@ -226,6 +245,7 @@ class Generation:
         if self.retired:
             self._end_if_empty()
             return
+        self._have_watched()
         lived = self.reactor.seconds() - worker.began
         self._failures = self._failures + 1 if lived < SHORT_LIFE else 1
         reason = "its zygote is gone, too" if self.zygote.closed else "another one is forked"

@@ -142,6 +142,22 @@ class Administrator:
     secret: bytes = field(repr=False)
 
 
+@frozen(eq=False, weakref_slot=False)
+class Standing:
+    """What a session was let in by, to see later whether it still would be.
+
+    ``name`` is what was looked up, with whoever has this number (``by``); ``user`` and ``domain`` are the names of the
+    entries that were found, ``host`` the mailHost; ``mark`` is another one once the password has been changed.
+    """
+
+    by: int
+    name: str
+    user: str
+    domain: str
+    host: str
+    mark: int
+
+
 @frozen
 class Account:
     """A user as the directory knows them.
@@ -151,7 +167,7 @@ class Account:
     for the user's own secret to do. ``judged``: whether we have judged the secret, so that no store need do it.
     ``note`` is what the log should know of a login that is good for now.
     ``port``, unless 0, and ``secret``, unless None, are said by the directory in place of what is configured and of
-    what the client gave.
+    what the client gave. ``standing`` is there if the directory tells when something of this changes.
     """
 
     user: str
@@ -162,6 +178,7 @@ class Account:
     note: str = ""
     port: int = 0
     secret: bytes | None = field(default=None, repr=False)
+    standing: Standing | None = field(default=None, repr=False, eq=False)
 
 
 @frozen

@@ -172,12 +172,19 @@ class Supervisor(Service):
             lost=self._zygote_lost,
             empty=self._drained,
             counted=self._administration.counted.add_all,
+            watched=any(listener.directory.is_watched for listener in config.listener),
+            changed=self._tell_changed,
         )
 
     def _replace_zygote(self) -> None:
         """Begin new rings, since one is at its end."""
         self._zygote = None
         self._start_generation()
+
+    def _tell_changed(self, changed: bytes) -> None:
+        """Let all workers know what one has seen change in the directory; those that drain have sessions, too."""
+        for generation in self.generations():
+            generation.tell_changed(changed)
 
     def _due(self, seconds: float, call: Callable[[], None]) -> None:
         """Have another generation made in so many seconds, and not when it was due before."""

@@ -21,12 +21,15 @@ from twisted.internet.main import installReactor
 from twisted.logger import globalLogBeginner
 
 from mmp.admin.answers import Answers
+from mmp.admin.reviews import Reviews
 from mmp.admin.sessions import Sessions
 from mmp.admission import Admission, beyond_reach, rules
 from mmp.authenticators import Authenticators
 from mmp.config.load import Loaded
 from mmp.cores import CORES, GUARDS
 from mmp.dials import Dials
+from mmp.directory.changes import Changed, Changes, pack, unpack
+from mmp.directory.ldap.watch import Watch
 from mmp.encryption import Encryption, KeyRing
 from mmp.model import Refusal
 from mmp.net.listen import Arrivals, House
@@ -82,6 +85,8 @@ class Parts:
             loaded.files, loaded.config.pool, reactor, self._loop, resolver, log=self._log, counts=counts
         )
         sessions = Sessions(self.arrivals, self.relays, self._wheel, time.time)
+        self.reviews = Reviews(sessions, authenticators.objection, reactor)
+        self.authenticators = authenticators
         self.answers = Answers(sessions, self.counted, authenticators.forget)
         self.encryption = Encryption(loaded.files, inheritance.rings)
         self.dials = Dials(loaded, self._loop, resolver, log=self._log, counts=counts)
@@ -106,6 +111,11 @@ class Parts:
 
     def _exceeds_share(self) -> bool:
         return self._share.is_exceeded(len(self.arrivals) + len(self.relays))
+
+    def changed(self, changed: Changed) -> None:
+        """The directory may have something else to say now of these entries, or of any."""
+        self.authenticators.changed(changed)
+        self.reviews.changed(changed)
 
     def after(self, seconds: float, call: Callable[[], object]) -> None:
         """Call once, later."""
@@ -134,6 +144,7 @@ class Worker:
         self._inheritance = inheritance
         self._reactor = reactor
         self._ports: list[Port] = []
+        self._watches: list[Watch] = []
         self._ending = False
         log = inheritance.loaded.config.log
         self._log = EventLog(os.dup(2), log.format, log.level)
@@ -172,10 +183,24 @@ class Worker:
         if kind is Kind.PING:
             self._tell_counts()
             self._link.send(Kind.PONG, wire.TWO_NUMBERS.pack(len(self._parts.arrivals), len(self._parts.relays)))
+        elif kind is Kind.WATCH:
+            self._watch()
+        elif kind is Kind.CHANGED:
+            self._parts.changed(unpack(payload))
         elif kind is Kind.DISABLED:
             self._parts.dials.disable(json.loads(payload))
         else:
             self._answerer.received(kind, payload)
+
+    def _watch(self) -> None:
+        """Follow the directory, for all workers."""
+        self._watches = self._parts.authenticators.watches(Changes(self._reactor, self._tell_changed))
+        for watch in self._watches:
+            watch.start()
+
+    def _tell_changed(self, changed: Changed) -> None:
+        for message in pack(changed):
+            self._link.send(Kind.CHANGED, message)
 
     def _tell_counts(self) -> None:
         for part in parts(self._parts.counted.counts):
@@ -196,6 +221,8 @@ class Worker:
         for port in self._ports:
             port.close()
         self._ports.clear()
+        for watch in self._watches:
+            watch.stop()
         self._inheritance.share.leave()
         if seconds < math.inf:
             self._parts.after(seconds, self._close_rest)

@@ -142,7 +142,7 @@ class Scene:
         self.zygotes.append(PlayedZygote(*arguments, **options))
         return self.zygotes[-1]
 
-    def generation(self, size=2, zygote=None):
+    def generation(self, size=2, zygote=None, *, watched=False):
         """Start one, with a zygote of its own unless one is given; return it and that as we play it."""
         made = Generation(
             reactor=self.turning.reactor,
@@ -158,13 +158,15 @@ class Scene:
             lost=lambda _: self.told.append("lost"),
             empty=lambda _: self.told.append("empty"),
             counted=self.counts.add_all,
+            watched=watched,
+            changed=self.told.append,
         )
         made.start()
         return made, self.zygotes[-1]
 
-    def serving(self, size=2):
+    def serving(self, size=2, *, watched=False):
         """Start one and let all of its workers serve."""
-        generation, zygote = self.generation(size)
+        generation, zygote = self.generation(size, watched=watched)
         self.until_forked(zygote, size)
         for worker in zygote.workers:
             worker.serve()

@@ -50,6 +50,23 @@ def test_workers_are_given_log_and_sockets_and_all_serving_is_told_once(scene):
     assert {worker.pid for worker in generation.workers.values()} == {first.process.pid, second.process.pid}
 
 
+def test_one_worker_follows_the_directory_and_another_when_that_is_gone(scene):
+    _, _, (first, second) = scene.serving(watched=True)
+    scene.turn()
+    assert [worker.listen().count(Kind.WATCH) for worker in (first, second)] == [1, 0]
+    first.die()
+    scene.turning.until(lambda: Kind.WATCH in second.listen())
+
+
+def test_what_has_changed_in_the_directory_is_told_to_all_workers(scene):
+    generation, _, workers = scene.serving(watched=True)
+    workers[0].say(Kind.CHANGED, b'["uid=alice"]')
+    scene.turning.until(lambda: b'["uid=alice"]' in scene.told)
+    generation.tell_changed(b'["uid=alice"]')
+    for worker in workers:
+        scene.turning.until(lambda worker=worker: Kind.CHANGED in worker.listen())
+
+
 def test_the_zygote_is_started_apart_from_where_the_program_was_called(scene, monkeypatch):
     """Nothing is imported from the present directory, which may be anybody's."""
     monkeypatch.setenv("PYTHONPATH", "/somewhere")

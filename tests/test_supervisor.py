@@ -7,6 +7,7 @@ import pytest
 from attrs import evolve
 
 from mmp.config.clients import TLS
+from mmp.config.directory import Directory
 from mmp.config.load import Loaded
 from mmp.config.operators import Admin
 from mmp.config.schema import Config, Listener
@@ -45,8 +46,12 @@ class Governed(Scene):
 
     @staticmethod
     def configuration(*ports, key_period=3600.0, min_version="1.2", **settings):
-        tls = TLS(key_period=key_period, min_version=min_version)
-        listeners = (Listener(address="127.0.0.1", port=port, tls=TLSMode.STARTTLS, tls_settings=tls) for port in ports)
+        common = {
+            "tls": TLSMode.STARTTLS,
+            "tls_settings": TLS(key_period=key_period, min_version=min_version),
+            "directory": Directory(kind="file"),
+        }
+        listeners = (Listener(address="127.0.0.1", port=port, **common) for port in ports)
         config = Config(listener=tuple(listeners), admin=Admin(control=""), **settings)
         return Loaded("/mmp.toml", config, {})
 

@@ -15,7 +15,7 @@ from typing import Any
 from attrs import frozen
 
 from mmp.admin.matching import matching
-from mmp.model import Refusal
+from mmp.model import Refusal, Standing
 from mmp.net.listen import Arrival, Arrivals
 from mmp.net.relay import Relay
 from mmp.net.takeover import Relays
@@ -66,8 +66,13 @@ class Sessions:
         for batch in self._batches():
             found = [each for each, record in batch if matches(record, _phase(each))]
             for each in found:
-                _end(each, why)
+                end(each, why)
             yield [len(found)]
+
+    def standing(self) -> Iterator[list[tuple[Relay | Arrival, Record, Standing]]]:
+        """Yield the sessions of which it is known what they were let in by."""
+        for batch in self._batches():
+            yield [(each, record, record.standing) for each, record in batch if record.standing is not None]
 
     def ended_slowly(self, wanted: Mapping[str, str], why: str, seconds: float) -> Iterator[Page]:
         """The same, spread over so many seconds; the number is of those that will be."""
@@ -78,7 +83,7 @@ class Sessions:
 
     def _end_some(self, rest: list[Relay | Arrival], why: str, size: int) -> None:
         for each in rest[:size]:
-            _end(each, why)
+            end(each, why)
         if rest[size:]:
             Deadline(self.wheel, STEP, lambda: self._end_some(rest[size:], why, size))
 
@@ -124,7 +129,7 @@ def _phase(session: Relay | Arrival) -> str:
     return "closing" if session.why else "relay"
 
 
-def _end(session: Relay | Arrival, why: str) -> None:
+def end(session: Relay | Arrival, why: str) -> None:
     """End it from our side."""
     if isinstance(session, Arrival):
         session.turn_out(Refusal.SHUTTING_DOWN, why)

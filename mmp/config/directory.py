@@ -80,6 +80,12 @@ class LDAP:
     timeout: Timeout = 5.0
     """For connecting and for each answer."""
 
+    watch: Literal["auto", "off"] = "auto"
+    """Whether changes are followed where a server tells of them (syncrepl or persistent search)."""
+
+    password_change_attributes: tuple[Attribute, ...] = ("pwdChangedTime", "passwordExpirationTime", "userPassword")
+    """Attributes of users that change with the password; what is followed ends the sessions of a user then."""
+
     @property
     def over_tls(self) -> bool:
         """Whether any server is spoken to in TLS."""
@@ -141,3 +147,8 @@ class Directory:
 
     file: FileDirectory = FileDirectory()
     """A file."""
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether its changes are to be followed."""
+        return self.kind == "ldap" and self.ldap.watch == "auto"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
-from attrs import field, frozen
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred
 
 from mmp.directory.interface import Directory
 from mmp.directory.joined import Joined
@@ -14,6 +15,11 @@ from mmp.directory.names import Names
 from mmp.errors import Refused
 
 Found = TypeVar("Found")
+
+_LAST_PART: Final = 0.1
+"""The part of an answer's life, at its end, in which whoever asks has it asked anew for the next one."""
+_SURE: Final = 10.0
+"""Seconds for which no answer is doubted: guesses at passwords must not become as many questions to the directory."""
 
 
 @frozen
@@ -28,9 +34,10 @@ class Lifetimes:
     """An entry that has expired, while the directory is down."""
 
 
-@frozen
+@define(eq=False)
 class _Answer(Generic[Found]):
     entries: Sequence[Found] = field(repr=False)
+    since: float
     expires: float
 
 
@@ -58,6 +65,8 @@ class Cached(Generic[Found]):
         self._answers: OrderedDict[Hashable, _Answer[Found]] = OrderedDict()
         self._asking: dict[Hashable, Joined[Sequence[Found]]] = {}
         self._down = False
+        self._changes = 0
+        """How often something may have changed: an answer that was under way then may be older than the change."""
 
     def key(self, names: Names) -> Hashable:
         """Return the directory's own key."""
@@ -65,10 +74,25 @@ class Cached(Generic[Found]):
 
     def forget(self, concerned: Callable[[Hashable, Sequence[Found]], bool]) -> int:
         """Forget the answers of which that is true, of their keys and entries; return how many there were."""
+        self._changes += 1
         found = [key for key, answer in self._answers.items() if concerned(key, answer.entries)]
         for key in found:
             del self._answers[key]
         return len(found)
+
+    def expire(self) -> None:
+        """Ask for everything anew; what is remembered serves only while the directory is down."""
+        self._changes += 1
+        for answer in self._answers.values():
+            answer.expires = min(answer.expires, self._clock())
+
+    def doubt(self, names: Names) -> bool:
+        """Ask for this anew, unless it has just been asked for; say whether that makes sense."""
+        answer = self._answers.get(self._directory.key(names))
+        if answer is None or self._clock() - answer.since < _SURE:
+            return False
+        answer.expires = min(answer.expires, self._clock())
+        return True
 
     async def find(self, names: Names) -> Sequence[Found]:
         """Return the entries that match; Refused if the directory cannot say and nothing remembered may serve."""
@@ -78,6 +102,7 @@ class Cached(Generic[Found]):
             self._answers.move_to_end(key)
             if self._clock() < answer.expires:
                 self._tell("hit")
+                self._ask_before_it_expires(key, names, answer)
                 return answer.entries
         try:
             entries = await self._ask(key, names, answer)
@@ -87,12 +112,21 @@ class Cached(Generic[Found]):
         self._tell("stale" if answer is not None and entries is answer.entries else "miss")
         return entries
 
-    async def _ask(self, key: Hashable, names: Names, answer: _Answer[Found] | None) -> Sequence[Found]:
+    def _ask_before_it_expires(self, key: Hashable, names: Names, answer: _Answer[Found]) -> None:
+        """Have those who log in often never wait for the directory."""
+        left = answer.expires - self._clock()
+        if left < _LAST_PART * self._lifetimes.found and len(answer.entries) == 1 and not self._down:
+            self._join(key, names).addErrback(lambda failure: failure.trap(Refused))
+
+    def _join(self, key: Hashable, names: Names) -> Deferred[Sequence[Found]]:
         joined = self._asking.get(key)
         if joined is None:
             joined = self._asking[key] = Joined(lambda: self._fetch(key, names))
-        asked = joined.join()
-        if answer is None or not self._may_serve(answer):
+        return joined.join()
+
+    async def _ask(self, key: Hashable, names: Names, answer: _Answer[Found] | None) -> Sequence[Found]:
+        asked = self._join(key, names)
+        if answer is None or names.current or not self._may_serve(answer):
             return await asked
         if self._down:  # known from an earlier look-up, so nobody waits for it to be found again
             asked.addErrback(lambda failure: failure.trap(Refused))
@@ -106,20 +140,25 @@ class Cached(Generic[Found]):
         return len(answer.entries) == 1 and self._clock() < answer.expires + self._lifetimes.stale
 
     async def _fetch(self, key: Hashable, names: Names) -> Sequence[Found]:
+        changes = self._changes
         try:
             entries = await self._directory.find(names)
+            if changes != self._changes:
+                changes = self._changes
+                entries = await self._directory.find(names)
         except Refused:
             self._down = True
             raise
         finally:
             del self._asking[key]
         self._down = False
-        self._keep(key, entries)
+        self._keep(key, entries, is_sure=changes == self._changes)
         return entries
 
-    def _keep(self, key: Hashable, entries: Sequence[Found]) -> None:
+    def _keep(self, key: Hashable, entries: Sequence[Found], *, is_sure: bool) -> None:
+        now = self._clock()
         lifetime = self._lifetimes.found if len(entries) == 1 else self._lifetimes.negative
-        self._answers[key] = _Answer(entries, self._clock() + lifetime)
+        self._answers[key] = _Answer(entries, now, now + lifetime if is_sure else now)
         self._answers.move_to_end(key)
         if len(self._answers) > self._size:
             self._answers.popitem(last=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from attrs import evolve, field, frozen
@@ -13,9 +14,10 @@ from mmp.directory.interface import Directory
 from mmp.directory.names import Names, Naming
 from mmp.directory.state import AccountState
 from mmp.directory.status import check_status
-from mmp.directory.verify import Authority
+from mmp.directory.verify import Authority, Verdict
+from mmp.errors import Refused
 from mmp.interfaces import Ask
-from mmp.model import Account, Client, Credentials
+from mmp.model import Account, Administrator, Client, Credentials, Refusal, Standing
 from mmp.wire.sasl import TOKENS
 from mmp.wire.sasl.scram import DIGESTS
 
@@ -24,7 +26,11 @@ _WITHOUT_PASSWORD: Final = TOKENS | {"EXTERNAL"}
 
 @frozen
 class Locator:
-    """Looks the user up, and has the secret judged as far as that is not for the store to do."""
+    """Looks the user up, and has the secret judged as far as that is not for the store to do.
+
+    ``doubt`` has the directory asked anew for what is remembered, and says whether that makes sense. ``number`` is this
+    locator's among all. ``marks`` are attributes that are changed with a password; None if nobody tells of changes.
+    """
 
     directory: Directory[Entry]
     naming: Naming = field(factory=Naming)
@@ -33,6 +39,9 @@ class Locator:
     domains: Domains | None = None
     access: AccessByEntry | None = None
     state: AccountState = field(factory=AccountState)
+    doubt: Callable[[Names], bool] = lambda _: False
+    number: int = 0
+    marks: tuple[str, ...] | None = None
 
     async def locate(self, client: Client, credentials: Credentials, ask: Ask) -> Account:
         """Return the account of the user, or of whom the administrator wants to act as; or raise Refused.
@@ -40,39 +49,101 @@ class Locator:
         What is wrong with an account is told only to somebody who knows its secret, where we are the ones to judge it.
         """
         acting = self.authority.acts_for_another(credentials)
-        names = self.naming.names(client, credentials.authzid if acting else credentials.user)
-        if self.domains is not None:
-            names = await self.domains.place(names)
-        entries = await self.directory.find(names)
-        entry = entries[0] if len(entries) == 1 else None
+        typed = credentials.authzid if acting else credentials.user
+        names = await self._place(self.naming.names(client, typed))
         authority = self.authority if acting else self._authority(names.within)
-        administrator, verdict = await authority.stand_in(entry, credentials, ask)
-        if entry is None:
-            why = "several entries match" if entries else self._unknown(names)
-            raise await authority.nobody_there(credentials, ask, why)
-        self._check(client, names.within, entry)
+        entry, administrator, verdict = await self._judged(authority, names, credentials, ask)
         by_password = not (acting or verdict.policy_spoke or credentials.mechanism in _WITHOUT_PASSWORD)
-        self.state.check(entry, by_password=by_password)
-        account = self.rules.account(names, entry)
+        account = self._admit(client, names, entry, by_password=by_password)
         judged = authority.judges(credentials)
         if not judged and credentials.mechanism in DIGESTS and account.replay_user != credentials.user:
             why = "SCRAM tells the store the name as it was typed, and no other"
             raise await authority.nobody_there(credentials, ask, why)
-        if administrator is None and not judged:
-            return account
-        return evolve(account, administrator=administrator, judged=judged, note=verdict.note)
+        standing = None if self.marks is None else self._standing(typed, names, entry, account.host)
+        return Account(
+            account.user,
+            account.replay_user,
+            account.host,
+            administrator,
+            judged,
+            note=verdict.note,
+            standing=standing,
+        )
+
+    async def _place(self, names: Names) -> Names:
+        return names if self.domains is None else await self.domains.place(names)
+
+    async def _judged(
+        self, authority: Authority, names: Names, credentials: Credentials, ask: Ask
+    ) -> tuple[Entry, Administrator | None, Verdict]:
+        """Return the one entry, who has to log in at the store in place of the user, and what was found of the secret.
+
+        Refused as ``locate`` does.
+        """
+        entries = await self.directory.find(names)
+        entry = entries[0] if len(entries) == 1 else None
+        try:
+            administrator, verdict = await authority.stand_in(entry, credentials, ask)
+        except Refused as refused:
+            fresh = await self._fresh(names, credentials, refused)
+            if fresh is None or fresh == entry:
+                raise
+            entry = fresh
+            administrator, verdict = await authority.stand_in(fresh, credentials, ask)
+        if entry is None:
+            why = "several entries match" if entries else self._unknown(names)
+            raise await authority.nobody_there(credentials, ask, why)
+        return entry, administrator, verdict
+
+    async def _fresh(self, names: Names, credentials: Credentials, refused: Refused) -> Entry | None:
+        """Return the entry as it is now, if a secret was wrong by a remembered one; an exchange cannot be repeated."""
+        exchanged = credentials.mechanism in DIGESTS
+        if refused.refusal is not Refusal.BAD_CREDENTIALS or exchanged or not self.doubt(names):
+            return None
+        entries = await self.directory.find(names)
+        return entries[0] if len(entries) == 1 else None
 
     def _authority(self, domain: Domain | None) -> Authority:
         if domain is None or domain.verified_here is None:
             return self.authority
         return evolve(self.authority, everything=domain.verified_here)
 
-    def _check(self, client: Client, domain: Domain | None, user: Entry) -> None:
-        """Raise Refused if the directory does not let the user in, or not from there."""
-        of_domain = None if domain is None else domain.entry
+    def _admit(self, client: Client, names: Names, user: Entry, *, by_password: bool) -> Account:
+        """Return the account; Refused if the directory does not let the user in, or not from there."""
+        of_domain = None if names.within is None else names.within.entry
         check_status(of_domain, user)
         if self.access is not None:
             self.access.check(client, of_domain, user)
+        self.state.check(user, by_password=by_password)
+        return self.rules.account(names, user)
 
     def _unknown(self, names: Names) -> str:
         return "unknown user" if self.domains is None or names.within is not None else "unknown or ambiguous domain"
+
+    # Later
+
+    def _standing(self, typed: str, names: Names, user: Entry, host: str) -> Standing:
+        domain = names.within.entry.name if names.within is not None else ""
+        return Standing(self.number, typed, user.name, domain, host, self._mark(user))
+
+    def _mark(self, user: Entry) -> int:
+        return hash(tuple(user.get(attribute) for attribute in self.marks or ()))
+
+    async def objection(self, client: Client, standing: Standing) -> str:
+        """Return why a session that was let in by this would not be any more; empty if it would.
+
+        Refused if the directory cannot say.
+        """
+        try:
+            names = await self._place(evolve(self.naming.names(client, standing.name), current=True))
+            entries = await self.directory.find(names)
+            if len(entries) != 1:
+                return "several entries match" if entries else self._unknown(names)
+            account = self._admit(client, names, entries[0], by_password=False)
+        except Refused as refused:
+            if refused.refusal is Refusal.DIRECTORY_UNAVAILABLE:
+                raise
+            return refused.reason
+        if account.host != standing.host:
+            return f"the store is {account.host} now"
+        return "" if self._mark(entries[0]) == standing.mark else "the password was changed"

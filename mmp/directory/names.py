@@ -37,7 +37,8 @@ class Names:
 
     ``full`` is user@domain, or the user alone if there is no domain; ``typed`` is what the client sent. ``within`` is
     the domain as the directory knows it, where domains are looked up; ``certificate_name`` the subject of the client's
-    certificate, if it has shown one.
+    certificate, if it has shown one. ``current`` is whether the answer has to be of now, so that none that has expired
+    will do.
     """
 
     full: str
@@ -48,6 +49,7 @@ class Names:
     our_address: str
     certificate_name: str = ""
     within: Domain | None = None
+    current: bool = False
 
 
 @frozen

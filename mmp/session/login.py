@@ -45,7 +45,8 @@ class Login:
         if record.client.ttl <= 1:  # before anybody is looked up: whoever says so must not learn who exists
             raise Refused(Refusal.INTERNAL, "through too many proxies already: they seem to form a loop")
         account = await self.authenticator.locate(record.client, credentials, ask)
-        record.user, record.backend, record.note = account.user, account.host, account.note
+        record.user, record.backend = account.user, account.host
+        record.note, record.standing = account.note, account.standing
         lease = await self.limits.admit(record.client, account)
         try:
             backend = await self.dialer.connect(record.client, account, credentials, ask)

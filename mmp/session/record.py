@@ -7,7 +7,7 @@ from typing import Literal
 from attrs import define
 
 from mmp.interfaces import Lease
-from mmp.model import Client, Credentials
+from mmp.model import Client, Credentials, Standing
 
 Who = Literal["client", "backend", "proxy"]
 
@@ -18,9 +18,9 @@ class Record:
 
     ``started`` and ``finish`` take seconds of one monotonic clock. ``user`` is the canonical name once the directory
     has given it, ``typed`` what the client sent. The relay adds to the counters: ``bytes_in`` came from the client
-    for the store, ``bytes_out`` from the store for the client, both counted from the hand-over on. ``note`` is
-    what the line about a login says beside that it went well. ``slot`` is what
-    the connection holds as long as it lasts.
+    for the store, ``bytes_out`` from the store for the client, both counted from the hand-over on. ``note`` is what the
+    line about a login says beside that it went well. ``slot`` is what the connection holds as long as it lasts;
+    ``standing`` what the directory has let the user in by, if it tells of changes.
     """
 
     client: Client
@@ -34,11 +34,13 @@ class Record:
     finished: bool = False
     note: str = ""
     slot: Lease | None = None
+    standing: Standing | None = None
 
     def attempt(self, credentials: Credentials) -> None:
         """A login begins: nothing is known yet of who that is, whatever an attempt before it has told."""
         self.typed, self.mechanism = credentials.user, credentials.mechanism
         self.user = self.backend = self.note = ""
+        self.standing = None
 
     def facts(self) -> dict[str, object]:
         """Return what every line about this session says."""

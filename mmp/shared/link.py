@@ -71,6 +71,10 @@ class Kind(enum.IntEnum):
     """From a worker: the number of the question, a ``Part`` (u32, u8), and a piece of a page, which is a JSON list."""
     DISABLED = 24
     """To a worker: the stores that no login may go to, a JSON list."""
+    WATCH = 26
+    """To a worker: follow the changes of the directory, and tell of them."""
+    CHANGED = 27
+    """From the worker that does, and then to all: entries that have changed, as ``mmp.directory.changes`` packs it."""
     COUNTS = 25
     """From a worker, before each PONG and at its end: some of what it has counted, a JSON list of keys and numbers."""
     KEY = 40

@@ -9,6 +9,7 @@ ALICE = Entry(
     "uid=alice,dc=example,dc=com",
     {"uid": ("alice",), "mail": ("alice@example.com",), "mailhost": ("store1.example.com",)},
 )
+BOB = Entry("uid=bob,dc=example,dc=com", {"uid": ("bob",), "mailhost": ("store2.example.com",)})
 
 
 def names(typed="alice@example.com", **naming):

@@ -9,7 +9,7 @@ from mmp.directory.cache import Cached, Lifetimes
 from mmp.errors import Refused
 from mmp.model import Refusal
 from tests.directory.outcomes import finished, pending, refusal, run, started
-from tests.directory.people import ALICE, names
+from tests.directory.people import ALICE, BOB, names
 
 LIFETIMES = Lifetimes(found=900.0, negative=30.0, stale=3600.0)
 
@@ -65,7 +65,7 @@ def remember(cached, directory, *entries, user="alice"):
 
 def test_an_entry_is_asked_for_once_in_its_lifetime(cached, directory, clock):
     assert remember(cached, directory, ALICE) == (ALICE,)
-    clock.advance(899)
+    clock.advance(800)
     assert run(cached.find(names("alice"))) == (ALICE,)
     assert directory.queries == []
 
@@ -77,6 +77,82 @@ def test_an_expired_entry_is_asked_for_again(cached, directory, clock):
     assert pending(asked)
     directory.answer()
     assert finished(asked) == ()
+
+
+def test_who_still_logs_in_when_an_entry_is_about_to_expire_never_waits_for_the_next(cached, directory, clock):
+    remember(cached, directory, ALICE)
+    clock.advance(899)
+    for _ in range(3):
+        assert finished(find(cached)) == (ALICE,)
+    assert len(directory.queries) == 1
+    directory.answer(BOB)
+    clock.advance(100)
+    assert finished(find(cached)) == (BOB,)
+    assert directory.queries == []
+
+
+def test_asking_early_in_vain_takes_the_entry_from_nobody(cached, directory, clock):
+    remember(cached, directory, ALICE)
+    clock.advance(899)
+    find(cached)
+    directory.fail()
+    for _ in range(3):
+        assert finished(find(cached)) == (ALICE,)
+    assert directory.queries == []  # it is known to be down
+
+
+def test_who_does_not_exist_is_not_asked_for_early(cached, directory, clock):
+    remember(cached, directory)
+    clock.advance(29.9)
+    assert finished(find(cached)) == ()
+    assert directory.queries == []
+
+
+def test_what_is_forgotten_is_asked_for_again(cached, directory):
+    remember(cached, directory, ALICE)
+    remember(cached, directory, BOB, user="bob")
+    assert cached.forget(lambda _, entries: ALICE in entries) == 1
+    assert finished(find(cached, "bob")) == (BOB,)
+    assert pending(find(cached))
+
+
+def test_what_may_all_have_changed_is_asked_for_again_and_serves_while_the_directory_is_down(cached, directory):
+    remember(cached, directory, ALICE)
+    cached.expire()
+    asked = find(cached)
+    assert pending(asked)
+    directory.fail()
+    assert finished(asked) == (ALICE,)
+
+
+@pytest.mark.parametrize("change", [lambda cached: cached.expire(), lambda cached: cached.forget(lambda *_: True)])
+def test_an_answer_that_was_under_way_when_something_changed_is_asked_for_once_more(cached, directory, change):
+    asked = find(cached)
+    change(cached)
+    directory.answer(ALICE)
+    assert pending(asked)
+    directory.answer(BOB)
+    assert finished(asked) == finished(find(cached)) == (BOB,)
+
+
+def test_an_answer_that_is_overtaken_time_and_again_is_given_and_not_relied_on(cached, directory):
+    asked = find(cached)
+    for _ in range(2):
+        cached.expire()
+        directory.answer(ALICE)
+    assert finished(asked) == (ALICE,)
+    assert pending(find(cached))
+
+
+def test_what_is_doubted_is_asked_for_again_but_not_by_every_guess(cached, directory, clock):
+    assert not cached.doubt(names("alice"))
+    remember(cached, directory, ALICE)
+    clock.advance(9)
+    assert not cached.doubt(names("alice"))
+    clock.advance(1)
+    assert cached.doubt(names("alice"))
+    assert remember(cached, directory, ALICE) == (ALICE,)
+    assert not cached.doubt(names("alice"))
 
 
 @pytest.mark.parametrize("entries", [(), (ALICE, ALICE)])

@@ -2,6 +2,8 @@
 
 from attrs import evolve
 
+from mmp.directory.changes import comparable
+from mmp.directory.verify import Verdict
 from mmp.directory.verify_cache import Remembered
 from mmp.model import Credentials
 from tests.directory.outcomes import run
@@ -57,6 +59,33 @@ def test_what_says_no_password_and_who_is_nobody_are_always_judged():
     for credentials, entry in [(PROOF, ALICE), (SCRAM, ALICE), (RIGHT, None)]:
         assert scene.asks_anew(credentials, entry)
         assert scene.asks_anew(credentials, entry)
+
+
+def test_what_was_right_is_judged_anew_when_the_entry_has_changed():
+    scene = Scene()
+    other = evolve(ALICE, name="uid=bob,dc=example,dc=com")
+    scene.asks_anew()
+    scene.asks_anew(entry=other)
+    scene.remembered.forget({comparable(ALICE.name)})
+    assert not scene.asks_anew(entry=other)
+    assert scene.asks_anew()
+    scene.remembered.forget()
+    assert scene.asks_anew()
+    assert scene.asks_anew(entry=other)
+
+
+def test_what_was_judged_right_before_a_change_and_told_after_it_is_not_remembered():
+    scene = Scene()
+
+    async def overtaken(*_):
+        scene.remembered.forget({"another"})
+        return Verdict(right=True)
+
+    scene.judge, judge = overtaken, scene.judge
+    scene.remembered._judge = overtaken
+    assert run(scene.remembered(ALICE, RIGHT, never_asked)).right
+    scene.judge = scene.remembered._judge = judge
+    assert scene.asks_anew()
 
 
 def test_no_more_are_remembered_than_there_is_room_for():

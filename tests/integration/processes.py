@@ -76,6 +76,13 @@ def kept_alive(port):
     ]
 
 
+def connected_to(pid, port):
+    """Whether a process has a connection to this port of another."""
+    lines = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    inodes = {fields[9] for fields in lines if fields[3] == ESTABLISHED and fields[2].endswith(f":{port:04X}")}
+    return not descriptors(pid).isdisjoint(f"socket:[{inode}]" for inode in inodes)
+
+
 def _hexadecimal(address):
     """Return an IPv4 address as /proc/net/tcp has it: as a number of this machine's byte order."""
     return f"{int.from_bytes(socket.inet_aton(address), sys.byteorder):08X}"

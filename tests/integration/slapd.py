@@ -127,6 +127,10 @@ class Slapd:
         changed = subprocess.run(command, input=ldif, capture_output=True, text=True, check=False)
         assert changed.returncode == 0, changed.stderr
 
+    def change_stopped(self, ldif):
+        """Change entries while it does not run, so that nobody can have seen it."""
+        _load(self.directory, 1, ldif, "slapmodify")
+
     def searches(self):
         """Return base and filter of all searches so far, as it has read them; needs the level ``stats``."""
         return re.findall(r'SRCH base="(.*?)" scope=\d deref=\d filter="(.*)"$', self._log.read_text(), re.MULTILINE)
@@ -215,11 +219,11 @@ def _tls(certificates, names):
     return TLS.format(certificate=pair.certificate, key=pair.key, ca=certificates.ca, proxy=PROXY)
 
 
-def _load(directory, database, ldif):
+def _load(directory, database, ldif, program="slapadd"):
     """Load a database, of which the configuration is the first."""
     path = directory / f"{database}.ldif"
     path.write_text(ldif)
-    command = [_path("slapadd"), "-n", str(database), "-F", directory / "configuration", "-l", path]
+    command = [_path(program), "-n", str(database), "-F", directory / "configuration", "-l", path]
     loaded = subprocess.run(command, capture_output=True, text=True, check=False)
     assert loaded.returncode == 0, loaded.stderr
 

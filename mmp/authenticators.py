@@ -15,6 +15,7 @@ from mmp.config.directory import LDAP, Directory
 from mmp.config.files import read_secret
 from mmp.config.schema import Listener
 from mmp.config.stores import Pool
+from mmp.directory import plugin
 from mmp.directory.access import AccessByEntry
 from mmp.directory.auth_http import AuthHTTP
 from mmp.directory.cache import Cached, Lifetimes
@@ -38,6 +39,7 @@ from mmp.directory.ldap.watch import Watch
 from mmp.directory.locate import Locator
 from mmp.directory.names import Naming
 from mmp.directory.offload import Offload
+from mmp.directory.plugin import PluginDirectory
 from mmp.directory.replay import ReplayName
 from mmp.directory.state import AccountState
 from mmp.directory.status import USER_STATUS
@@ -213,6 +215,8 @@ class Authenticators:
         """Return who knows users, and who knows domains where those have entries."""
         if directory.kind == "file":
             return self._users(directory.file.path), None
+        if directory.is_plugin:
+            return self._plugin(directory), None
         ldap = directory.ldap
         replicas = self._replicas(ldap)
         template = FilterTemplate.parse(ldap.filter)
@@ -232,6 +236,12 @@ class Authenticators:
 
     def _count(self, result: str) -> None:
         self._counts.add(("directory_lookups_total", result))
+
+    def _plugin(self, directory: Directory) -> PluginDirectory:
+        kind = plugin.kind(directory.kind)
+        secrets = {key: read_secret(self._files[name]) for key, name in directory.plugin_files.items()}
+        find = kind.open(directory.plugin, secrets, self._reactor)
+        return PluginDirectory(kind.name, kind.fields, find, self._reactor)
 
     def _users(self, path: str) -> FileDirectory:
         if path not in self._files_read:
@@ -271,6 +281,8 @@ class Authenticators:
         if directory.kind == "file":
             decoy = self._users(directory.file.path).decoy
             return SecretJudge(PASSWORD, self._offload, nonce, self._key, decoy)
+        if directory.is_plugin:
+            return SecretJudge(PASSWORD, self._offload, nonce, self._key, plugin.kind(directory.kind).decoy)
         ldap = directory.ldap
         replicas = [BindingReplica(self._opening(ldap, url, None)) for url in ldap.urls]
         return BindJudge(replicas, ldap.base, SecretJudge(USER_PASSWORD, self._offload, nonce, self._key))

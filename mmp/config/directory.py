@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from attrs import frozen
+from attrs import field, frozen
 
 from mmp.config.kinds import (
     HTTPURL,
     LDAPURL,
     Attribute,
     Count,
+    DirectoryKind,
     DistinguishedName,
     Duration,
     File,
     HeaderName,
     LDAPFilter,
+    PluginSettings,
     SearchBase,
     Timeout,
 )
+from mmp.config.spellings import BUILT_IN_KINDS
 
 StateAttribute = Literal[
     "nsAccountLock", "pwdAccountLockedTime", "accountUnlockTime", "pwdReset", "passwordExpirationTime"
@@ -124,8 +127,8 @@ class FileDirectory:
 class Directory:
     """``[directory]``: who the user is and where the mail lives."""
 
-    kind: Literal["ldap", "file", "auth_http"] = "ldap"
-    """Which of the tables below is used."""
+    kind: DirectoryKind = "ldap"
+    """Which of the tables below is used; that of any plug-in is called plugin."""
 
     cache_size: Count = 10_000
     """Entries remembered; 0 means none."""
@@ -147,6 +150,19 @@ class Directory:
 
     file: FileDirectory = FileDirectory()
     """A file."""
+
+    plugin: PluginSettings = field(factory=dict, hash=False)
+    """What a plug-in wants to be told; a key that ends in _file names a file, with a secret in it."""
+
+    @property
+    def plugin_files(self) -> dict[str, str]:
+        """The files that a plug-in's settings name, by their keys."""
+        return {key: name for key, name in self.plugin.items() if key.endswith("_file") and isinstance(name, str)}
+
+    @property
+    def is_plugin(self) -> bool:
+        """Whether it comes from another package."""
+        return self.kind not in BUILT_IN_KINDS
 
     @property
     def is_watched(self) -> bool:

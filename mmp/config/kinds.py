@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, Final
 
@@ -38,6 +38,13 @@ class Between:
         return f"a whole number from {self.least} to {self.most}"
 
 
+@frozen
+class Settings:
+    """A table of somebody else's, who judges what is in it."""
+
+    allowed: str = "a table"
+
+
 def _or_empty(kind: Text, absent: object = "") -> Text:
     """Let a kind also be the empty string, which stands for ``absent``."""
     return Text(
@@ -62,6 +69,9 @@ Timeout = Annotated[float, Text('a duration such as "90s", of at least "1ms"', s
 
 Period = Annotated[float, Text('a duration such as "12h", of at least "1s"', spellings.a_second, render_duration)]
 """Seconds, one or more."""
+
+DirectoryKind = Annotated[str, Text('"ldap", "file", "auth_http" or the name of a plug-in', spellings.directory_kind)]
+PluginSettings = Annotated[Mapping[str, Any], Settings()]
 
 Port = Annotated[int, Between(1, 65535)]
 Count = Annotated[int, Between(0, 10_000_000)]

@@ -18,6 +18,7 @@ from mmp.config.schema import Listener
 from mmp.config.tables import Finding
 from mmp.config.units import render_duration
 from mmp.config.usage import Named, Origin, Usage
+from mmp.directory import plugin
 from mmp.directory.certmap import CertificateMap
 from mmp.directory.file import FileDirectory
 from mmp.errors import ConfigError
@@ -53,6 +54,8 @@ def mistakes_in(usage: Usage, files: Files) -> Iterator[Finding]:
             yield from _ldap(listener.directory.ldap, origin)
         if listener.directory.kind == "auth_http":
             yield from _auth_http(listener, origin)
+        if listener.directory.is_plugin:
+            yield from _plugin(listener, origin)
     for name, pool in usage.config.pool.items():
         if not pool.hosts:
             yield Finding(f"pool.{name}.hosts", "is empty; at least one is needed")
@@ -135,6 +138,15 @@ def _auth_http(listener: Listener, origin: Origin) -> Iterator[Finding]:
     if listener.takes_certificates:
         text = 'nobody can log in by a certificate with kind = "auth_http"; leave EXTERNAL out of mechanisms'
         yield Finding(origin("tls.client_ca"), text, (kind, mechanisms))
+
+
+def _plugin(listener: Listener, origin: Origin) -> Iterator[Finding]:
+    kind, table = origin("directory.kind"), origin("directory.plugin")
+    for mistake in plugin.mistakes(listener.directory.kind, listener.directory.plugin):
+        yield Finding(table, mistake, (kind,))
+    if listener.takes_certificates:
+        text = f'nobody can log in by a certificate with kind = "{listener.directory.kind}"; leave EXTERNAL out'
+        yield Finding(origin("tls.client_ca"), text, (kind, origin("login.mechanisms")))
 
 
 def _ldap(ldap: LDAP, origin: Origin) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from mmp.config.units import parse_duration
+from mmp.directory import plugin
 from mmp.directory.ldap.filters import FilterTemplate
 from mmp.directory.replay import ReplayName
 from mmp.model import Endpoint
@@ -25,6 +26,8 @@ _TLS13_SUITES: Final = (
     "TLS_AES_128_CCM_8_SHA256",
 )
 """RFC 8446, B.4."""
+BUILT_IN_KINDS: Final = ("ldap", "file", "auth_http")
+"""Kinds of directory."""
 _LONGEST_SOCKET_PATH: Final = 107
 _HIGHEST_PORT: Final = 65535
 _IPV6: Final = 6
@@ -145,6 +148,13 @@ def replay_name(text: str) -> str:
         raise ValueError('has a "%" that begins none of %s, %o, %U, %V and %A[attribute]') from None
     if not pieces:
         raise ValueError("is empty: the store would be told no name")
+    return text
+
+
+def directory_kind(text: str) -> str:
+    """Take one of our own kinds of directory, or the name of a plug-in that can be loaded."""
+    if text not in BUILT_IN_KINDS:
+        plugin.kind(text)
     return text
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast, get_args, get_origin
 
 from attrs import AttrsInstance, define, evolve, field, fields, frozen, has, resolve_types
 
-from mmp.config.kinds import File
+from mmp.config.kinds import File, PluginSettings
 from mmp.config.values import CONVERTER, show
 
 Table = TypeVar("Table", bound=AttrsInstance)
@@ -61,11 +61,17 @@ def resolve(table: Table, folder: Path) -> Table:
     def resolved(kind: Any, value: Any) -> Any:
         if kind == File:
             return str(folder / value) if value else ""
+        if kind == PluginSettings:
+            return {key: resolved(File, item) if _is_file(key, item) else item for key, item in value.items()}
         if isinstance(value, tuple):
             return tuple(resolved(get_args(kind)[0], item) for item in value)
         return resolve(value, folder) if has(type(value)) else value
 
     return _with(table, {key: resolved(kind, getattr(table, key)) for key, kind in keys(type(table)).items()})
+
+
+def _is_file(key: str, value: object) -> bool:
+    return key.endswith("_file") and isinstance(value, str)
 
 
 def _with(table: Table, values: Mapping[str, Any]) -> Table:

@@ -143,6 +143,7 @@ class Usage:
                 yield Named(origin("directory.ldap.bind_password_file"), file, (origin("directory.kind"),))
             if listener.directory.kind == "auth_http" and (file := listener.directory.auth_http.secret_file):
                 yield Named(origin("directory.auth_http.secret_file"), file, (origin("directory.kind"),))
+            yield from _of_plugin(listener, origin)
             if file := listener.login.admin_password_file:
                 yield Named(origin("login.admin_password_file"), file)
         if file := self.config.admin.token_file:
@@ -163,6 +164,12 @@ class Usage:
         for listener, origin in self.listeners():
             if listener.directory.kind == "file":
                 yield Named(origin("directory.file.path"), listener.directory.file.path, (origin("directory.kind"),))
+
+
+def _of_plugin(listener: Listener, origin: Origin) -> Iterator[Named]:
+    if listener.directory.is_plugin:
+        for key, file in listener.directory.plugin_files.items():
+            yield Named(origin(f"directory.plugin.{key}"), file, (origin("directory.kind"),))
 
 
 def _shown_to_clients(settings: TLS, origin: Origin) -> Iterator[Pair]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import enum
 import json
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 from cattrs import Converter
 
-from mmp.config.kinds import Between, Text
+from mmp.config.kinds import Between, Settings, Text
 
+_KEY: Final = re.compile("[A-Za-z0-9_-]+")
+"""What TOML takes for a key without quotes."""
 _SHOWN: Final = 60
 """Characters of a wrong value that are repeated to the operator."""
 
@@ -49,7 +52,7 @@ def allowed(kind: Any) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def _constraint(kind: Any) -> Text | Between | None:
+def _constraint(kind: Any) -> Text | Between | Settings | None:
     return get_args(kind)[1] if get_origin(kind) is Annotated else None
 
 
@@ -92,6 +95,32 @@ def _choice(raw: object, kind: Any) -> Any:
     return kind(raw) if isinstance(kind, type) else raw
 
 
+def _settings(raw: object, kind: Any) -> Any:
+    if not isinstance(raw, dict):
+        raise _refusal(raw, kind)
+    _check_plain(raw)
+    return raw
+
+
+def _check_plain(raw: object) -> None:
+    """Raise ValueError at what could not be written as we write TOML."""
+    match raw:
+        case dict():
+            for key, value in raw.items():
+                if not _KEY.fullmatch(key):
+                    raise ValueError(f"{show(key)} is no key of letters, digits, - and _")
+                _check_plain(value)
+        case list():
+            for value in raw:
+                _check_plain(value)
+        case str():
+            _string(raw, str)
+        case bool() | int() | float():
+            return
+        case _:
+            raise ValueError("has a date or time in it, which nobody here reads")
+
+
 def _is(sort: type) -> Callable[[Any], bool]:
     return lambda kind: isinstance(_constraint(kind), sort)
 
@@ -107,6 +136,8 @@ def _converter() -> Converter:
     converter.register_structure_hook_func(_is_choice, _choice)
     converter.register_structure_hook_func(_is(Between), _number)
     converter.register_structure_hook_func(_is(Text), _text)
+    converter.register_structure_hook_func(_is(Settings), _settings)
+    converter.register_unstructure_hook_func(_is(Settings), dict)
     converter.register_unstructure_hook_factory(_is(Text), lambda kind: get_args(kind)[1].render)
     return converter
 

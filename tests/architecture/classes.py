@@ -35,8 +35,13 @@ def values_are_frozen(modules: Modules) -> Iterator[str]:
 
 
 def seams_are_typing_protocols(modules: Modules) -> Iterator[str]:
-    """Our seams are typing.Protocols: of zope.interface we take what declares an implementation of Twisted's."""
+    """Our seams are typing.Protocols: of zope.interface we take what declares an implementation of Twisted's.
+
+    But for the one by which Twisted's plug-in system finds plug-ins.
+    """
     for module in modules.values():
+        if module.within("mmp.directory.plugin"):
+            continue
         for found in module.imports:
             if found.target in {"zope.interface", "zope.interface.Interface", "zope.interface.Attribute"}:
                 yield module.at(found.line, "declares a zope interface: our seams are typing.Protocols")

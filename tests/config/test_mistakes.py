@@ -83,7 +83,10 @@ VALUES = [
         'login.replay_user: "%A[a b]" has a "%" that begins none of %s, %o, %U, %V and %A[attribute]',
     ),
     ('login.replay_user = ""', 'login.replay_user: "" is empty: the store would be told no name'),
-    ('directory.kind = "redis"', 'directory.kind: must be "ldap", "file" or "auth_http", not "redis"'),
+    (
+        'directory.kind = "redis"',
+        """directory.kind: "redis" is none of "ldap", "file" and "auth_http", nor a plug-in's name""",
+    ),
     ("directory.ldap.urls = []", "directory.ldap.urls: is empty; at least one is needed"),
     (
         'directory.ldap.urls = ["ldap://h", "http://h"]',

@@ -123,7 +123,11 @@ class Commands:
             "draining": self.proxy.draining,
             "workers": [asdict(each) for each in workers],
             "sessions": sum(each.sessions for each in workers),
-            "directory": {"up": not down or len(down) < len(self.proxy.directories), "down": down},
+            "directory": {
+                "up": not down or len(down) < len(self.proxy.directories),
+                "down": down,
+                "watched": state.watched(),
+            },
             "shared": {"up": not why, "why": why, "url": self.proxy.shared_store},
         }
 

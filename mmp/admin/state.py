@@ -46,6 +46,10 @@ class State:
         """Return the directories that were last seen down, and why they are."""
         return {key[1]: why for key, (why, _) in self.seen.items() if key[0] == "directory" and why}
 
+    def watched(self) -> dict[str, str]:
+        """Return the directories whose changes are to be followed, and why they are not, empty if they are."""
+        return {key[1]: why for key, (why, _) in self.seen.items() if key[0] == "watch"}
+
     def alone(self) -> str:
         """Return why some worker counts alone, out of reach of what workers share; empty if none does."""
         return next((why for key, (why, _) in self.seen.items() if key[0] == "shared" and why), "")

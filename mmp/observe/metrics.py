@@ -97,7 +97,7 @@ class Counted:
     def __init__(self, log: Log, counts: Counts, clock: Callable[[], float]) -> None:
         self.counts = counts
         self.seen: dict[Key, Seen] = {}
-        """Of "store", its name and the service; of "directory" and its URL; of "shared" and this process."""
+        """Of "store", its name and the service; of "directory" or "watch" and its URL; of "shared" and this process."""
         self._log = log
         self._clock = clock
         self._hear: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
@@ -107,6 +107,7 @@ class Counted:
             "closed": self._closed,
             "backend": self._backend,
             "directory": self._directory,
+            "watch": self._watch,
             "shared": self._shared,
             "held": self._held,
             "metered": self._limited,
@@ -152,6 +153,9 @@ class Counted:
 
     def _directory(self, facts: Mapping[str, Any]) -> None:
         self._see(("directory", facts["url"]), facts["reason"] if facts["result"] == "down" else "")
+
+    def _watch(self, facts: Mapping[str, Any]) -> None:
+        self._see(("watch", str(facts["url"])), facts["reason"] if facts["result"] == "none" else "")
 
     def _shared(self, facts: Mapping[str, Any]) -> None:
         self._see(("shared", str(os.getpid())), facts["reason"] if facts["result"] == "alone" else "")

@@ -6,7 +6,9 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from tests.integration import domains
 from tests.integration.client import connected
+from tests.integration.commands import mmp, mmp_json
 from tests.integration.people import ALICE, BOB, SECOND
 from tests.integration.processes import connected_to
 from tests.integration.slapd import BASE, ROOT_DN, ROOT_PASSWORD, slapd
@@ -53,13 +55,13 @@ def run(run_proxy, stores, server, tmp_path):
 
 
 @contextmanager
-def idle(proxy, person, count=1):
+def idle(proxy, person, count=1, user=""):
     """Log somebody in, so many times; yield the clients, which have nothing to say any more."""
     with ExitStack() as held:
         clients = []
         for _ in range(count):
             client = held.enter_context(connected("127.0.0.1", proxy.port("starttls")))
-            words = b"a LOGIN %b %b" % (person.user.encode(), person.password)
+            words = b"a LOGIN %b %b" % ((user or person.user).encode(), person.password)
             assert client.command(words)[-1].startswith(b"a OK")
             client.command(b"b SELECT INBOX")
             client.send(b"c IDLE\r\n")
@@ -107,8 +109,10 @@ def test_a_change_of_something_else_ends_nobody(run, server):
         assert still_there(alice)
 
 
-def test_whoever_is_deleted_is_out(run, server):
+def test_whoever_is_deleted_is_out_and_status_tells_that_the_directory_is_followed(run, server):
     with run() as proxy, idle(proxy, ALICE) as (alice,):
+        assert mmp_json(proxy, "status")["directory"]["watched"] == {server.url: ""}
+        assert f"changes at {server.url}: followed" in mmp(proxy, "status")
         server.change(f"dn: uid={ALICE.name},{BASE}\nchangetype: delete\n")
         ended(alice)
         assert "unknown user" in proxy.logged(" closed ", "who=proxy")
@@ -134,3 +138,38 @@ def test_another_worker_goes_on_when_the_one_that_followed_dies(run, server):
             server.change(replaced(ALICE, "inetUserStatus", "inactive"))
             for client in clients:
                 ended(client)
+
+
+def test_a_status_of_a_domain_ends_the_sessions_of_who_is_in_it(run_proxy, stores, ports):
+    tree = domains.entry(domains.ROOT, "objectClass: organization", "o: internet") + domains.dc("test", classes=())
+    for name in ("one", "two"):
+        tree += domains.unit(name) + domains.dc(f"{name}.test", domains.users_in(name))
+        tree += domains.person(ALICE.name, name, host=f"mailHost: {ALICE.store}")
+    with slapd(ports, tree, synchronized=True) as server:
+        ldap = {"urls": [server.url], "schema": "1", "domain_root": domains.ROOT, "filter": domains.USUAL_FILTER}
+        settings = {"directory": {"kind": "ldap", "ldap": ldap}, "login": {"restrict_plain_passwords": False}}
+        with run_proxy(stores.port, **settings) as proxy:
+            proxy.logged(" watch ", "result=begun")
+            with (
+                idle(proxy, ALICE, user="alice@one.test") as (one,),
+                idle(proxy, ALICE, user="alice@two.test") as (two,),
+            ):
+                change = "changetype: modify\nadd: inetDomainStatus\ninetDomainStatus: inactive\n"
+                server.change(f"dn: dc=one,dc=test,{domains.ROOT}\n{change}")
+                ended(one)
+                assert "domain's inetDomainStatus" in proxy.logged(" closed ", "who=proxy")
+                assert still_there(two)
+
+
+def test_where_nothing_is_to_be_followed_nothing_is(run_proxy, stores, server):
+    ldap = {"urls": [server.url], "base": BASE, "watch": "off"}
+    settings = {"directory": {"kind": "ldap", "ldap": ldap}, "login": {"restrict_plain_passwords": False}}
+    with run_proxy(stores.port, **settings) as proxy, idle(proxy, ALICE) as (alice,):
+        server.change(replaced(ALICE, "inetUserStatus", "inactive"))
+        with idle(proxy, ALICE):  # by what is remembered
+            assert still_there(alice)
+        assert mmp_json(proxy, "flush", ALICE.user)["count"] == 1
+        with connected("127.0.0.1", proxy.port("starttls")) as client:
+            words = b"a LOGIN %b %b" % (ALICE.user.encode(), ALICE.password)
+            assert client.command(words)[-1].startswith(b"a NO [UNAVAILABLE]")
+        assert " watch " not in proxy.log()

@@ -16,6 +16,8 @@ class Service(enum.Enum):
     SUBMISSION = "submission"
     MANAGESIEVE = "managesieve"
 
+    __hash__ = object.__hash__  # the standard library's is a function in Python, called at every look-up
+
 
 class TLSMode(enum.Enum):
     """How a connection comes to be encrypted; toward clients and toward stores alike (RFC 8314)."""
@@ -114,6 +116,10 @@ class Client:
     security: Security = CLEAR
     greeting: str = ""
     ttl: int = 5
+
+    def under(self, security: Security) -> Client:
+        """Return the same once TLS is in force; attrs' way to say so takes ten times as long."""
+        return Client(self.session, self.service, self.address, self.local, security, self.greeting, self.ttl)
 
 
 @frozen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from functools import partial
+from functools import lru_cache, partial
 
 from attrs import frozen
 
@@ -28,6 +28,11 @@ from mmp.session.throttled import Throttled
 from mmp.stores.known import Known
 from mmp.stores.spoof import Spoofed
 
+_CHALLENGING = "CRAM-MD5"
+"""The one mechanism that needs a timestamp of the connection's own; APOP comes with it."""
+_OFFERS = 32
+"""Offers remembered for a listener: one for each way in which connections are protected."""
+
 
 @frozen
 class Receptions:
@@ -49,8 +54,8 @@ class Receptions:
             service=listener.service,
             implicit_tls=listener.tls is TLSMode.IMPLICIT,
             start_tls=self._start_tls(listener),
-            offer=partial(_offer, listener, self.dials.known[listener.service]),
-            make_core=self._make_core(listener.service),
+            offer=_offers(listener, self.dials.known[listener.service]),
+            make_core=self._make_core(listener),
             log_in=self._log_in(listener),
             deadline=listener.login.deadline,
             max_failures=listener.login.max_failures,
@@ -68,9 +73,11 @@ class Receptions:
 
         return MeasuredHandshake(start, *self._measure(listener.service))
 
-    def _make_core(self, service: Service) -> Callable[[Offer], ServerCore]:
-        make, hostname, known = server_core(service, self.loaded.config), self.loaded.config.hostname, self.dials.known
-        return lambda offered: make(offer=offered, timestamp=_timestamp(hostname), capabilities=known[service].common)
+    def _make_core(self, listener: Listener) -> Callable[[Offer], ServerCore]:
+        make, known = server_core(listener.service, self.loaded.config), self.dials.known[listener.service]
+        challenging = _CHALLENGING in listener.login.mechanisms
+        timestamp = partial(_timestamp, self.loaded.config.hostname) if challenging else bytes
+        return lambda offered: make(offer=offered, timestamp=timestamp(), capabilities=known.common)
 
     def _log_in(self, listener: Listener) -> LogIn:
         service, admission = listener.service, self.admission
@@ -90,10 +97,17 @@ async def _no_tls(_stream: Stream) -> Security:
     raise ConnectionError("TLS is not offered here")
 
 
-def _offer(listener: Listener, known: Known, security: Security) -> Offer:
+def _offers(listener: Listener, known: Known) -> Callable[[Security], Offer]:
+    """Return what tells what to offer; nearly always it has made that before."""
     login, starttls = listener.login, listener.tls is TLSMode.STARTTLS
-    mechanisms = tuple(name for name in login.mechanisms if name not in login.passed_through or known.takes(name))
-    return offer(mechanisms, login.restrict_plain_passwords, login.plaintext_min_cipher, security, starttls)
+    passed_through = login.passed_through
+
+    @lru_cache(_OFFERS)
+    def offers(security: Security, _taken: frozenset[bytes] | None) -> Offer:
+        mechanisms = tuple(name for name in login.mechanisms if name not in passed_through or known.takes(name))
+        return offer(mechanisms, login.restrict_plain_passwords, login.plaintext_min_cipher, security, starttls)
+
+    return lambda security: offers(security, known.mechanisms)
 
 
 def _timestamp(hostname: str) -> bytes:

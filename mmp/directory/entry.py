@@ -81,9 +81,11 @@ def canonical_name(names: Names, entry: Entry) -> str:
     It is the directory's, since a filter may match one entry by any number of typed names: aliases, any domain behind a
     uid, blanks and letter forms that the server ignores. In lower case, since directories compare these attributes so.
     """
-    known = (value for attribute in _IDENTITY for value in entry.get(attribute))
-    candidates = (*known, entry.name, names.full)
-    return next(name for name in candidates if name and name.isprintable()).lower()
+    for attribute in _IDENTITY:
+        for value in entry.get(attribute):
+            if value and value.isprintable():
+                return value.lower()
+    return next(name for name in (entry.name, names.full) if name and name.isprintable()).lower()
 
 
 def is_host(value: str) -> bool:

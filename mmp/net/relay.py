@@ -43,6 +43,7 @@ class End:
         "_read_waits",
         "_relay",
         "_sink",
+        "closed",
         "other",
         "received",
         "socket",
@@ -65,6 +66,8 @@ class End:
         """Whether the guard waits for something, and more of this end would only pile up."""
         self._sink = Sink.OPEN
         self.received = 0
+        self.closed = False
+        """Whether the socket is closed."""
 
     def start(self) -> None:
         """Write what is left over from the login; the other end reads on once that is done."""
@@ -305,15 +308,11 @@ class End:
 
     def close(self) -> None:
         """Close the socket, without a word."""
+        self.closed = True
         self._relay.loop.reactor.forget(self)
         self._queue = bytearray()
         self._give_back_pipe()
         self.socket.close()
-
-    @property
-    def closed(self) -> bool:
-        """Whether the socket is closed."""
-        return self.socket.fileno() == -1
 
     def fileno(self) -> int:
         """Return the descriptor, -1 once closed."""

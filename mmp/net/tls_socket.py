@@ -7,7 +7,7 @@ memory (8 kB a session) and time, so just the SSL structure is kept.
 from __future__ import annotations
 
 import socket
-from typing import Any
+from typing import Any, NoReturn
 
 from OpenSSL import SSL
 from OpenSSL._util import ffi, lib
@@ -50,19 +50,27 @@ class TLSSocket:
         """Go on with the handshake; return the connection, for a last look at it, once it is complete."""
         connection = self._connection
         assert connection is not None, "the handshake is over"  # noqa: S101 - a bug of ours
-        try:
-            connection.do_handshake()
-        except SSL.WantReadError:
-            raise WantRead from None
-        except SSL.WantWriteError:
-            raise WantWrite from None
-        except SSL.SysCallError as error:
-            raise TLSError(f"TLS handshake failed: {error.args[-1]}") from None
-        except SSL.Error as error:
-            raise TLSError(f"TLS handshake failed: {_reason(error)}") from None
+        result = lib.SSL_do_handshake(self._ssl)
+        if result <= 0:
+            self._explain(connection, result)
         self._context = connection.get_context()  # kept: OpenSSL may still call what it holds
         self._connection = None
         return connection
+
+    def _explain(self, connection: SSL.Connection, result: int) -> NoReturn:
+        """Raise what a handshake waits for, which every one does, or what pyOpenSSL makes of its failure."""
+        error = lib.SSL_get_error(self._ssl, result)
+        if error == SSL_WANT_READ:
+            raise WantRead
+        if error == SSL_WANT_WRITE:
+            raise WantWrite
+        try:
+            connection._raise_ssl_error(self._ssl, result)  # noqa: SLF001 - it knows what our callbacks have raised
+        except SSL.SysCallError as broken:
+            raise TLSError(f"TLS handshake failed: {broken.args[-1]}") from None
+        except SSL.Error as failed:
+            raise TLSError(f"TLS handshake failed: {_reason(failed)}") from None
+        raise TLSError("TLS handshake failed")
 
     def recv_into(self, buffer: memoryview) -> int:
         """Read into ``buffer`` (64 KiB or more); 0 after the other end's close alert."""

@@ -56,8 +56,12 @@ class Wheel:
         self._put(owner)
 
     def _put(self, owner: Timed) -> None:
-        owner.tick = owner.due
-        self._buckets.setdefault(owner.tick, {})[owner] = None
+        tick = owner.tick = owner.due
+        bucket = self._buckets.get(tick)
+        if bucket is None:
+            self._buckets[tick] = {owner: None}
+        else:
+            bucket[owner] = None
 
     def left(self, owner: Timed) -> float:
         """Return in about how many seconds ``owner`` expires."""

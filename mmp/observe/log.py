@@ -193,7 +193,11 @@ def _causes(exception: BaseException) -> Iterator[str]:
 
 
 def _text_line(stamp: str, level: str, name: str, facts: Mapping[str, object]) -> str:
-    words = [f"{key}={value if type(value) is str else _word(value)}" for key, value in _known(facts)]
+    words = [
+        f"{key}={value if type(value) is str else _word(value)}"
+        for key, value in facts.items()
+        if value is not None and (type(value) is not str or value)  # as _known does, without a call for each
+    ]
     line = " ".join([stamp, level, name, *words])
     if not _is_bare_line(line, len(words)):
         line = " ".join([stamp, level, name, *(f"{key}={_quoted(value)}" for key, value in _known(facts))])

@@ -89,7 +89,7 @@ class Session:
 
     async def _start_tls(self) -> None:
         security = await self.channel.start_tls()
-        self.record.client = evolve(self.record.client, security=security)
+        self.record.client = self.record.client.under(security)
         self.core.tls_started(self.offer(security))
 
     def _refuse(self, refused: Refused) -> None:

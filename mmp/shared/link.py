@@ -200,7 +200,7 @@ class Link:
         if self.closed:
             return
         octets = frame(kind, payload)
-        copies = tuple(map(os.dup, descriptors))
+        copies = tuple(map(os.dup, descriptors)) if descriptors else ()
         if self._packets and not copies:
             last, beside = self._packets[-1]
             if not beside and len(last) + len(octets) <= PACKET:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
 from attrs import define, field, frozen
@@ -72,12 +71,12 @@ def _session(host: str, client: Client, account: Account, credentials: Credentia
     return Record(client, 0.0, user=user, typed=typed, backend=host, mechanism=mechanism)
 
 
-@contextmanager
-def _store_at_fault() -> Iterator[None]:
-    try:
-        yield
-    except (OSError, RemoteProtocolError) as error:
-        raise StoreError(str(error), untrusted=isinstance(error, UntrustedError)) from None
+_AT_FAULT = (OSError, RemoteProtocolError)
+"""What a store is at fault for."""
+
+
+def _fault(error: Exception) -> StoreError:
+    return StoreError(str(error), untrusted=isinstance(error, UntrustedError))
 
 
 @define(eq=False)
@@ -147,8 +146,10 @@ class Dial:
 
     async def _answer(self, channel: Channel, core: ClientCore) -> LoggedIn | Challenge:
         """Return what the store says next; only the store's own time is measured, not the client's between."""
-        with _store_at_fault():
+        try:
             return await within(self.wheel, self.route.login_timeout, answer(channel, core))
+        except _AT_FAULT as error:
+            raise _fault(error) from None
 
     async def make_ready(
         self, client: Client | None, host: str, channel: Channel, core: ClientCore, port: int = 0
@@ -161,9 +162,10 @@ class Dial:
             raise StoreError("too many connections under way to it")
         self._connecting[host] = self._connecting.get(host, 0) + 1
         try:
-            with _store_at_fault():
-                reached = self._reach(client, Endpoint(host, port or self.route.port), channel, core)
-                await within(self.wheel, self.route.connect_timeout, reached)
+            reached = self._reach(client, Endpoint(host, port or self.route.port), channel, core)
+            await within(self.wheel, self.route.connect_timeout, reached)
+        except _AT_FAULT as error:
+            raise _fault(error) from None
         finally:
             self._connecting[host] -= 1
             if not self._connecting[host]:

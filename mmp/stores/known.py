@@ -38,8 +38,8 @@ class Known:
     """
 
     common: tuple[bytes, ...] = field(default=(), init=False)
-    _mechanisms: frozenset[bytes] = field(default=frozenset(), init=False)
-    """The SASL mechanisms that all have."""
+    mechanisms: frozenset[bytes] | None = field(default=None, init=False)
+    """The SASL mechanisms that all have; None as long as nothing was heard of any."""
     _by_host: dict[str, tuple[tuple[bytes, ...], frozenset[bytes]]] = field(factory=dict, init=False)
 
     def learn(self, host: str, capabilities: tuple[bytes, ...], mechanisms: frozenset[bytes]) -> None:
@@ -51,11 +51,11 @@ class Known:
         if len(self._by_host) > STORES_LIMIT:
             del self._by_host[next(iter(self._by_host))]
         self.common = _common(capabilities, [lines for lines, _ in self._by_host.values()])
-        self._mechanisms = mechanisms.intersection(*(names for _, names in self._by_host.values()))
+        self.mechanisms = mechanisms.intersection(*(names for _, names in self._by_host.values()))
 
     def takes(self, mechanism: str) -> bool:
         """Tell whether all stores take a mechanism, as far as is known: nothing is of stores not heard of yet."""
-        return not self._by_host or mechanism.encode("ascii") in self._mechanisms
+        return self.mechanisms is None or mechanism.encode("ascii") in self.mechanisms
 
 
 def _common(lines: Sequence[bytes], stores: Sequence[Sequence[bytes]]) -> tuple[bytes, ...]:

@@ -28,7 +28,7 @@ def synchronize(states: tuple[str, ...]) -> bytes:
 
     They are values of contextCSN, which OpenLDAP's cookies are made of.
     """
-    cookie = f"rid={_REPLICA},csn={';'.join(states)}".encode()
+    cookie = f"rid={_REPLICA},csn={';'.join(states)}".encode("utf-8", "surrogateescape")
     asked = integer(_REFRESH_AND_PERSIST, ENUMERATED) + element(OCTET_STRING, cookie) + _boolean(True)  # noqa: FBT003 - reloadHint
     return _critical(CONTENT_SYNCHRONIZATION, element(SEQUENCE, asked))
 

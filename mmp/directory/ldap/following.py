@@ -83,7 +83,8 @@ class Following:
     def _bases(self, contexts: Sequence[str]) -> Mapping[str, str]:
         """Return where to follow, each with the top of its database; one that is called cn is a log, not of people."""
         if not self.base:
-            return {context: context for context in contexts if not context.lower().startswith("cn=")}
+            people = [each for each in contexts if each.isprintable() and not each.lower().startswith("cn=")]
+            return dict(zip(people, people, strict=True))
         holding = next((context for context in contexts if _is_within(self.base, context)), self.base)
         return {self.base: holding}
 

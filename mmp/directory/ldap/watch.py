@@ -9,6 +9,7 @@ from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
+from twisted.logger import Logger
 
 from mmp.directory.changes import Changes
 from mmp.directory.ldap.following import Following, NotOfferedError
@@ -30,6 +31,7 @@ class Watch:
     clock: IReactorTime
     log: Log
     changes: Changes
+    _log: Logger = field(factory=Logger, init=False)
     _running: Deferred[None] | None = field(default=None, init=False)
     _pause: float = field(default=_SHORTEST_PAUSE, init=False)
     _told: dict[str, str] = field(factory=dict, init=False)
@@ -54,6 +56,11 @@ class Watch:
                     why = await self._follow(opening)
                 except NotOfferedError as error:
                     why = str(error)
+                except CancelledError:
+                    raise
+                except Exception:  # noqa: BLE001 - to begin again is better than to end without anybody's noticing
+                    self._log.failure("unexpected error while changes of a directory were followed")
+                    why = "unexpected error"
                 else:
                     offered = True
                 self._tell_end(opening, why)

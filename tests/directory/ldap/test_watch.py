@@ -1,5 +1,7 @@
 """Following changes at a server that the test plays."""
 
+from types import SimpleNamespace
+
 import pytest
 from pyasn1.codec.ber import decoder
 from pyasn1.type import namedtype, univ
@@ -249,6 +251,36 @@ def test_persistent_search_is_used_where_the_database_has_no_synchronization(ser
     server.clock.advance(MOMENT)
     assert server.told == [None]
     server.clock.advance(REST)
+
+
+def test_names_and_states_that_are_no_text_do_no_harm(server):
+    server.watch.base = ""
+    server.watch.start()
+    server.answer(
+        {"supportedControl": [CONTENT_SYNCHRONIZATION.encode()], "namingContexts": [b"o=\xff", b"cn=log", b"o=a"]}
+    )
+    server.answer({"contextCSN": [b"\xff"]})
+    _, base, value = server.searched()
+    assert base == "o=a"
+    assert b"csn=\xff" in value
+
+
+def test_a_mistake_of_ours_ends_one_attempt_and_not_the_watch(server, monkeypatch):
+    told = []
+    server.watch._log = SimpleNamespace(failure=told.append)
+    monkeypatch.setattr("mmp.directory.ldap.following.synchronize", lambda _: 1 / 0)
+    server.begin(CONTENT_SYNCHRONIZATION)
+    server.answer({"contextCSN": STATES})
+    assert len(told) == 1
+    assert server.results() == [("none", "unexpected error")]
+    monkeypatch.undo()
+    server.clock.advance(300)
+    server.told.clear()
+    server.answer({"supportedControl": [CONTENT_SYNCHRONIZATION.encode()], "namingContexts": [b"dc=example,dc=com"]})
+    server.answer({"contextCSN": STATES})
+    server.wire.answer(refreshed(server.searched()[0]))
+    assert server.results()[-1][0] == "begun"
+    server.clock.advance(MOMENT)
 
 
 def test_a_server_that_offers_nothing_is_told_of_once_and_seldom_asked_again(server):

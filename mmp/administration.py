@@ -24,6 +24,8 @@ from mmp.model import Endpoint, Service
 from mmp.observe.certificates import end_of
 from mmp.observe.metrics import Counts
 from mmp.shared.asking import Asked, Question
+from mmp.shared.kept_bans import KeptBans
+from mmp.shared.local import Home
 
 
 class Governor(Protocol):
@@ -44,6 +46,14 @@ class Governor(Protocol):
     @property
     def apart(self) -> str:
         """Why other hosts that count together with this one cannot be asked; empty if they can."""
+
+    @property
+    def home(self) -> Home:
+        """What is held, and who is bad."""
+
+    @property
+    def bans(self) -> KeptBans:
+        """Who is banned."""
 
     def generations(self) -> Collection[Generation]:
         """Return all that have workers."""
@@ -107,6 +117,16 @@ class Administration:
     def draining(self) -> bool:
         """Whether the proxy is ending."""
         return self._governor.draining
+
+    @property
+    def home(self) -> Home:
+        """What is held, and who is bad."""
+        return self._governor.home
+
+    @property
+    def bans(self) -> KeptBans:
+        """Who is banned."""
+        return self._governor.bans
 
     @property
     def badguys(self) -> int:

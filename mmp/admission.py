@@ -11,11 +11,13 @@ from mmp import interfaces
 from mmp.config.schema import Config, Listener
 from mmp.cores import METERED
 from mmp.interfaces import Log
-from mmp.policy.admission import NoThrottle, Unlimited
+from mmp.net.access import AccessDoor
+from mmp.net.reverse import HostNames
+from mmp.policy.admission import NoThrottle, OpenDoor, Unlimited
 from mmp.policy.badness import Penalties
 from mmp.policy.sessions import AddressRule, AddressRules, SessionLimits
 from mmp.session.record import Record
-from mmp.shared.admission import Deadlines, Door, Limits, Throttle
+from mmp.shared.admission import BanDoor, Deadlines, Door, Limits, Throttle
 from mmp.shared.desk import Desk
 from mmp.shared.local import Rules
 from mmp.shared.metering import Meter
@@ -50,6 +52,13 @@ def rules(config: Config) -> Rules:
         ),
         per_user=throttle.per_user,
         observe_throttle=throttle.mode == "observe",
+        ban_after=throttle.ban_after,
+        ban_window=throttle.ban_window,
+        ban_time=throttle.ban_time,
+        never_banned=(
+            *throttle.exempt,
+            *(each for listener in config.listener for each in listener.proxy_protocol_from),
+        ),
         observed=limits.observe,
     )
 
@@ -67,12 +76,16 @@ class Admission:
     desk: Desk
     clock: IReactorTime
     log: Log
+    names: HostNames
 
-    def door(self) -> Door | None:
+    def door(self, listener: Listener) -> interfaces.Door:
         """Return what admits connections."""
-        limits = self.config.limits
+        limits, access = self.config.limits, self.config.access
         limited = limits.sessions or limits.connections_per_minute or any(each.sessions for each in limits.per_address)
-        return Door(self.desk, self.log) if limited else None
+        unbanned = BanDoor(self.desk, Door(self.desk, self.log) if limited else OpenDoor())
+        if not access.rules.rules:
+            return unbanned
+        return AccessDoor(access.rules, listener.tls, self.names.name if access.reverse_dns else None, unbanned)
 
     def limits(self) -> interfaces.Limits:
         """Return what admits sessions."""
@@ -89,7 +102,8 @@ class Admission:
 
     def throttle(self, listener: Listener, deadlines: Deadlines) -> interfaces.Throttle:
         """Return what slows guesses down; a load balancer in front of this listener never is, only its clients are."""
-        if not self.config.throttle.penalty and not self.config.limits.logins_per_minute:
+        throttle = self.config.throttle
+        if not (throttle.penalty or throttle.ban_after or self.config.limits.logins_per_minute):
             return NoThrottle()
-        exempt = (*self.config.throttle.exempt, *listener.proxy_protocol_from)
+        exempt = (*throttle.exempt, *listener.proxy_protocol_from)
         return Throttle(self.desk, self.clock, deadlines, self.log, exempt)

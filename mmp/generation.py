@@ -207,7 +207,7 @@ class Generation:
             self.kill(worker)
             return
         worker.link.send(Kind.LOG, descriptors=[self.log_descriptor()])
-        worker.link.send(Kind.KEY, self.home.key)
+        worker.guest.greet()
         self._renew(worker)
         if self.disabled():
             self.disable(worker)

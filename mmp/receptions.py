@@ -60,6 +60,7 @@ class Receptions:
             deadline=listener.login.deadline,
             max_failures=listener.login.max_failures,
             proxy_protocol_from=listener.proxy_protocol_from,
+            door=self.admission.door(listener),
         )
 
     def _start_tls(self, listener: Listener) -> Callable[[Stream], Awaitable[Security]]:

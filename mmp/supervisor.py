@@ -31,10 +31,13 @@ from mmp.net.bind import listening_socket
 from mmp.net.tls import RING, FrontSettings
 from mmp.observe.certificates import CertificateWatch
 from mmp.observe.log import EventLog
+from mmp.shared.kept_bans import KeptBans
 from mmp.shared.local import Home
 from mmp.sharing import Sharing
 from mmp.zygote_process import ZygoteProcess
 
+STATE = "/var/lib/mmp"
+"""Where systemd keeps what a service has to remember, if it does not say so itself."""
 KILL_AFTER = 15.0
 """Seconds that workers get beyond their grace, to say goodbye to the last sessions, before they are killed."""
 
@@ -67,6 +70,8 @@ class Supervisor(Service):
         self._systemd = Systemd(reactor, os.environ)
         self._home = Home(rules(loaded.config), time.monotonic)
         self._sharing = Sharing(reactor, self._home, log)
+        state = loaded.config.admin.state or os.environ.get("STATE_DIRECTORY", STATE).partition(":")[0] + "/state"
+        self._bans = KeptBans(reactor, self._home, log, state, time.time)
         self._certificates = CertificateWatch(reactor, log, lambda: datetime.now(UTC), self.renew)
 
     @property
@@ -89,6 +94,16 @@ class Supervisor(Service):
         """Why other hosts that count together with this one cannot be asked; empty if they can."""
         return self._sharing.why
 
+    @property
+    def home(self) -> Home:
+        """What is held, and who is bad."""
+        return self._home
+
+    @property
+    def bans(self) -> KeptBans:
+        """Who is banned."""
+        return self._bans
+
     # Starting
 
     def bind(self) -> None:
@@ -99,6 +114,7 @@ class Supervisor(Service):
         """Start the first generation; take the signals over once Twisted has installed its own."""
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's
         self._sharing.use(self._loaded)
+        self._bans.open()
         self._start_generation()
         self._watch_certificates()
         self._administration.open()
@@ -363,5 +379,6 @@ class Supervisor(Service):
     def _stop_reactor(self) -> None:
         self._sharing.stop()
         self._administration.close()
+        self._bans.close()
         with suppress(ReactorNotRunning):  # it has been stopped already
             self._reactor.stop()

@@ -36,6 +36,7 @@ from mmp.net.listen import Arrivals, House
 from mmp.net.port import Port
 from mmp.net.reactor import LeanReactor
 from mmp.net.resolve import Resolver
+from mmp.net.reverse import HostNames
 from mmp.net.share import Share
 from mmp.net.stream import Loop, Stream
 from mmp.net.takeover import Relays
@@ -76,11 +77,9 @@ class Parts:
         resolver = Resolver(reactor, self._wheel)
         accounting = Accounting(self._log, reactor.seconds)
         idle = {service: loaded.config.backend.reaching(service).idle_timeout for service in CORES}
-        admission = Admission(loaded.config, desk, reactor, self._log)
+        admission = Admission(loaded.config, desk, reactor, self._log, HostNames(reactor))
         self.relays = Relays(self._loop, idle, accounting.close, GUARDS, admission.meter)
-        self.arrivals = Arrivals(
-            House(self._loop, self._log, accounting, self.relays, _session_ids(), _capacity(), admission.door())
-        )
+        self.arrivals = Arrivals(House(self._loop, self._log, accounting, self.relays, _session_ids(), _capacity()))
         authenticators = Authenticators(
             loaded.files, loaded.config.pool, reactor, self._loop, resolver, log=self._log, counts=counts
         )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from ipaddress import ip_network
 from typing import Any, Protocol
 
 import twisted
@@ -13,17 +16,23 @@ from attrs import asdict, define, evolve, frozen
 from cryptography.hazmat.backends.openssl import backend
 
 from mmp import __version__
+from mmp.admin.badguys import badguys
 from mmp.admin.control import CommandError, Request, Send
 from mmp.admin.matching import matching
 from mmp.admin.state import State, everything
 from mmp.interfaces import Log
 from mmp.model import Endpoint
+from mmp.policy.bans import Network
 from mmp.shared.asking import Asked, Question
+from mmp.shared.kept_bans import KeptBans
+from mmp.shared.local import Home
 
 EMPTY = b"[]"
 LONGEST = 512
 """Characters of a name at most."""
 MOST_DISABLED = 50
+PAGE = 200
+"""Rows in a page of bad ones."""
 SPREAD = 30.0
 """Seconds over which the sessions of a disabled store are ended, unless told otherwise."""
 
@@ -63,6 +72,14 @@ class Proxy(Protocol):
     @property
     def apart(self) -> str:
         """Why other hosts that count together with this one cannot be asked; empty if they can."""
+
+    @property
+    def home(self) -> Home:
+        """What is held, and who is bad."""
+
+    @property
+    def bans(self) -> KeptBans:
+        """Who is banned."""
 
     def workers(self) -> Sequence[WorkerState]:
         """Return those that serve or drain, with as many sessions as they had a few seconds ago."""
@@ -201,8 +218,37 @@ class Commands:
         self.log.event("backend", result="enabled", backend=store, by=order.user)
         return {"count": 1}
 
+    async def ban(self, order: Order) -> Mapping[str, Any]:
+        """Keep a network out, for so many seconds, or until that is lifted."""
+        network, seconds = _network(order), order.request.get("seconds")
+        reason = order.request.get("reason", "")
+        if not (seconds is None or (isinstance(seconds, int | float) and 0 < seconds < math.inf)):
+            raise CommandError("seconds is no number above 0")
+        if not _is_short(reason):
+            raise CommandError("reason is no short text")
+        self.proxy.bans.ban(network, math.inf if seconds is None else seconds, reason, order.user)
+        return {"count": 1}
+
+    async def unban(self, order: Order) -> Mapping[str, Any]:
+        """Lift every ban that covers a network or lies in it."""
+        return {"count": self.proxy.bans.lift(_network(order), order.user)}
+
+    async def badguys(self, order: Order) -> Mapping[str, Any]:
+        """Tell who is slowed down, who is banned, and who submits too much."""
+        rows = list(badguys(self.proxy.home, time.time()))
+        for start in range(0, len(rows), PAGE):
+            await order.send(json.dumps(rows[start : start + PAGE]).encode())
+        return {}
+
     async def _state(self) -> State:
         return await State.gather(self.proxy.ask({"question": "gauges"}))
+
+
+def _network(order: Order) -> Network:
+    try:
+        return ip_network(order.text("network"), strict=False)
+    except ValueError as error:
+        raise CommandError(f"network: {error}") from None
 
 
 def _wanted(request: Request) -> dict[str, str]:
@@ -240,4 +286,7 @@ _COMMANDS: Mapping[str, Callable[[Commands, Order], Awaitable[Mapping[str, Any]]
     "backends": Commands.backends,
     "disable": Commands.disable,
     "enable": Commands.enable,
+    "ban": Commands.ban,
+    "unban": Commands.unban,
+    "badguys": Commands.badguys,
 }

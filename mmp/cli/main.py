@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from mmp import __version__
-from mmp.cli import backends, check, config, control, demo, explain, import_mmp, kick, status, who
+from mmp.cli import backends, badguys, check, config, control, demo, explain, import_mmp, kick, status, who
 from mmp.cli.command import Command
 from mmp.cli.completion import completion_of
 
@@ -23,6 +23,9 @@ _OTHERS: Final[tuple[Command, ...]] = (
     who.WHO,
     kick.KICK,
     kick.FLUSH,
+    badguys.BADGUYS,
+    badguys.BAN,
+    badguys.UNBAN,
     backends.BACKENDS,
     backends.DISABLE,
     backends.ENABLE,

@@ -1,4 +1,4 @@
-"""What is refused or slowed down to protect the rest: the tables of limits and of the throttle."""
+"""What is refused or slowed down to protect the rest: the tables of limits, of the throttle and of access."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Annotated, Final, Literal
 
 from attrs import frozen
 
-from mmp.config.kinds import Between, Count, Duration, Network, Positive, Timeout
+from mmp.config.kinds import Between, ClientRule, Count, Duration, Network, Positive, Timeout
+from mmp.policy.access import AccessRules, Rule
 
 EVERY_IPV4: Final = IPv4Network("0.0.0.0/0")
 EVERY_IPV6: Final = IPv6Network("::/0")
@@ -103,3 +104,32 @@ class Throttle:
 
     per_user: bool = False
     """Whether failures count against the account as well, from wherever they come."""
+
+    ban_after: Annotated[int, Between(0, 1000)] = 0
+    """Failures within ban_window that ban an address for ban_time; 0 means never."""
+
+    ban_window: Timeout = 600.0
+    """Time in which failures are counted for that."""
+
+    ban_time: Timeout = 3600.0
+    """How long such a ban lasts."""
+
+
+@frozen(kw_only=True)
+class Access:
+    """``[access]``: who may connect at all."""
+
+    allow: tuple[ClientRule, ...] = ()
+    """Who may in any case: services, a colon, and addresses, networks or host names."""
+
+    deny: tuple[ClientRule, ...] = ()
+    """Who else may not; whoever no rule speaks of may connect."""
+
+    reverse_dns: bool = False
+    """Whether the host name of a client is looked up where a rule needs it."""
+
+    @property
+    def rules(self) -> AccessRules:
+        """All of them."""
+        allowing = (Rule.parse(f"+{text}") for text in self.allow)
+        return AccessRules((*allowing, *(Rule.parse(f"-{text}") for text in self.deny)), closed=False)

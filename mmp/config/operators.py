@@ -24,6 +24,9 @@ class Admin:
     token_file: File = ""
     """File that holds what monitoring has to show, as Authorization: Bearer …; needed unless http is on loopback."""
 
+    state: File = ""
+    """File in which bans outlive a restart; empty means state in $STATE_DIRECTORY, else /var/lib/mmp/state."""
+
     @property
     def control_path(self) -> str:
         """Where that socket is."""

@@ -10,7 +10,7 @@ from attrs import field, frozen
 from mmp.config.clients import TLS, Login
 from mmp.config.directory import Directory
 from mmp.config.kinds import Address, Between, Duration, HostName, Network, OptionalDuration, Port
-from mmp.config.limits import Limits, Throttle
+from mmp.config.limits import Access, Limits, Throttle
 from mmp.config.operators import Admin, Log
 from mmp.config.sharing import Shared
 from mmp.config.stores import Backend, Outage, Pool
@@ -99,6 +99,9 @@ class Config:
 
     shared: Shared = field(factory=Shared)
     """Counting over several hosts."""
+
+    access: Access = field(factory=Access)
+    """Who may connect."""
 
     outage: Outage = field(factory=Outage)
     """When a store is away."""

@@ -16,6 +16,7 @@ from mmp.directory.ldap.filters import FilterTemplate
 from mmp.directory.replay import ReplayName
 from mmp.model import Endpoint
 from mmp.net import objections
+from mmp.policy.access import Rule
 from mmp.wire.sasl import MECHANISMS
 
 _TLS13_SUITES: Final = (
@@ -61,6 +62,12 @@ def network(text: str) -> IPv4Network | IPv6Network:
         return ipaddress.ip_network(text)
     except ValueError:
         raise ValueError('is not a network, such as "10.0.0.0/8" or "2001:db8::/32"' + _hint(text)) from None
+
+
+def client_rule(text: str) -> str:
+    """Take a rule about who may use which services, without its sign."""
+    Rule.parse(f"+{text}")
+    return text
 
 
 def _hint(text: str) -> str:

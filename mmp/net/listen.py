@@ -36,7 +36,8 @@ from mmp.wire.proxy_header import Header
 class Reception:
     """How the connections of one listener are received; ``deadline`` in seconds, from accept to logged in.
 
-    Those from ``proxy_protocol_from``, and no others, begin with a PROXY header.
+    Those from ``proxy_protocol_from``, and no others, begin with a PROXY header. Without a ``door`` everybody is
+    admitted.
     """
 
     service: Service
@@ -48,6 +49,7 @@ class Reception:
     deadline: float
     max_failures: int
     proxy_protocol_from: tuple[Network, ...] = ()
+    door: Door | None = None
 
     def introduced_from(self, host: str) -> bool:
         """Whether a connection from there has to say first whom it is made for."""
@@ -59,8 +61,7 @@ class Reception:
 class House:
     """What all listeners of a worker share.
 
-    ``session_ids`` are unique for the life of the service; ``capacity`` is how many sessions there is room for. Without
-    a ``door`` everybody is admitted.
+    ``session_ids`` are unique for the life of the service; ``capacity`` is how many sessions there is room for.
     """
 
     loop: Loop
@@ -69,7 +70,6 @@ class House:
     relays: Relays
     session_ids: Iterator[str]
     capacity: int
-    door: Door | None = None
 
 
 class Arrivals:
@@ -112,7 +112,7 @@ class Arrivals:
 
     def _visitor(self, reception: Reception, accepted: socket.socket, client: Client) -> Arrival | AtTheDoor:
         """Return the session, or what becomes one once there is a slot for it."""
-        door = self.house.door
+        door = reception.door
         if door is None:
             return Arrival(self, reception, accepted, client)
         return AtTheDoor(

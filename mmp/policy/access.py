@@ -35,6 +35,7 @@ _ELSEWHERE: Final = frozenset({"http", "https", "smime"})
 """Services that rules speak of and that are not ours."""
 _KNOWN: Final = _ELSEWHERE | {name for names in SERVICES.values() for name in names}
 _EVERYTHING: Final = frozenset({"ALL", "*"})
+_SOMEBODY: Final = IPv4Address(0)
 _DEEPEST: Final = 20
 """Lists in lists; nobody means more."""
 
@@ -78,6 +79,12 @@ class Clients:
     patterns: tuple[Pattern, ...]
     but: Clients | None = None
 
+    @property
+    def by_name(self) -> bool:
+        """Whether the host name of some client would decide."""
+        named = any(pattern.match(_SOMEBODY, None) is None for pattern in self.patterns)
+        return named or (self.but is not None and self.but.by_name)
+
     def match(self, visitor: Visitor) -> bool | None:
         """Tell whether the client is one of them; None if that depends on a host name that is not known."""
         among = _either(pattern.match(visitor.address, visitor.host) for pattern in self.patterns)
@@ -109,6 +116,11 @@ class Rule:
             raise ValueError('has no ":" between services and clients')
         return cls(sign == "+", parse_services(services), parse_clients(clients))
 
+    @property
+    def needs_name(self) -> bool:
+        """Whether it speaks of some clients by their host names."""
+        return self.clients.by_name
+
     def match(self, visitor: Visitor) -> bool | None:
         """Tell whether it speaks of this visitor; None if that depends on a host name that is not known."""
         return self.services.match(visitor) and self.clients.match(visitor)
@@ -119,20 +131,26 @@ class Rule:
 
 @frozen
 class Verdict:
-    """Whether somebody is let in, and by which rule or for want of which."""
+    """Whether somebody is let in, and by which rule or for want of which.
+
+    ``unsure``: they might be, were the host name known.
+    """
 
     granted: bool
     why: str
+    unsure: bool = False
 
 
 @frozen
 class AccessRules:
     """Rules in force together: any that allows lets in, else any that denies keeps out.
 
-    Where neither speaks of the visitor, they are let in, unless there are rules that allow and none that denies.
+    Where neither speaks of the visitor, they are let in; but not if ``closed``, there are rules that allow, and none
+    that denies.
     """
 
     rules: tuple[Rule, ...] = ()
+    closed: bool = True
 
     @classmethod
     def parse(cls, text: str) -> AccessRules:
@@ -143,14 +161,17 @@ class AccessRules:
         """Tell whether the visitor is let in."""
         allowing = [rule for rule in self.rules if rule.allows]
         denying = [rule for rule in self.rules if not rule.allows]
+        unsure = False
         for rule in allowing:
-            if rule.match(visitor):
+            if match := rule.match(visitor):
                 return Verdict(granted=True, why=str(rule))
+            unsure = unsure or match is None
         for rule in denying:
             if (match := rule.match(visitor)) is not False:
-                return Verdict(granted=False, why=f"{rule}{'' if match else ' (the host name is not known)'}")
-        if allowing and not denying:
-            return Verdict(granted=False, why=f"none of {self}")
+                why = f"{rule}{'' if match else ' (the host name is not known)'}"
+                return Verdict(granted=False, why=why, unsure=unsure or match is None)
+        if self.closed and allowing and not denying:
+            return Verdict(granted=False, why=f"none of {self}", unsure=unsure)
         return Verdict(granted=True, why="no rule")
 
     def __str__(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mmp.model import Account, Client, Credentials
 
 
@@ -10,6 +12,14 @@ class NoLease:
 
     def close(self) -> None:
         """Give nothing back."""
+
+
+class OpenDoor:
+    """Lets every connection in."""
+
+    async def admit(self, client: Client, make_room: Callable[[], bool]) -> NoLease:  # noqa: ARG002 - the seam's
+        """Return a lease that holds nothing."""
+        return NoLease()
 
 
 class Unlimited:

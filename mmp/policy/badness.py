@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Final
 
 from attrs import define, field, frozen
@@ -99,6 +100,12 @@ class Badness:
         self._bad[key] = _Bad(record.badness, now - record.age, record.failures, list(record.seen))
         self._bad.move_to_end(key)
         self._forget(now)
+
+    def listed(self, now: float) -> Iterator[tuple[bytes, float, int, float]]:
+        """Yield the key, badness, failures and end of each that is bad; none may become so meanwhile."""
+        for key, bad in self._bad.items():
+            if left := self._left(now, bad):
+                yield key, left, bad.failures, bad.since + self.penalties.decay
 
     def clear(self, key: bytes) -> None:
         """Forget it all."""

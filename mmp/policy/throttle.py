@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from attrs import define, field, frozen
@@ -273,6 +273,12 @@ class Throttle:
     def waiting(self) -> int:
         """How many attempts wait."""
         return self._held
+
+    def listed(self, now: float) -> Iterator[tuple[bytes, float, int, float, int]]:
+        """Yield each bad household: its badness, failures and end of that, and how many of its attempts wait."""
+        for household, badness, failures, until in self._households.listed(now):
+            line = self._lines.get(household)
+            yield household, badness, failures, until, len(line.queue) + line.running if line is not None else 0
 
     @property
     def bad(self) -> int:

@@ -97,6 +97,25 @@ class Door:
         return await _lease(self._desk, self._log, client, Kind.DOOR, body)
 
 
+class BanDoor:
+    """A door that nobody gets to who is banned."""
+
+    def __init__(self, desk: Desk, door: interfaces.Door) -> None:
+        self._desk = desk
+        self._door = door
+
+    async def admit(self, client: Client, make_room: Callable[[], bool]) -> Lease:
+        """Return a lease for the connection, or raise Refused."""
+        _refuse_banned(self._desk, octets_of(client.address.host))
+        return await self._door.admit(client, make_room)
+
+
+def _refuse_banned(desk: Desk, octets: bytes) -> None:
+    network = desk.banned(octets)
+    if network is not None:
+        raise Refused(Refusal.BANNED, f"ban: {network}")
+
+
 class Limits:
     """Admits sessions, by whose they are and where they go."""
 
@@ -134,10 +153,11 @@ class Throttle:
         self._exempt = exempt
 
     async def hold(self, client: Client, credentials: Credentials) -> interfaces.Attempt:
-        """Wait as long as it takes; Refused if too many wait already, or come."""
+        """Wait as long as it takes; Refused if too many wait already, or come, or whoever comes has been banned."""
         octets = octets_of(client.address.host)
         if not octets or (self._exempt and self._is_exempt(octets)):
             return NoAttempt()
+        _refuse_banned(self._desk, octets)
         body = self._digests(credentials) + octets
         number, kind, payload = await self._desk.ask(Kind.ATTEMPT, body)
         await self._wait(client, number, kind, payload)

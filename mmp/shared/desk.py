@@ -9,12 +9,14 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable
+from ipaddress import ip_network
 from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from mmp.interfaces import Log
 from mmp.net.running import Wait
+from mmp.policy.bans import Bans, Network
 from mmp.policy.throttle import Outcome
 from mmp.shared import link as wire
 from mmp.shared.link import Kind
@@ -67,6 +69,7 @@ class Desk:
         self._refusals: dict[bytes, tuple[float, bytes]] = {}
         """By question: until when the answer is this, whoever asks."""
         self._bad: dict[int, Callable[[float, int], None]] = {}
+        self.bans = Bans()
         self.key = own.key
         """For digests of passwords; the home's, once it has told it."""
 
@@ -152,13 +155,31 @@ class Desk:
             if self._alone:
                 self._rejoin()
             self._answered(kind, payload)
+        elif kind is Kind.BAN:
+            self._banned(payload)
         elif kind is Kind.KEY:
             self.key = payload
         else:
             return False
         return True
 
+    def banned(self, octets: bytes) -> Network | None:
+        """Return the banned network that an address is in."""
+        return self.bans.covering(self._clock.seconds(), octets)
+
+    def _banned(self, payload: bytes) -> None:
+        seconds, bits = wire.BAN.unpack_from(payload)
+        network = ip_network((payload[wire.BAN.size :], bits))
+        if seconds:
+            now = self._clock.seconds()
+            self.bans.ban(now, network, now + seconds)
+        else:
+            self.bans.lift_one(network)
+
     def _answered(self, kind: Kind, payload: bytes) -> None:
+        if kind is Kind.BAN:
+            self._banned(payload)
+            return
         (number,) = wire.NUMBER.unpack_from(payload)
         if kind is Kind.BAD:
             _, badness, failures = wire.BAD.unpack(payload)

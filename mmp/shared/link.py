@@ -104,6 +104,9 @@ class Kind(enum.IntEnum):
     METER = 50
     """From a worker: may a user submit one more? A number (u32), the limit, a zero octet, the user. OUTCOME then tells
     that the relay has accepted it, GIVE that it has not."""
+    BAN = 51
+    """To a worker: a network is banned for so many seconds (f64, perhaps infinite; 0 lifts the ban): bits of its prefix
+    (u8), its address."""
 
 
 class Part(enum.IntEnum):
@@ -133,6 +136,7 @@ OUTCOME = struct.Struct("!IB")
 DENIED = struct.Struct("!Id")
 WAIT = struct.Struct("!IdB")
 BAD = struct.Struct("!IdI")
+BAN = struct.Struct("!dB")
 
 
 def frame(kind: Kind, payload: bytes = b"") -> bytes:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 import os
+from collections import OrderedDict
 from collections.abc import Callable, Container
 
 from attrs import field, frozen
 
 from mmp.policy.badness import Penalties
+from mmp.policy.bans import Bans, Network, Threshold, network_of
 from mmp.policy.counts import Counts, Verdict
 from mmp.policy.rate import HOUR, MINUTE, Rate
 from mmp.policy.sessions import SessionLimits, household
@@ -23,12 +25,18 @@ from mmp.shared.others import Claims, Nobody, Others
 RATED = 100_000
 """Addresses, or users, of which each rate keeps count."""
 
+EXCEEDED = 1_000
+"""Users who submit too much, of whom is told."""
+
 Answer = Callable[[Kind, bytes], None]
 
 
 @frozen
 class Rules:
-    """What is decided by. A rate of 0 means no limit; ``observed`` names limits that only tell."""
+    """What is decided by. A rate of 0 means no limit; ``observed`` names limits that only tell.
+
+    ``ban_after`` failures within ``ban_window`` seconds ban for ``ban_time`` seconds; ``never_banned`` are spared that.
+    """
 
     sessions: SessionLimits = field(factory=SessionLimits)
     connections_per_minute: int = 0
@@ -38,6 +46,10 @@ class Rules:
     penalties: Penalties = field(factory=Penalties)
     per_user: bool = False
     observe_throttle: bool = False
+    ban_after: int = 0
+    ban_window: float = 600.0
+    ban_time: float = 3600.0
+    never_banned: tuple[Network, ...] = ()
     observed: Container[str] = ()
 
 
@@ -52,6 +64,15 @@ class Home:
         self.others: Others = Nobody(now)
         self.throttle = Throttle(rules.penalties, tell=self._changed)
         self.queued: dict[Attempt, tuple[Guest, int]] = {}
+        self.bans = Bans()
+        self.guests: set[Guest] = set()
+        self.exceeded: OrderedDict[tuple[str, bytes], float] = OrderedDict()
+        """Of limits and users who were refused: until when there was no room."""
+        self.too_many_failures: Callable[[Network, float, int], None] = lambda network, seconds, _: self.ban(
+            network, seconds
+        )
+        """Bans a network for so many seconds, after so many failures."""
+        self._threshold = Threshold(0, 0.0, 0)
         self._rates: dict[str, tuple[int, Rate]] = {}
         self.change(rules)
 
@@ -59,6 +80,9 @@ class Home:
         """Decide by other rules from now on; what is held stays held, and who is bad stays bad."""
         self.rules = rules
         self.throttle.change(rules.penalties, per_user=rules.per_user, observe=rules.observe_throttle)
+        after, window = rules.ban_after, rules.ban_window
+        if (after, window) != (self._threshold.after, self._threshold.window):
+            self._threshold = Threshold(after, window, rules.penalties.size)
         wanted = {
             "connections_per_minute": (rules.connections_per_minute, MINUTE),
             "logins_per_minute": (rules.logins_per_minute, MINUTE),
@@ -81,10 +105,43 @@ class Home:
         else:
             self.others.wait(limit, key, self._rates[limit][1], answered)
 
+    def refused(self, limit: str, user: bytes, seconds: float) -> None:
+        """Remember who submits too much."""
+        self.exceeded[limit, user] = self.now() + seconds
+        self.exceeded.move_to_end((limit, user))
+        if len(self.exceeded) > EXCEEDED:
+            self.exceeded.popitem(last=False)
+
     def uncount(self, limit: str, key: bytes) -> None:
         """Take an event for one that has not happened."""
         if limit in self._rates:
             self.others.uncount(limit, key, self._rates[limit][1])
+
+    # Bans
+
+    def ban(self, network: Network, seconds: float, reason: str = "") -> None:
+        """Ban a network for so many seconds, which may be infinite, in all workers."""
+        now = self.now()
+        self.bans.ban(now, network, now + seconds, reason)
+        for guest in self.guests:
+            guest.tell_ban(network, seconds)
+
+    def unban(self, network: Network) -> list[Network]:
+        """Lift every ban that covers a network or lies in it; return which."""
+        lifted = self.bans.lift(network)
+        for each in lifted:
+            for guest in self.guests:
+                guest.tell_ban(each, 0.0)
+        return lifted
+
+    def failed(self, attempt: Attempt) -> None:
+        """Ban whoever fails too often."""
+        rules = self.rules
+        if not rules.ban_after or not self._threshold.reached(self.now(), attempt.household, attempt.digest):
+            return
+        network = network_of(attempt.household)
+        if not any(network.version == each.version and network.overlaps(each) for each in rules.never_banned):
+            self.too_many_failures(network, rules.ban_time, rules.ban_after)
 
     def tell(self, attempts: list[Attempt]) -> None:
         """Tell those who queued what has become of that."""
@@ -98,6 +155,7 @@ class Guest:
 
     def __init__(self, home: Home, answer: Answer) -> None:
         self._home = home
+        home.guests.add(self)
         self._answer = answer
         self._asked: set[int] = set()
         """Numbers of questions that wait for what others say."""
@@ -211,6 +269,7 @@ class Guest:
             if not self._is_wanted(number):
                 home.uncount(limit, user)
             elif seconds and limit not in home.rules.observed:
+                home.refused(limit, user, seconds)
                 self._deny(number, limit, seconds)
             else:
                 self._metered[number] = limit, user
@@ -281,11 +340,27 @@ class Guest:
         home.queued.pop(attempt, None)
         home.tell(home.throttle.end(home.now(), attempt, outcome))
         if outcome is Outcome.FAILED:
+            if attempt.counted:
+                home.failed(attempt)
             failures = attempt.failures if attempt.counted else 0
             self._answer(Kind.BAD, wire.BAD.pack(number, attempt.badness, failures))
 
+    # Bans
+
+    def greet(self) -> None:
+        """Tell a worker that begins what it has to know."""
+        self._answer(Kind.KEY, self._home.key)
+        now = self._home.now()
+        for network, until, _ in self._home.bans.listed(now):
+            self.tell_ban(network, until - now)
+
+    def tell_ban(self, network: Network, seconds: float) -> None:
+        """Say for how long a network is banned; 0: no more."""
+        self._answer(Kind.BAN, wire.BAN.pack(seconds, network.prefixlen) + network.network_address.packed)
+
     def leave(self) -> None:
         """Give back all that it holds: it is gone."""
+        self._home.guests.discard(self)
         self._asked.clear()
         for number in (*self._held, *self._attempts, *self._metered):
             self._give_back(number)

@@ -49,7 +49,7 @@ class Scene:
         accounting = Accounting(self.log, turning.reactor.seconds)
         relays = Relays(turning.loop, {Service.IMAP: 1800.0}, accounting.close)
         ids = map(str, itertools.count())
-        self.arrivals = Arrivals(House(turning.loop, self.log, accounting, relays, ids, 10_000, self.door))
+        self.arrivals = Arrivals(House(turning.loop, self.log, accounting, relays, ids, 10_000))
         self.reception = Reception(
             service=Service.IMAP,
             implicit_tls=False,
@@ -61,6 +61,7 @@ class Scene:
             log_in=self.log_in,
             deadline=60.0,
             max_failures=3,
+            door=self.door,
         )
         self.attempts = []
         self.listening = socket.create_server(("127.0.0.1", 0))

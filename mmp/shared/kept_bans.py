@@ -1,0 +1,148 @@
+"""Bans as the supervisor has them: told to workers and to the log, listed, and kept in a file over a restart.
+
+The file is JSON, written anew beside the old one and then put in its place, so that there is always a whole one.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import frozen
+from twisted.internet.interfaces import IDelayedCall
+
+from mmp.interfaces import Log
+from mmp.policy.bans import Network
+from mmp.shared.local import Home
+
+SOON: Final = 0.5
+"""Seconds in which further bans come into the same file."""
+VERSION: Final = 1
+
+
+@frozen
+class Ban:
+    """A network that is banned, for so many seconds, which may be infinite."""
+
+    network: Network
+    seconds: float
+    reason: str = ""
+
+
+def read(path: str, wall_clock: float) -> list[Ban]:
+    """Return the bans that a file has and that are not over; none if there is no file.
+
+    OSError or ValueError if it cannot be read, or is something else.
+    """
+    try:
+        text = Path(path).read_bytes()
+    except FileNotFoundError:
+        return []
+    try:
+        state = json.loads(text)
+        bans = [_read_one(each, wall_clock) for each in state["bans"]]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"has no bans as this version writes them: {error!r}") from None
+    return [ban for ban in bans if ban.seconds > 0]
+
+
+def _read_one(each: Any, wall_clock: float) -> Ban:
+    until = each["until"]
+    seconds = math.inf if until is None else float(until) - wall_clock
+    return Ban(ip_network(each["network"]), seconds, str(each["reason"]))
+
+
+def write(path: str, bans: Iterator[Ban], wall_clock: float) -> None:
+    """Put a file with these bans in place of what is there; OSError if that cannot be."""
+    state = {
+        "version": VERSION,
+        "bans": [
+            {
+                "network": str(ban.network),
+                "until": None if math.isinf(ban.seconds) else round(wall_clock + ban.seconds, 3),
+                "reason": ban.reason,
+            }
+            for ban in bans
+        ],
+    }
+    fresh = f"{path}.new"
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(fresh).replace(path)
+
+
+class KeptBans:
+    """The bans of a home."""
+
+    def __init__(self, reactor: Any, home: Home, log: Log, path: str, wall_clock: Callable[[], float]) -> None:
+        self._reactor = reactor
+        self._home = home
+        self._log = log
+        self._path = path
+        self._wall_clock = wall_clock
+        self._due: IDelayedCall | None = None
+        home.too_many_failures = self._banned_by_threshold
+
+    def open(self) -> None:
+        """Take up what was kept."""
+        try:
+            kept = read(self._path, self._wall_clock())
+        except (OSError, ValueError) as error:
+            self._log.event("state", "error", result="not read", path=self._path, reason=str(error))
+            return
+        for ban in kept:
+            self._home.ban(ban.network, ban.seconds, ban.reason)
+        if kept:
+            self._log.event("state", result="read", path=self._path, bans=len(kept))
+
+    def close(self) -> None:
+        """Write what is not yet written."""
+        if self._due is not None:
+            self._due.cancel()
+            self._write()
+
+    def ban(self, network: Network, seconds: float, reason: str, by: int) -> None:
+        """Ban a network for so many seconds."""
+        self._ban(network, seconds, reason, by)
+
+    def _banned_by_threshold(self, network: Network, seconds: float, failures: int) -> None:
+        self._ban(network, seconds, f"{failures} failures", None)
+
+    def _ban(self, network: Network, seconds: float, reason: str, by: int | None) -> None:
+        self._home.ban(network, seconds, reason)
+        told = None if math.isinf(seconds) else seconds
+        self._log.event("ban", "warn", result="banned", network=network, seconds=told, reason=reason, by=by)
+        self._write_soon()
+
+    def lift(self, network: Network, by: int) -> int:
+        """Lift every ban that covers the network or lies in it; return how many that were."""
+        lifted = self._home.unban(network)
+        for each in lifted:
+            self._log.event("ban", result="lifted", network=each, by=by)
+        if lifted:
+            self._write_soon()
+        return len(lifted)
+
+    def listed(self) -> Iterator[Ban]:
+        """Yield each; none may be banned meanwhile."""
+        now = self._home.now()
+        return (Ban(network, until - now, reason) for network, until, reason in self._home.bans.listed(now))
+
+    def _write_soon(self) -> None:
+        if self._due is None:
+            self._due = self._reactor.callLater(SOON, self._write)
+
+    def _write(self) -> None:
+        self._due = None
+        try:
+            write(self._path, self.listed(), self._wall_clock())
+        except OSError as error:
+            self._log.event("state", "error", result="not written", path=self._path, reason=str(error))

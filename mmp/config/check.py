@@ -64,7 +64,13 @@ def _warnings(examined: Examined, now: datetime) -> tuple[str, ...]:
     usage, files = examined.usage, examined.files
     timed = (_certificates, _staples, _revocations)
     found = chain(_listeners(usage), *(each(usage, files, now) for each in timed))
-    return _lines(chain(found, excesses(examined.path, usage), _unused(usage)))
+    return _lines(chain(found, excesses(examined.path, usage), _unused(usage), _access(usage)))
+
+
+def _access(usage: Usage) -> Iterator[Finding]:
+    access = usage.config.access
+    if access.allow and not access.deny:
+        yield Finding("access.allow", "keeps nobody out, since whoever no rule of deny speaks of may connect")
 
 
 def _listeners(usage: Usage) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from mmp.config.certificates import match, read_chain, read_key, read_revocation
 from mmp.config.clients import TLS
 from mmp.config.directory import LDAP
 from mmp.config.files import Files, read_secret
-from mmp.config.limits import Limits
+from mmp.config.limits import Access, Limits
 from mmp.config.operators import Admin
 from mmp.config.schema import Listener
 from mmp.config.tables import Finding
@@ -25,6 +25,7 @@ from mmp.errors import ConfigError
 from mmp.model import Service
 from mmp.net import objections
 from mmp.net.certificates import Chain, Staple
+from mmp.policy.access import Rule
 from mmp.wire.pop3.maildrop import message
 
 _SHORTEST_IDLE: Final = {
@@ -62,12 +63,24 @@ def mistakes_in(usage: Usage, files: Files) -> Iterator[Finding]:
         elif len({host.lower() for host in pool.hosts}) < len(pool.hosts):
             yield Finding(f"pool.{name}.hosts", "names a host twice")
     yield from _prefixes(usage.config.limits)
+    yield from _host_names(usage.config.access)
     yield from _idle_timeouts(usage)
     yield from _client_addresses(usage)
     yield from _hosts(usage)
     yield from _monitoring(usage.config.admin, usage.config.listener)
     yield from _pairs(usage, files)
     yield from _other_files(usage, files)
+
+
+def _host_names(access: Access) -> Iterator[Finding]:
+    for key in ("allow", "deny"):
+        for number, text in enumerate(getattr(access, key), 1):
+            if not access.reverse_dns and Rule.parse(f"+{text}").needs_name:
+                yield Finding(
+                    f"access.{key}[{number}]",
+                    "has a host name, for which reverse_dns = true is needed",
+                    ("access.reverse_dns",),
+                )
 
 
 def _endpoints(listeners: Sequence[Listener]) -> Iterator[Finding]:

@@ -163,6 +163,11 @@ VALUES = [
             "connections_per_minute, logins_per_minute, messages_per_hour, recipients_per_hour"
         ),
     ),
+    ('access.deny = ["imap"]', 'access.deny[1]: must be services and clients, such as "imap: 10.0.0.0/8"; "imap" has'),
+    (
+        'access.deny = ["ALL: 10.0.0.0/8", "imap: .example.com"]',
+        "access.deny[2]: has a host name, for which reverse_dns = true is needed",
+    ),
     ('throttle.mode = "off"', 'throttle.mode: must be "enforce" or "observe", not "off"'),
     ("pool.a = {}", "pool.a.hosts: is empty; at least one is needed"),
     ('pool.a.hosts = ["b", "B"]', "pool.a.hosts: names a host twice"),

@@ -8,8 +8,8 @@ import pytest
 from twisted.internet.task import Clock
 
 from mmp.errors import Refused
-from mmp.model import Refusal
 from mmp.policy.admission import OpenDoor
+from mmp.policy.badness import Penalties
 from mmp.shared.admission import BanDoor
 from mmp.shared.kept_bans import SOON, KeptBans
 from mmp.shared.local import Home, Rules
@@ -25,8 +25,7 @@ def refused(worker, address=HERE):
     try:
         run(BanDoor(worker.desk, OpenDoor()).admit(client(address), lambda: False))
     except Refused as error:
-        assert error.refusal is Refusal.BANNED
-        return error.reason
+        return f"{error.refusal.value}, {error.reason}"
     return ""
 
 
@@ -45,7 +44,7 @@ def test_a_ban_is_known_to_all_workers_until_it_is_lifted_or_over():
     host.home.ban(ip_network("192.0.2.0/31"), 10.0)
     host.turn()
     for worker in host.workers:
-        assert (refused(worker), refused(worker, THERE)) == ("ban: 192.0.2.0/31", "")
+        assert (refused(worker), refused(worker, THERE)) == ("banned, ban: 192.0.2.0/31", "")
     host.home.unban(NETWORK)
     host.turn()
     assert not any(map(refused, host.workers))
@@ -69,8 +68,6 @@ def test_a_worker_that_begins_later_is_told():
 
 @pytest.mark.parametrize("penalty", [None, 0])
 def test_so_many_different_failures_ban_over_workers(penalty):
-    from mmp.policy.badness import Penalties
-
     more = {} if penalty is None else {"penalties": Penalties(penalty=0.0)}
     host = Host(ban_after=3, observe_throttle=True, **more)
     for number in range(2):
@@ -78,7 +75,7 @@ def test_so_many_different_failures_ban_over_workers(penalty):
         guess(host, host.workers[number], b"wrong-%d" % number)
     assert not any(map(refused, host.workers))
     guess(host, host.workers[0], b"wrong-3")
-    assert [refused(worker) for worker in host.workers] == ["ban: 192.0.2.1/32"] * 2
+    assert [refused(worker) for worker in host.workers] == ["banned, ban: 192.0.2.1/32"] * 2
     with pytest.raises(Refused):
         run(host.workers[1].throttle.hold(client(), credentials()))
     host.clock.advance(3600)
@@ -90,7 +87,7 @@ def test_an_ipv6_client_is_banned_with_its_network_and_those_never_banned_are_no
     (worker,) = host.workers
     guess(host, worker, b"a", "2001:db8::1")
     guess(host, worker, b"a", "2001:db8:1::1")
-    assert refused(worker, "2001:db8::2") == "ban: 2001:db8::/64"
+    assert refused(worker, "2001:db8::2") == "banned, ban: 2001:db8::/64"
     assert not refused(worker, "2001:db8:1::1")
 
 

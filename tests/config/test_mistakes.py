@@ -163,7 +163,7 @@ VALUES = [
             "connections_per_minute, logins_per_minute, messages_per_hour, recipients_per_hour"
         ),
     ),
-    ('access.deny = ["imap"]', 'access.deny[1]: must be services and clients, such as "imap: 10.0.0.0/8"; "imap" has'),
+    ('access.deny = ["imap"]', 'access.deny[1]: "imap" has no ":" between services and clients'),
     (
         'access.deny = ["ALL: 10.0.0.0/8", "imap: .example.com"]',
         "access.deny[2]: has a host name, for which reverse_dns = true is needed",

@@ -41,7 +41,11 @@ def options(words: Sequence[str]) -> argparse.Namespace:
         metavar="PATH",
         help="checkout of mmp to measure, several to compare them",
     )
-    add("--full", action="store_true", help="all peers, all scenarios, more repetitions (about an hour)")
+    add(
+        "--full",
+        action="store_true",
+        help="all peers, all scenarios, more repetitions (half an hour)",
+    )
     add("--peers", type=names, metavar="NAMES", help=f"which of {', '.join(each.name for each in PEERS)}; or none")
     add("--scenarios", type=names, metavar="NAMES", help="only these, by the beginnings of their names")
     add("--protocol", choices=PROTOCOLS, default="imap", help="what is spoken (imap)")

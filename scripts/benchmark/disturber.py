@@ -1,7 +1,9 @@
 """A program that disturbs a proxy while others log in: ``disturber.py WAY CLEAR IMPLICIT STORE``, until it is ended.
 
-WAY   silent          2,000 clients connect, 1,000 a second, and say nothing
-      half-handshakes the same, with TLS: each sends its first flight and nothing more
+WAY   silent          10,000 clients connect, 1,000 a second, and say nothing
+      half-handshakes 2,000 connect likewise, and send the first flight of a TLS handshake and nothing more
+      dribbling       1,000 clients send a line that has no end, each one octet a second
+      never-reading   16 clients ask for a GB each, and read nothing of it
       small-records   16 clients send NOOPs in TLS records of one octet, 4,000 records a second in all
       stopped-store   a store that takes connections and answers nothing, as one does that was stopped, and 50 logins a
                       second of a user whose mail is there
@@ -19,7 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-MANY = 2000
+SILENT, HALF, DRIBBLING, NOT_READING = 10_000, 2000, 1000, 16
 PATIENCE = 20.0
 
 
@@ -36,11 +38,11 @@ def connect(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
 
 
-def sit_there(port: int, words: bytes) -> None:
+def sit_there(port: int, count: int, words: bytes) -> None:
     """Have many clients connect and say the same."""
     clients = []
     for number in by_the_clock(1000):
-        if number == MANY:
+        if number == count:
             break
         clients.append(connect(port))
         clients[-1].sendall(words)
@@ -74,6 +76,23 @@ def log_in(connection: socket.socket, user: str) -> None:
         heard += more
 
 
+def dribbling(port: int) -> None:
+    """Have many clients send a line, octet by octet."""
+    clients = [connect(port) for _ in range(DRIBBLING)]
+    for number in by_the_clock(DRIBBLING):
+        with contextlib.suppress(ConnectionError):  # a proxy need not wait for ever
+            clients[number % DRIBBLING].sendall(b"x")
+
+
+def never_reading(port: int) -> None:
+    """Have a few clients ask for a lot and read nothing."""
+    clients = [connect(port) for _ in range(NOT_READING)]
+    for number, client in enumerate(clients):
+        log_in(client, f"u{number}")
+        client.sendall(b"b BULK 1000000000\r\n")
+    time.sleep(3600)
+
+
 def small_records(port: int) -> None:
     """Have a few clients dribble commands, and read what is answered."""
     clients = [insecure().wrap_socket(connect(port)) for _ in range(16)]
@@ -103,8 +122,10 @@ def main() -> None:
     """Disturb."""
     way, (clear, implicit, store) = sys.argv[1], map(int, sys.argv[2:])
     ways: dict[str, Callable[[], None]] = {
-        "silent": lambda: sit_there(clear, b""),
-        "half-handshakes": lambda: sit_there(implicit, first_flight()),
+        "silent": lambda: sit_there(clear, SILENT, b""),
+        "half-handshakes": lambda: sit_there(implicit, HALF, first_flight()),
+        "dribbling": lambda: dribbling(clear),
+        "never-reading": lambda: never_reading(clear),
         "small-records": lambda: small_records(implicit),
         "stopped-store": lambda: stopped_store(clear, store),
     }

@@ -10,7 +10,7 @@ sys.path.append(str(Path(__file__).parents[2] / "scripts"))
 from benchmark import accounting, disturbance, laboratory, report, results
 from benchmark.generator import Observation, Seen
 from benchmark.mail import IMAP, Transport
-from benchmark.scenarios import Measurement, unevenness
+from benchmark.scenarios import Measurement, times, unevenness
 
 PROC_STAT = """\
 cpu  100 0 100 1000 50 0 10 30 0 0
@@ -171,6 +171,20 @@ def test_too_little_is_marked_where_the_budget_asks_for_more():
     assert report.missed(column, 1.8)
     assert not report.missed(column, 2.0)
     assert report.limit(column) == "at least 1.9"
+
+
+def test_what_misses_the_budget_is_listed_with_the_budget():
+    missed = report.misses(found(nginx=[0.1, 0.2], mmp=[0.25]))
+    assert missed == ["mmp, login ms: 2.50, budget at most 2"]
+    assert report.misses(found(nginx=[0.1, 0.2], mmp=[0.15])) == []
+
+
+def test_a_disturbed_p99_stands_beside_the_undisturbed_and_as_its_multiple():
+    figures = {"undisturbed": 2.0, "silent": 3.0, times("silent"): 1.5}
+    cells = {("disturbance", "mmp"): results.Cell([Measurement(figures, [observation()])])}
+    text = report.report(results.Results(["mmp"], cells), [])
+    assert "| mmp | 2.00 | 3.00 |" in text
+    assert "| mmp | 1.50 |" in text
 
 
 def test_a_proxy_within_the_budget_is_not_marked():

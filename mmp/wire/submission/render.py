@@ -1,4 +1,4 @@
-"""What we say to a store to log in (RFC 4954, 4), and who came (XCLIENT as Postfix has it; xtext: RFC 3461, 4)."""
+"""What we say to a store to log in (RFC 4954, 4), and who came (XCLIENT as Postfix and Dovecot have it; xtext: RFC 3461, 4)."""
 
 from __future__ import annotations
 
@@ -53,6 +53,8 @@ def xclient(origin: Origin, taken: Collection[bytes], user: str) -> bytes:
         b"LOGIN": _xtext(user) if user else b"",
         b"DESTADDR": _address(origin.local.host),
         b"DESTPORT": b"%d" % origin.local.port,
+        b"SESSION": _xtext(origin.session),  # this and the next are Dovecot's own
+        b"TTL": b"%d" % origin.ttl,
     }
     line = _xclient(values, taken)
     return line if len(line) <= LINE_LIMIT else _xclient(values | {b"HELO": _UNKNOWN}, taken)

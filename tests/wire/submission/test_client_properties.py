@@ -145,3 +145,13 @@ def test_whoever_came_is_told_in_one_line_of_printable_characters(greeting, user
     assert all(0x20 <= octet < 0x7F for octet in said[:-2])
     assert said.count(b" ") == 8
     assert said.count(b"=") == 8
+
+
+def test_a_relay_that_counts_proxies_is_told_how_many_more_there_may_be_and_the_session():
+    core = Client(starttls=False, hostname="proxy")
+    core.receive_data(b"220 x\r\n250-r\r\n250 XCLIENT ADDR LOGIN TTL SESSION\r\n")
+    while core.next_event() is None:
+        pass
+    core.data_to_send()
+    core.log_in(Replay("user", b"x", origin=ORIGIN))
+    assert core.data_to_send() == b"XCLIENT ADDR=192.0.2.7 LOGIN=u SESSION=s1 TTL=5\r\n"

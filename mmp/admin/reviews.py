@@ -58,7 +58,8 @@ class Reviews:
             for batch in self._sessions.standing():
                 concerned = [each for each in batch if _is_concerned(each[2], changed)]
                 for start in range(0, len(concerned), _AT_ONCE):
-                    await gatherResults(map(self._begin, concerned[start : start + _AT_ONCE]))
+                    some = concerned[start : start + _AT_ONCE]
+                    await gatherResults(map(self._begin, some), consumeErrors=True)
                 await deferLater(self._clock, 0)
         self._running = False
         if _is_something(self._unanswered):

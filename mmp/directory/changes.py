@@ -9,7 +9,7 @@ from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-MOMENT: Final = 0.1
+MOMENT: Final = 0.25
 """Seconds that a change waits for others."""
 MOST: Final = 1000
 """Names at a time. With more it is as if all that there is had changed, which costs no memory to remember."""

@@ -10,14 +10,14 @@ from twisted.internet.interfaces import IReactorTime
 from mmp import interfaces
 from mmp.config.schema import Config, Listener
 from mmp.cores import METERED
-from mmp.interfaces import Log
+from mmp.interfaces import Deadlines, Log
 from mmp.net.access import AccessDoor
 from mmp.net.reverse import HostNames
 from mmp.policy.admission import NoThrottle, OpenDoor, Unlimited
 from mmp.policy.badness import Penalties
 from mmp.policy.sessions import AddressRule, AddressRules, SessionLimits
 from mmp.session.record import Record
-from mmp.shared.admission import BanDoor, Deadlines, Door, Limits, Throttle
+from mmp.shared.admission import BanDoor, Door, Limits, Throttle
 from mmp.shared.desk import Desk
 from mmp.shared.local import Rules
 from mmp.shared.metering import Meter

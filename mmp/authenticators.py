@@ -6,13 +6,14 @@ import secrets
 from collections.abc import Hashable, Mapping
 from functools import partial
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from twisted.internet.task import deferLater
 
 from mmp.config.clients import Login
 from mmp.config.directory import LDAP, Directory
 from mmp.config.files import read_secret
+from mmp.config.policy import Policy
 from mmp.config.schema import Listener
 from mmp.config.stores import Pool
 from mmp.directory import plugin
@@ -40,6 +41,7 @@ from mmp.directory.locate import Locator
 from mmp.directory.names import Naming
 from mmp.directory.offload import Offload
 from mmp.directory.plugin import PluginDirectory
+from mmp.directory.policy_http import HTTPPolicy
 from mmp.directory.replay import ReplayName
 from mmp.directory.state import AccountState
 from mmp.directory.status import USER_STATUS
@@ -47,7 +49,7 @@ from mmp.directory.veiled import Veiled
 from mmp.directory.verify import Authority, Judge
 from mmp.directory.verify_cache import Remembered
 from mmp.directory.verify_secret import SecretJudge
-from mmp.interfaces import Authenticator, Log
+from mmp.interfaces import Authenticator, Deadlines, Log
 from mmp.model import Administrator, Client, Endpoint, Standing, TLSMode
 from mmp.net.certificates import Chain
 from mmp.net.connect import Connector, TLSConnector
@@ -147,17 +149,37 @@ class Authenticators:
         rules = CertificateMap.parse(self._files[file]) if file else CertificateMap()
         return ByCertificate(locator, self._matcher(listener.directory), rules)
 
+    def policy(self, settings: Policy, deadlines: Deadlines) -> HTTPPolicy | None:
+        """Return who judges logins before they are tried, None if nobody does."""
+        if not settings.url:
+            return None
+        url, named = urlsplit(settings.url), (settings.secret_file, settings.nonce_file)
+        secret, nonce = (read_secret(self._files[file]) if file else b"" for file in named)
+        return HTTPPolicy(
+            self._http_client(url, settings.ca, settings.timeout),
+            url,
+            partial(deferLater, self._reactor),
+            deadlines,
+            self._log,
+            settings.on_failure == "refuse",
+            secret,
+            nonce,
+        )
+
+    def _http_client(self, url: SplitResult, ca: str, timeout: float) -> HTTPClient:
+        tls = ClientTLS(ca=self._files.get(ca, b""))
+        connector = TLSConnector(Connector(self._loop, self._resolver), tls, implicit=url.scheme == "https")
+        asked = Endpoint(url.hostname or "", url.port or _PORTS[url.scheme])
+        return HTTPClient(asked, connector, self._reactor, timeout)
+
     def _auth_http(self, listener: Listener) -> AuthHTTP:
         settings, login = listener.directory.auth_http, listener.login
         url = urlsplit(settings.url)
-        tls = ClientTLS(ca=self._files.get(settings.ca, b""))
-        connector = TLSConnector(Connector(self._loop, self._resolver), tls, implicit=url.scheme == "https")
-        asked = Endpoint(url.hostname or "", url.port or _PORTS[url.scheme])
         secret = None
         if settings.secret_file:
             secret = settings.secret_header, read_secret(self._files[settings.secret_file])
         return AuthHTTP(
-            HTTPClient(asked, connector, self._reactor, settings.timeout),
+            self._http_client(url, settings.ca, settings.timeout),
             url,
             _naming(login),
             partial(deferLater, self._reactor),

@@ -285,6 +285,26 @@ class Throttle(Protocol):
         """Wait for as long as this attempt is to be held back; Refused if too many wait already."""
 
 
+class Policy(Protocol):
+    """Judges login attempts that have not been made yet, and learns how they go."""
+
+    async def allow(self, client: Client, credentials: Credentials) -> None:
+        """Wait for as long as this attempt is to be held back; Refused if it is not to be made."""
+
+    def report(self, client: Client, credentials: Credentials, *, success: bool) -> None:
+        """Tell how it went."""
+
+
+class Deadlines(Protocol):
+    """Time that a login may take, by session."""
+
+    def pause(self, session: str, /) -> None:
+        """Let it stand still."""
+
+    def resume(self, session: str, /) -> None:
+        """Let it go on; nothing happens if the session is gone."""
+
+
 Level = Literal["debug", "info", "warn", "error", "critical"]
 """How much an event matters; the log's ``level`` is the least that is written."""
 

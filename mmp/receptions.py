@@ -16,7 +16,7 @@ from mmp.config.schema import Listener
 from mmp.cores import CORES, server_core, stand_in, stood_in_for
 from mmp.dials import Dials
 from mmp.encryption import Encryption
-from mmp.interfaces import Log, ServerCore
+from mmp.interfaces import Log, Policy, ServerCore
 from mmp.model import Offer, Security, Service, TLSMode
 from mmp.net.listen import Arrivals, Reception
 from mmp.net.stream import Loop, Stream
@@ -24,6 +24,7 @@ from mmp.observe.measured import MeasuredHandshake, MeasuredLogIn
 from mmp.observe.metrics import Counts
 from mmp.policy.security import offer
 from mmp.session.login import LogIn, Login
+from mmp.session.policed import Policed
 from mmp.session.throttled import Throttled
 from mmp.stores.known import Known
 from mmp.stores.spoof import Spoofed
@@ -47,6 +48,7 @@ class Receptions:
     admission: Admission
     authenticators: Authenticators
     dials: Dials
+    policy: Policy | None
 
     def reception(self, listener: Listener) -> Reception:
         """Return how the connections of a listener are received."""
@@ -83,7 +85,8 @@ class Receptions:
     def _log_in(self, listener: Listener) -> LogIn:
         service, admission = listener.service, self.admission
         login = Login(self.authenticators.authenticator(listener), admission.limits(), self.dials.dial(service))
-        attempt = Throttled(admission.throttle(listener, self.arrivals), login)
+        policed = login if self.policy is None else Policed(self.policy, login)
+        attempt = Throttled(admission.throttle(listener, self.arrivals), policed)
         measured = MeasuredLogIn(attempt, *self._measure(service))
         make_mailbox = stand_in(service, self.loaded.config, self.loaded.files)
         if make_mailbox is None:

@@ -99,6 +99,7 @@ class Parts:
             admission,
             authenticators,
             self.dials,
+            authenticators.policy(loaded.config.policy, self.arrivals),
         )
         self._receptions = [receptions.reception(listener) for listener in loaded.config.listener]
         self.dials.survey()

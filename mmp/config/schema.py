@@ -12,6 +12,7 @@ from mmp.config.directory import Directory
 from mmp.config.kinds import Address, Between, Duration, HostName, Network, OptionalDuration, Port
 from mmp.config.limits import Access, Limits, Throttle
 from mmp.config.operators import Admin, Log
+from mmp.config.policy import Policy
 from mmp.config.sharing import Shared
 from mmp.config.stores import Backend, Outage, Pool
 from mmp.model import Endpoint, Service, TLSMode
@@ -102,6 +103,9 @@ class Config:
 
     access: Access = field(factory=Access)
     """Who may connect."""
+
+    policy: Policy = field(factory=Policy)
+    """Having somebody else judge logins."""
 
     outage: Outage = field(factory=Outage)
     """When a store is away."""

@@ -8,6 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from mmp.config.clients import TLS, KeyPair
+from mmp.config.policy import Policy
 from mmp.config.schema import Config, Listener
 from mmp.config.stores import BackendService
 from mmp.model import Service, TLSMode
@@ -93,6 +94,9 @@ class Usage:
             if listener.directory.kind == "auth_http" and http.url.startswith("https:") and http.ca:
                 needed = (origin("directory.kind"), origin("directory.auth_http.url"))
                 yield Named(origin("directory.auth_http.ca"), http.ca, needed)
+        policy = self.config.policy
+        if policy.url.startswith("https:") and policy.ca:
+            yield Named("policy.ca", policy.ca, ("policy.url",))
         if self.config.shared.scheme == "rediss" and self.config.shared.ca:
             yield Named("shared.ca", self.config.shared.ca, ("shared.url",))
         for _, backend, path in self.backends():
@@ -148,6 +152,7 @@ class Usage:
                 yield Named(origin("login.admin_password_file"), file)
         if file := self.config.admin.token_file:
             yield Named("admin.token_file", file)
+        yield from _of_policy(self.config.policy)
         if self.config.shared.url:
             for key in ("password_file", "key_file"):
                 if file := getattr(self.config.shared, key):
@@ -179,3 +184,9 @@ def _shown_to_clients(settings: TLS, origin: Origin) -> Iterator[Pair]:
     for table, pair in pairs.items():
         certificate = Named(origin(f"{table}.certificate"), pair.certificate, rests)
         yield Pair(certificate, Named(origin(f"{table}.private_key"), pair.private_key, rests), settings)
+
+
+def _of_policy(policy: Policy) -> Iterator[Named]:
+    for key in ("secret_file", "nonce_file"):
+        if policy.url and (file := getattr(policy, key)):
+            yield Named(f"policy.{key}", file, ("policy.url",))

@@ -8,14 +8,14 @@ import os
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from socket import AF_INET, AF_INET6, inet_pton
-from typing import Final, Protocol
+from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from mmp import interfaces
 from mmp.errors import Refused
-from mmp.interfaces import Lease, Log
+from mmp.interfaces import Deadlines, Lease, Log
 from mmp.model import Account, Client, Credentials, Refusal
 from mmp.policy.admission import NoAttempt
 from mmp.shared import link as wire
@@ -127,16 +127,6 @@ class Limits:
         """Return a lease for the session, or raise Refused."""
         body = b"\0" + f"{account.user}\0{account.host}".encode("utf-8", "surrogateescape")
         return await _lease(self._desk, self._log, client, Kind.ACCOUNT, body)
-
-
-class Deadlines(Protocol):
-    """Time that a login may take, by session."""
-
-    def pause(self, session: str, /) -> None:
-        """Let it stand still."""
-
-    def resume(self, session: str, /) -> None:
-        """Let it go on; nothing happens if the session is gone."""
 
 
 class Throttle:

@@ -20,7 +20,9 @@ _WITHOUT_BODY: Final = frozenset({204, 304})
 
 @frozen
 class Response:
-    """What was answered; of a field that came more than once the first value, by lower-case name.
+    """What was answered, with a body if its length was told.
+
+    Of a field that came more than once the first value, by lower-case name.
 
     ``reusable``: whether the connection may be asked again.
     """
@@ -28,6 +30,7 @@ class Response:
     status: int
     fields: Mapping[str, bytes] = field(repr=False)
     reusable: bool
+    body: bytes = field(default=b"", repr=False)
 
 
 def get(target: str, host: str, fields: Iterable[tuple[str, bytes]]) -> bytes:
@@ -39,8 +42,14 @@ def get(target: str, host: str, fields: Iterable[tuple[str, bytes]]) -> bytes:
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
+def post(target: str, host: str, fields: Iterable[tuple[str, bytes]], body: bytes) -> bytes:
+    """Return a request with a body; no value may have a control character in it."""
+    request = get(target, host, [*fields, ("Content-Length", b"%d" % len(body))])
+    return b"POST" + request.removeprefix(b"GET") + body
+
+
 class ResponseReader:
-    """Reads one response; its body is passed over where its length is told, else the connection is of no more use."""
+    """Reads one response; where the length of its body is not told, the connection is of no more use."""
 
     def __init__(self) -> None:
         self._buffer = Buffer()
@@ -57,9 +66,10 @@ class ResponseReader:
             if line is None:
                 return None
             self._take(line.removesuffix(b"\n").removesuffix(b"\r"))
-        if self._body and self._buffer.take(self._body) is None:
+        body = self._buffer.take(self._body) if self._body else b""
+        if body is None:
             return None
-        return Response(self._status, self._fields, self._reusable())
+        return Response(self._status, self._fields, self._reusable(), body)
 
     def _take(self, line: bytes) -> None:
         if not self._status:

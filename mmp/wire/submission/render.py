@@ -1,4 +1,4 @@
-"""What we say to a store to log in (RFC 4954, 4), and who came (XCLIENT as Postfix and Dovecot have it; xtext: RFC 3461, 4)."""
+"""What we say to a store to log in (RFC 4954, 4), and who came (XCLIENT as Postfix has it; xtext: RFC 3461, 4)."""
 
 from __future__ import annotations
 

@@ -70,6 +70,7 @@ def test_a_managesieve_store_likewise():
         b'"MAXREDIRECTS" "5"',
         b'"SASL" "PLAIN"',
         b'"VERSION" "1.0"',
+        b'"XCLIENT"',
     ]
 
 

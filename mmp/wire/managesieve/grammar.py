@@ -26,6 +26,7 @@ _ANNOUNCEMENT = re.compile(rb"\{([0-9]++)\+?\}\r?\n")
 _DIGITS = 10
 """From so many on a number is larger than any limit; Python refuses to convert thousands of them."""
 _ESCAPED = re.compile(rb"\\(.)")
+_TTL = re.compile(rb" TTL=([0-9]{1,3})(?= |\r\n)", re.IGNORECASE)
 _SPECIAL = re.compile(rb'["\\]')
 _QUOTABLE = re.compile(rb"[^\r\n\0]*+")
 _QUOTED_LIMIT = 1024
@@ -85,6 +86,12 @@ def sasl_response(text: bytes, literals: Sequence[bytes]) -> bytes:
     if more is not None:
         raise Malformed("A response is one string")
     return lines.decoded(response)
+
+
+def ttl(arguments: bytes) -> int | None:
+    """Return how many more proxies XCLIENT lets the connection go through, None if it does not say so."""
+    match = _TTL.search(arguments)
+    return int(match[1]) if match else None
 
 
 def noop(arguments: bytes, literals: Sequence[bytes]) -> bytes | None:

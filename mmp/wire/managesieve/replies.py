@@ -87,6 +87,7 @@ def capabilities(offer: Offer, others: Iterable[bytes]) -> Iterator[bytes]:
     if offer.starttls:
         yield b'"STARTTLS"'
     yield b'"VERSION" "1.0"'
+    yield b'"XCLIENT"'  # proxies tell only a store that says so how many more of them there may be
 
 
 def printable(octets: bytes) -> bytes:

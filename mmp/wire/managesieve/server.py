@@ -140,6 +140,11 @@ class Server:
         tag = grammar.noop(arguments, literals)
         self._talk.say(b'OK "NOOP completed"' if tag is None else b'OK (TAG %b) "Done"' % grammar.string(tag))
 
+    def _take_client(self, arguments: bytes, _literals: tuple[bytes, ...]) -> None:
+        """Heed of what a client says of its own only how often it may yet be passed on; nothing reaches the store."""
+        self._talk.ttl = grammar.ttl(arguments)
+        self._talk.say(b'OK "Noted"')
+
     def _log_out(self, arguments: bytes, _literals: tuple[bytes, ...]) -> Logout:
         grammar.check_nothing(arguments)
         self._talk.end(b'OK "Logging out"')
@@ -185,6 +190,7 @@ class Server:
                 b"LOGOUT": _log_out,
                 b"STARTTLS": _start_tls,
                 b"AUTHENTICATE": _authenticate,
+                b"XCLIENT": _take_client,
             },
         )
     )

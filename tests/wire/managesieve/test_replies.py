@@ -43,5 +43,5 @@ def test_the_code_tells_the_client_what_it_may_do(refusal, code):
     ],
 )
 def test_capabilities_follow_from_the_offer(offer, listed):
-    expected = [b'"IMPLEMENTATION" "mmp"', b'"SIEVE" ""', *listed, b'"VERSION" "1.0"']
+    expected = [b'"IMPLEMENTATION" "mmp"', b'"SIEVE" ""', *listed, b'"VERSION" "1.0"', b'"XCLIENT"']
     assert list(replies.capabilities(offer, ())) == expected

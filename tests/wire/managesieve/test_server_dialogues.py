@@ -23,6 +23,7 @@ def test_the_greeting_is_the_list_of_capabilities_of_1_7():
         S: "SASL" ""
         S: "STARTTLS"
         S: "VERSION" "1.0"
+        S: "XCLIENT"
         S: OK
         """,
         offer=CLEAR,
@@ -41,6 +42,7 @@ def test_starttls_of_2_2_lists_the_capabilities_anew():
         S: "SIEVE" ""
         S: "SASL" "PLAIN"
         S: "VERSION" "1.0"
+        S: "XCLIENT"
         S: ok
         C: Authenticate "PLAIN" "AHRlc3QAdGVzdA=="
         S: NO
@@ -181,6 +183,7 @@ def test_capability_of_2_4():
         S: "SIEVE" ""
         S: "SASL" "PLAIN"
         S: "VERSION" "1.0"
+        S: "XCLIENT"
         S: OK
     """)
 

@@ -69,7 +69,6 @@ def ended_by(octets, offer=OPEN):
         b"STARTTLS\r\n",
         b"XYZZY\r\n",
         b"XYZZY {6+}\r\nNOOP\r\n {6+}\r\nNOOP\r\n\r\n",
-        b"XCLIENT ADDR=127.0.0.1\r\n",
         b"\xc3\xa9\r\n",
         b"x" * 41 + b"\r\n",
         b"LISTSCRIPTS\r\n",

@@ -58,7 +58,7 @@ class Effort:
 
 SHORT = Effort(repetitions=3, long_repetitions=1)
 FULL = Effort(
-    repetitions=5,
+    repetitions=4,
     long_repetitions=1,
     logins=6000,
     bulk_rounds=8,

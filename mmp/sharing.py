@@ -92,4 +92,15 @@ def _redis(reactor: Any, settings: _Settings) -> Store:
     return RedisStore(reactor, endpoint, access, secrets.token_hex(6), shared.lease)
 
 
-_STORES: dict[str, Callable[[Any, _Settings], Store]] = {"redis": _redis, "rediss": _redis}
+def _memcached(reactor: Any, settings: _Settings) -> Store:
+    from mmp.shared.memcached import MemcachedStore  # noqa: PLC0415 - likewise, a client is loaded where it is used
+
+    endpoint = endpoints.clear(reactor, settings.shared.endpoint)
+    return MemcachedStore(reactor, endpoint, secrets.token_hex(6), settings.shared.lease, time.time)
+
+
+_STORES: dict[str, Callable[[Any, _Settings], Store]] = {
+    "redis": _redis,
+    "rediss": _redis,
+    "memcached": _memcached,
+}

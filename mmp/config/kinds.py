@@ -94,7 +94,7 @@ HTTPURL = Annotated[str, _or_empty(Text('"http://HOST:PORT/PATH" or "https://HOS
 HeaderName = Annotated[str, Text("the name of a header field", spellings.header_name)]
 SharedURL = Annotated[
     str,
-    _or_empty(Text('"redis://HOST:PORT/DATABASE" or "rediss://HOST:PORT/DATABASE"', spellings.shared_url)),
+    _or_empty(Text('"redis://HOST:PORT/DATABASE", "rediss://…" or "memcached://HOST:PORT"', spellings.shared_url)),
 ]
 SharedPrefix = Annotated[str, Text('up to 32 letters, digits, "-", "_" and "."', spellings.shared_prefix)]
 LDAPURL = Annotated[str, Text('"ldap://HOST:PORT" or "ldaps://HOST:PORT"', spellings.ldap_url)]

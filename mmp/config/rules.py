@@ -15,6 +15,7 @@ from mmp.config.files import Files, read_secret
 from mmp.config.limits import Access, Limits
 from mmp.config.operators import Admin
 from mmp.config.schema import Listener
+from mmp.config.sharing import Shared
 from mmp.config.tables import Finding
 from mmp.config.units import render_duration
 from mmp.config.usage import Named, Origin, Usage
@@ -68,6 +69,7 @@ def mistakes_in(usage: Usage, files: Files) -> Iterator[Finding]:
     yield from _client_addresses(usage)
     yield from _hosts(usage)
     yield from _monitoring(usage.config.admin, usage.config.listener)
+    yield from _shared(usage.config.shared)
     yield from _pairs(usage, files)
     yield from _other_files(usage, files)
 
@@ -204,6 +206,12 @@ def _monitoring(admin: Admin, listeners: Sequence[Listener]) -> Iterator[Finding
         yield Finding("admin.token_file", f'is needed, since http is not on loopback: "{where}"', ("admin.http",))
     if where in {listener.endpoint for listener in listeners}:
         yield Finding("admin.http", f"{where} is already taken by a listener")
+
+
+def _shared(shared: Shared) -> Iterator[Finding]:
+    """What only Redis has."""
+    if shared.scheme == "memcached" and shared.password_file:
+        yield Finding("shared.password_file", "has no meaning with memcached, which asks for none", ("shared.url",))
 
 
 def _idle_timeouts(usage: Usage) -> Iterator[Finding]:

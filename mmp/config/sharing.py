@@ -10,7 +10,7 @@ from attrs import frozen
 from mmp.config.kinds import File, Period, SharedPrefix, SharedURL
 from mmp.model import Endpoint
 
-PORTS: Final = {"redis": 6379, "rediss": 6379}
+PORTS: Final = {"redis": 6379, "rediss": 6379, "memcached": 11211}
 """Where a store listens unless the URL says otherwise, by its scheme."""
 
 
@@ -19,7 +19,7 @@ class Shared:
     """``[shared]``: limits, throttle, bans and kicks over several hosts."""
 
     url: SharedURL = ""
-    """Store that the hosts share: redis://, or rediss:// in TLS (Redis, Valkey); empty means this host alone."""
+    """Store that the hosts share: redis://, rediss:// in TLS, or memcached://; empty means this host alone."""
 
     ca: File = ""
     """File of CAs of the store's certificate; empty means the system's trust."""

@@ -137,13 +137,14 @@ def shared_url(text: str) -> str:
     """Take the URL of a shared store; a password does not belong there."""
     try:
         url = urlsplit(text)
-        correct = url.scheme in {"redis", "rediss"} and bool(url.hostname) and url.port != 0
+        correct = url.scheme in {"redis", "rediss", "memcached"} and bool(url.hostname) and url.port != 0
         correct = correct and not (url.query or url.fragment) and url.password is None
+        correct = correct and (url.scheme != "memcached" or (not url.path.strip("/") and url.username is None))
         correct = correct and re.fullmatch(r"/?|/[0-9]{1,5}", url.path) is not None
     except ValueError:
         correct = False
     if not correct:
-        raise ValueError('is not of the form "redis://HOST:PORT/DATABASE" or "rediss://HOST:PORT/DATABASE"')
+        raise ValueError('is not of the form "redis://HOST:PORT/DATABASE", "rediss://…" or "memcached://HOST:PORT"')
     return text
 
 

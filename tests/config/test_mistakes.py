@@ -193,6 +193,12 @@ VALUES = [
         'backend.imap.idle_timeout = "29m"',
         'backend.imap.idle_timeout: "29m" is too short; "30m" is the least that the standard allows',
     ),
+    (
+        'shared.url = "memcached://h"\nshared.password_file = "secret"',
+        "shared.password_file: has no meaning with memcached, which asks for none",
+    ),
+    ('shared.lease = "500ms"', 'shared.lease: "500ms" is too short; at least "1s" is needed'),
+    ('shared.prefix = "a:b"', 'shared.prefix: "a:b" is not 1 to 32 letters, digits, dots and dashes'),
     ('outage.pop3_spoof = "message"', "outage.pop3_spoof_message: is needed"),
     ("backend.imap.port = 65536", "backend.imap.port: must be a whole number from 1 to 65535, not 65536"),
     (
@@ -213,6 +219,15 @@ VALUES = [
 @pytest.mark.parametrize(("toml", "mistake"), VALUES)
 def test_a_wrong_value_is_told_with_its_path_and_what_is_allowed(folder: Folder, toml, mistake):
     assert folder.mistakes(f"{toml}\n{LISTENER}") == [mistake]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://", "http://h", "redis://u:secret@h", "redis://h:0", "redis://h/x", "redis://h?x", "memcached://h/1", "h"],
+)
+def test_the_url_of_a_shared_store_has_no_password_in_it(folder: Folder, url):
+    (mistake,) = folder.mistakes(f'shared.url = "{url}"\n{LISTENER}')
+    assert mistake.startswith(f'shared.url: "{url}" is not of the form ')
 
 
 @pytest.mark.parametrize(

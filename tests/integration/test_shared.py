@@ -13,7 +13,7 @@ from tests.integration.commands import mmp_json
 from tests.integration.ordinary import PLAIN
 from tests.integration.people import ALICE, BOB, FIRST
 from tests.integration.scripted import PATIENCE, scripted
-from tests.integration.shared_stores import redis
+from tests.integration.shared_stores import memcached, redis
 from tests.integration.test_limits import admitted, come, guess, judging, log_in, per_address
 from tests.integration.waiting import until
 
@@ -23,10 +23,19 @@ LEASE = 2
 
 
 @pytest.fixture
-def shared(ports):
+def kind():
+    """What the store is; a test may say so."""
+    return redis
+
+
+@pytest.fixture
+def shared(kind, ports):
     """A store that hosts share."""
-    with redis(ports.free()) as server:
+    with kind(ports.free()) as server:
         yield server
+
+
+both = pytest.mark.parametrize("kind", [redis, memcached])
 
 
 @pytest.fixture
@@ -69,6 +78,7 @@ def full(held, proxy):
     return not admitted([come(held, proxy)])
 
 
+@both
 def test_of_two_hundred_at_once_at_two_hosts_twenty_get_in(run, held):
     proxies = run(limits=per_address(20))
     inside = admitted(rush(held, proxies, 200))
@@ -103,6 +113,7 @@ def test_a_guess_at_one_host_slows_the_next_at_the_other(run, held):
     assert log_in(come(held, proxies[0], "127.0.0.7")).startswith(b"a OK")
 
 
+@both
 def test_what_a_host_held_that_was_killed_is_free_again_when_its_lease_ends(run, held):
     dead, alive = run(limits=per_address(3))
     assert len(admitted(come(held, dead) for _ in range(3))) == 3
@@ -114,6 +125,7 @@ def test_what_a_host_held_that_was_killed_is_free_again_when_its_lease_ends(run,
     assert len(admitted(come(held, alive) for _ in range(4))) == 2
 
 
+@both
 def test_a_store_that_is_killed_and_comes_back_holds_nobody_up_and_counts_are_right_again(run, held, shared):
     proxies = run(limits=per_address(6))
     assert len(admitted(come(held, proxy) for proxy in proxies for _ in range(2))) == 4

@@ -7,10 +7,11 @@ from twisted.internet.endpoints import TCP4ClientEndpoint
 
 from mmp.policy.badness import REMEMBERED, Penalties
 from mmp.policy.throttle import Known
+from mmp.shared.memcached import MemcachedStore
 from mmp.shared.redis import Access, RedisStore
 from mmp.shared.store import Count, Fail, Forget, Hold, Look, Slot, StoreError, Take, Uncount, Vouch
 from tests.integration.ports import Ports
-from tests.integration.shared_stores import ADDRESS, redis
+from tests.integration.shared_stores import ADDRESS, memcached, redis
 from tests.net.turning import Turning
 from tests.shared.shelf import Shelf, ShelfStore
 
@@ -77,6 +78,12 @@ def over_redis(port, access=Access()):  # noqa: B008 - a value
     )
 
 
+def over_memcached(port):
+    return lambda turning, host, lease: MemcachedStore(
+        turning.reactor, TCP4ClientEndpoint(turning.reactor, ADDRESS, port), host, lease, time.time
+    )
+
+
 @pytest.fixture(scope="module")
 def ports():
     claimed = Ports()
@@ -84,11 +91,14 @@ def ports():
     claimed.close()
 
 
-@pytest.fixture(scope="module", params=["memory", "redis"])
+@pytest.fixture(scope="module", params=["memory", "redis", "memcached"])
 def make(request, ports):
     """Returns how a store is made."""
     if request.param == "memory":
         yield in_memory()
+    elif request.param == "memcached":
+        with memcached(ports.free()) as server:
+            yield over_memcached(server.port)
     else:
         with redis(ports.free()) as server:
             yield over_redis(server.port)

@@ -193,10 +193,6 @@ VALUES = [
         'backend.imap.idle_timeout = "29m"',
         'backend.imap.idle_timeout: "29m" is too short; "30m" is the least that the standard allows',
     ),
-    (
-        'shared.url = "memcached://h"\nshared.password_file = "secret"',
-        "shared.password_file: has no meaning with memcached, which asks for none",
-    ),
     ('shared.lease = "500ms"', 'shared.lease: "500ms" is too short; at least "1s" is needed'),
     ('shared.prefix = "a:b"', 'shared.prefix: "a:b" is not 1 to 32 letters, digits, dots and dashes'),
     ('outage.pop3_spoof = "message"', "outage.pop3_spoof_message: is needed"),

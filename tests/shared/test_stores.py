@@ -139,7 +139,7 @@ def test_a_slot_that_is_only_observed_is_taken_and_told(scene):
 
 
 def test_what_a_host_holds_counts_for_a_lease(scene):
-    brief = scene.another("brief", 1.0)
+    brief = scene.another("brief", 2.0)
     assert scene.take(brief, 2, 2) == 0
     assert scene.take(scene.one, 1, 2) == 1
     scene.turning.until(lambda: scene.take(scene.one, 1, 2) == 0)
@@ -166,7 +166,7 @@ def test_an_event_that_has_not_happened_leaves_its_room(scene):
 
 
 def test_a_rate_has_room_again_with_time(scene):
-    event = Count(scene.key("rate"), 0.5, 1.0)
+    event = Count(scene.key("rate"), 2.0, 4.0)
     assert scene.ask(scene.one, event, event) == [0.0, 0.0]
     scene.turning.until(lambda: scene.ask(scene.other, event) == [0.0])
     assert scene.ask(scene.one, event) != [0.0]

@@ -69,8 +69,13 @@ class TLSSocket:
         except SSL.SysCallError as broken:
             raise TLSError(f"TLS handshake failed: {broken.args[-1]}") from None
         except SSL.Error as failed:
-            raise TLSError(f"TLS handshake failed: {_reason(failed)}") from None
+            raise TLSError(f"TLS handshake failed: {_reason(failed)}{self._why_untrusted()}") from None
         raise TLSError("TLS handshake failed")
+
+    def _why_untrusted(self) -> str:
+        """Return what is wrong with the other end's certificate, to be put behind the reason; empty if nothing is."""
+        number = lib.SSL_get_verify_result(self._ssl)
+        return f" ({distrust(number)})" if number else ""
 
     def recv_into(self, buffer: memoryview) -> int:
         """Read into ``buffer`` (64 KiB or more); 0 after the other end's close alert."""

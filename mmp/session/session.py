@@ -88,8 +88,13 @@ class Session:
         return event.octets
 
     async def _start_tls(self) -> None:
-        security = await self.channel.start_tls()
+        try:
+            security = await self.channel.start_tls()
+        except ConnectionError as error:
+            self.log.event("tls", "info", result="failed", reason=str(error), **self.record.facts())
+            raise
         self.record.client = self.record.client.under(security)
+        self.log.event("tls", "debug", result="ok", resumed=security.resumed, **self.record.facts())
         self.core.tls_started(self.offer(security))
 
     def _refuse(self, refused: Refused) -> None:

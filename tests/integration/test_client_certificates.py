@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 from attrs import frozen
 
-from tests.authority import Authority, subject
+from tests.authority import Authority, self_signed, subject
 from tests.integration.client import Client, connected
 from tests.integration.people import ALICE, BOB, MASTERS
 from tests.integration.slapd import BASE, slapd
@@ -144,8 +144,9 @@ def test_pop3_and_managesieve_have_it_too(run_certified, clients):
         OLD.issue(BY_MAIL, days=-1),
         OLD.issue(BY_MAIL, client=False),
         Authority.make("Nobody").issue(BY_MAIL),
+        self_signed(BY_MAIL),
     ],
-    ids=["unknown authority", "expired", "for servers", "own authority"],
+    ids=["unknown authority", "expired", "for servers", "own authority", "self-signed"],
 )
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_a_certificate_that_is_no_good_ends_the_handshake_and_nothing_stays(run_certified, clients, issued, version):
@@ -157,6 +158,7 @@ def test_a_certificate_that_is_no_good_ends_the_handshake_and_nothing_stays(run_
                 visiting(proxy, clients.context(issued, version)) as client,
             ):
                 client.line()
+        assert proxy.logged(" tls result=failed", "certificate verify failed (")
         assert proxy.logged("closed", "certificate verify failed")
         assert proxy.workers() == {worker}
 

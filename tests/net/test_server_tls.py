@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from mmp.net.certificates import Chain, ClientTrust
 from mmp.net.stream import Stream
 from mmp.net.tls import FrontSettings, ServerTLS, front_ring
-from tests.authority import Authority, ecdsa, key_pem, rsa_key, subject
+from tests.authority import Authority, ecdsa, key_pem, rsa_key, self_signed, subject
 from tests.net.turning import SETTINGS, Told, connected
 
 ROOT = Authority.make("Root for servers")
@@ -258,18 +258,22 @@ class TestClientCertificates:
     @pytest.mark.parametrize(
         ("fault", "why"),
         [
-            ("self-signed", "certificate verify failed"),
-            ("expired", "certificate verify failed"),
-            ("another authority's", "certificate verify failed"),
-            ("for servers", "certificate verify failed"),
-            ("revoked", "certificate verify failed"),
-            ("of the system's trust", "certificate verify failed"),
+            ("self-signed", "certificate verify failed (self-signed certificate"),
+            ("a private authority's", "certificate verify failed (unable to get local issuer certificate"),
+            ("chain far too long", "excessive message size"),
+            ("expired", "certificate verify failed (certificate has expired"),
+            ("another authority's", "certificate verify failed (unable to get local issuer certificate"),
+            ("for servers", "certificate verify failed (unsuitable certificate purpose"),
+            ("revoked", "certificate verify failed (certificate revoked"),
+            ("of the system's trust", "certificate verify failed (unable to get local issuer certificate"),
         ],
     )
     def test_one_that_is_no_good_ends_the_handshake(self, shake, version, fault, why):
         lists = []
         issued = {
-            "self-signed": lambda: Authority.make("Nobody").issue(ALICE),
+            "self-signed": lambda: self_signed(ALICE),
+            "a private authority's": lambda: Authority.make("Nobody").issue(ALICE),
+            "chain far too long": lambda: evolve(self_signed(ALICE), chain=(self.NEW.certificate,) * 300),
             "expired": lambda: self.OLD.issue(ALICE, days=-1),
             "another authority's": lambda: self.NEW.issue(ALICE),
             "for servers": lambda: self.OLD.issue(ALICE, client=False),

@@ -127,9 +127,22 @@ def test_a_failed_handshake_ends_the_session_without_a_word_in_clear():
         if clear:
             scene.channel.say(b"s STARTTLS\r\n")
             scene.channel.said()
-            scene.gates.fail("handshake", ConnectionError("TLS handshake failed"))
+            scene.gates.fail("handshake", ConnectionError("TLS handshake failed: no shared cipher"))
             assert isinstance(scene.outcome(), ConnectionError)
             assert scene.channel.said() == b""
+            (told,) = scene.log.named("tls")
+            assert told["reason"] == "TLS handshake failed: no shared cipher"
+            assert (told["result"], told["session"], told["service"]) == ("failed", "s1", "imap")
+
+
+def test_a_handshake_is_told_with_what_came_of_it():
+    (told,) = Scene().log.named("tls")
+    assert (told["result"], told["tls"], told["cipher"], told["resumed"]) == (
+        "ok",
+        fakes.TLS.version,
+        fakes.TLS.cipher,
+        False,
+    )
 
 
 def test_bytes_behind_starttls_end_the_session_before_any_handshake():

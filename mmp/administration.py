@@ -61,8 +61,8 @@ class Governor(Protocol):
     def reload(self) -> Sequence[str]:
         """Read the configuration anew; return what is wrong with it."""
 
-    def drain(self) -> None:
-        """Stop accepting, and end with the last session."""
+    def drain(self, seconds: float | None) -> None:
+        """Stop accepting, and end with the last session or after so many seconds, the grace if that is None."""
 
 
 class Administration:
@@ -102,9 +102,9 @@ class Administration:
         """Read the configuration anew; return what is wrong with it."""
         return self._governor.reload()
 
-    def drain(self) -> None:
-        """Stop accepting, and end with the last session."""
-        self._governor.drain()
+    def drain(self, seconds: float | None) -> None:
+        """Stop accepting, and end with the last session or after so many seconds, the grace if that is None."""
+        self._governor.drain(seconds)
 
     def disable(self, stores: Iterable[str]) -> None:
         """Let no login go to these stores, given in lower case, and to all others."""

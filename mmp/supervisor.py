@@ -65,7 +65,9 @@ class Supervisor(Service):
         self._next: IDelayedCall | None = None
         """When another generation is due."""
         self._failures = 0
-        self._stopping = False
+        self._stopping = self._terminated = False
+        self._cut: IDelayedCall | None = None
+        """When a drain is cut short."""
         self._administration = Administration(reactor, log, self)
         self._systemd = Systemd(reactor, os.environ)
         self._home = Home(rules(loaded.config), time.monotonic)
@@ -143,7 +145,7 @@ class Supervisor(Service):
 
     def _install_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal(self.drain))
+            signal.signal(number, self._on_signal(self.terminate))
         signal.signal(signal.SIGHUP, self._on_signal(self.reload))
         signal.signal(signal.SIGUSR2, self._on_signal(self._keep_program))
 
@@ -353,28 +355,45 @@ class Supervisor(Service):
         """Return all that have workers."""
         return self._draining | {each for each in (self._serving, self._coming) if each is not None}
 
-    def drain(self) -> None:
-        """Stop accepting and let sessions end for the grace; asked a second time, end at once."""
-        if self._stopping:
-            self._log.event("drain", "warn", result="cut short")
-            for generation in self.generations():
-                generation.kill_all()
-            self._stop_reactor()
-            return
-        self._stopping = True
-        self._systemd.stopping()
-        self._certificates.stop()
-        grace = self._loaded.config.shutdown_grace
-        self._log.event("drain", result="begun", seconds=grace)
-        for listening in self._sockets.values():
-            listening.close()
-        self._not_due()
-        self._draining = self.generations()
+    def terminate(self) -> None:
+        """Drain for the grace, whether a drain has been ordered before or not; told a second time, end at once."""
+        if self._terminated:
+            self._cut_short()
+        else:
+            self._terminated = True
+            self.drain(self._loaded.config.shutdown_grace)
+
+    def drain(self, seconds: float | None = None) -> None:
+        """Stop accepting and let sessions go on for so many seconds, for the grace if that is None.
+
+        Told again, let them go on for so many seconds from now.
+        """
+        grace = self._loaded.config.shutdown_grace if seconds is None else seconds
+        self._log.event("drain", result="changed" if self._stopping else "begun", seconds=grace)
+        if not self._stopping:
+            self._stop_accepting()
         for generation in self._draining:
             generation.drain(grace)
         if not self._draining:
             self._stop_reactor()
-        self._reactor.callLater(grace + KILL_AFTER, self.drain)
+        if self._cut is not None and self._cut.active():
+            self._cut.cancel()
+        self._cut = self._reactor.callLater(grace + KILL_AFTER, self._cut_short)
+
+    def _stop_accepting(self) -> None:
+        self._stopping = True
+        self._systemd.stopping()
+        self._certificates.stop()
+        for listening in self._sockets.values():
+            listening.close()
+        self._not_due()
+        self._draining = self.generations()
+
+    def _cut_short(self) -> None:
+        self._log.event("drain", "warn", result="cut short")
+        for generation in self.generations():
+            generation.kill_all()
+        self._stop_reactor()
 
     def _stop_reactor(self) -> None:
         self._sharing.stop()

@@ -117,9 +117,9 @@ class Parts:
         self.authenticators.changed(changed)
         self.reviews.changed(changed)
 
-    def after(self, seconds: float, call: Callable[[], object]) -> None:
+    def after(self, seconds: float, call: Callable[[], object]) -> Deadline:
         """Call once, later."""
-        Deadline(self._wheel, seconds, call)
+        return Deadline(self._wheel, seconds, call)
 
 
 def _session_ids() -> Iterator[str]:
@@ -146,6 +146,7 @@ class Worker:
         self._ports: list[Port] = []
         self._watches: list[Watch] = []
         self._ending = False
+        self._patience: Deadline | None = None
         log = inheritance.loaded.config.log
         self._log = EventLog(os.dup(2), log.format, log.level)
         globalLogBeginner.beginLoggingTo([LineObserver(self._log)], redirectStandardIO=False, discardBuffer=True)
@@ -224,8 +225,9 @@ class Worker:
         for watch in self._watches:
             watch.stop()
         self._inheritance.share.leave()
-        if seconds < math.inf:
-            self._parts.after(seconds, self._close_rest)
+        if self._patience is not None:
+            self._patience.cancel()  # the last word counts
+        self._patience = self._parts.after(seconds, self._close_rest) if seconds < math.inf else None
         if not self._ending:
             self._ending = True
             self._end_when_empty()

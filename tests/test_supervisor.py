@@ -402,11 +402,39 @@ def test_a_second_signal_kills_and_stops_at_once_and_a_third_does_no_harm(scene)
     scene.reload(scene.configuration(*scene.ports()))
     serving = scene.serve()
     for _ in range(3):
-        scene.supervisor.drain()
+        scene.supervisor.terminate()
     for worker in (old, serving):
         scene.killed(worker)
     assert scene.stopped
     assert scene.zygotes[0].killed
+
+
+def test_a_signal_after_an_ordered_drain_gives_the_grace_and_only_the_second_ends_at_once(scene, monkeypatch):
+    given = []
+    monkeypatch.setattr("mmp.supervisor.Generation.drain", lambda _, seconds: given.append(seconds))
+    grace = scene.supervisor.loaded.config.shutdown_grace
+    worker = scene.start()
+    scene.supervisor.drain(3600.0)
+    scene.supervisor.terminate()
+    assert given == [3600.0, grace]
+    assert worker.process.poll() is None
+    assert scene.stopped == []
+    scene.supervisor.terminate()
+    scene.killed(worker)
+    assert len(scene.stopped) == 1
+
+
+def test_the_time_of_a_drain_may_be_changed(scene):
+    worker = scene.start()
+    for seconds in (60.0, 3600.0):
+        scene.supervisor.drain(seconds)
+    scene.pass_time(3600.0 + KILL_AFTER - 1)
+    assert worker.process.poll() is None
+    scene.supervisor.drain(0.0)
+    scene.pass_time(KILL_AFTER)
+    scene.killed(worker)
+    results = [facts["result"] for facts in scene.log.named("drain")]
+    assert results == ["begun", "changed", "changed", "cut short"]
 
 
 def test_workers_that_outlive_the_grace_by_far_are_killed(scene):

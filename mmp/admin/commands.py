@@ -33,6 +33,8 @@ LONGEST = 512
 MOST_DISABLED = 50
 PAGE = 200
 """Rows in a page of bad ones."""
+LONGEST_DRAIN = 366 * 86400
+"""Seconds."""
 SPREAD = 30.0
 """Seconds over which the sessions of a disabled store are ended, unless told otherwise."""
 
@@ -93,8 +95,8 @@ class Proxy(Protocol):
     def reload(self) -> Sequence[str]:
         """Read the configuration anew; return what is wrong with it."""
 
-    def drain(self) -> None:
-        """Stop accepting, and end with the last session."""
+    def drain(self, seconds: float | None, /) -> None:
+        """Stop accepting, and end with the last session or after so many seconds, the grace if that is None."""
 
 
 @frozen
@@ -184,10 +186,13 @@ class Commands:
         return {}
 
     async def drain(self, order: Order) -> Mapping[str, Any]:
-        """Let the proxy end; asked again it goes on as it does, since only a signal ends it at once."""
-        if not self.proxy.draining:
-            self.log.event("drain", result="ordered", by=order.user)
-            self.proxy.drain()
+        """Let the proxy end; asked again only another time makes a difference, since only a signal ends it at once."""
+        seconds = order.request.get("seconds")
+        if seconds is not None and not (isinstance(seconds, int | float) and 0 <= seconds <= LONGEST_DRAIN):
+            raise CommandError("seconds is no time to drain in")
+        if not self.proxy.draining or seconds is not None:
+            self.log.event("drain", result="ordered", seconds=seconds, by=order.user)
+            self.proxy.drain(seconds)
         return {}
 
     async def backends(self, order: Order) -> Mapping[str, Any]:

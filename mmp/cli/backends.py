@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
 from typing import Final
 
 from mmp.cli.answer import Answer, print_json, print_table
-from mmp.cli.live import live_command, tell_count
-from mmp.config.units import parse_duration
+from mmp.cli.live import duration, live_command, tell_count
 
 COLUMNS: Final = ("backend", "service", "up", "disabled", "sessions", "why")
 
@@ -31,17 +30,10 @@ def _add_kick(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--over",
         metavar="TIME",
-        type=_duration,
+        type=duration,
         default=30.0,
         help="the time that --kick takes for it, 30s if not given",
     )
-
-
-def _duration(text: str) -> float:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise ArgumentTypeError(f"{text} {error}") from None
 
 
 def _disable(arguments: Namespace) -> int:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
+from typing import Any
 
 from mmp.cli.answer import Answer, print_json
-from mmp.cli.live import live_command
+from mmp.cli.live import duration, live_command
 
 
-def _run(command: str, sentence: str, arguments: Namespace) -> int:
-    done = Answer(arguments, command).finish()
+def _run(command: str, sentence: str, arguments: Namespace, **request: Any) -> int:
+    done = Answer(arguments, command, **request).finish()
     if arguments.json:
         print_json(done)
     else:
@@ -22,7 +23,18 @@ def _reload(arguments: Namespace) -> int:
 
 
 def _drain(arguments: Namespace) -> int:
-    return _run("drain", "the proxy accepts nobody any more and ends with its last session", arguments)
+    sentence = "the proxy accepts nobody any more and ends with its last session"
+    return _run("drain", sentence, arguments, **({} if arguments.time is None else {"seconds": arguments.time}))
+
+
+def _add_time(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--for",
+        dest="time",
+        metavar="TIME",
+        type=duration,
+        help="how long sessions may go on from now, shutdown_grace if not given; asked again, the new time counts",
+    )
 
 
 RELOAD = live_command(
@@ -33,7 +45,11 @@ RELOAD = live_command(
 )
 DRAIN = live_command(
     "drain",
-    "End the proxy as SIGTERM does: accept nobody, let sessions go on for shutdown_grace.",
+    "End the proxy as SIGTERM does: accept nobody, let sessions go on for shutdown_grace or the time given.",
     _drain,
-    "mmp drain",
+    """
+    mmp drain
+    mmp drain --for 2h
+    """,
+    _add_time,
 )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable
 
 from mmp.cli import answer
 from mmp.cli.answer import RemoteError
 from mmp.cli.command import Command
+from mmp.config.units import parse_duration
 
 
 def live_command(
@@ -35,6 +36,14 @@ def live_command(
             return error.status
 
     return Command(name, summary, declare, guarded)
+
+
+def duration(text: str) -> float:
+    """Return the seconds that an argument says."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text} {error}") from None
 
 
 def tell_count(arguments: Namespace, done: dict[str, int], sentence: str) -> int:

@@ -283,6 +283,17 @@ def test_drain_ends_the_proxy_with_its_last_session(run_proxy, store_port):
         assert not control(proxy).exists()
 
 
+def test_the_time_of_a_drain_may_be_given_and_given_anew_and_a_signal_behind_it_cuts_nobody(run_proxy, store_port):
+    with run_proxy(store_port, shutdown_grace="60s", **TWO) as proxy, logged_in(proxy, ALICE) as (client,):
+        mmp(proxy, "drain", "--for", "1h")
+        proxy.terminate()
+        proxy.logged("drain", "seconds=60")
+        assert client.command(b"b NOOP")[-1].startswith(b"b OK")
+        mmp(proxy, "drain", "--for", "0s")
+        assert client.rest() == b""
+        assert proxy.wait_for_end() == 0
+
+
 def control(proxy):
     """Return the path of the control socket."""
     return proxy.directory / "control.sock"

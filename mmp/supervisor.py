@@ -36,8 +36,6 @@ from mmp.shared.local import Home
 from mmp.sharing import Sharing
 from mmp.zygote_process import ZygoteProcess
 
-STATE = "/var/lib/mmp"
-"""Where systemd keeps what a service has to remember, if it does not say so itself."""
 KILL_AFTER = 15.0
 """Seconds that workers get beyond their grace, to say goodbye to the last sessions, before they are killed."""
 
@@ -72,7 +70,7 @@ class Supervisor(Service):
         self._systemd = Systemd(reactor, os.environ)
         self._home = Home(rules(loaded.config), time.monotonic)
         self._sharing = Sharing(reactor, self._home, log)
-        state = loaded.config.admin.state or os.environ.get("STATE_DIRECTORY", STATE).partition(":")[0] + "/state"
+        state = loaded.config.admin.state_path(os.environ)
         self._bans = KeptBans(reactor, self._home, log, state, time.time)
         self._certificates = CertificateWatch(reactor, log, lambda: datetime.now(UTC), self.renew)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Final, Literal
 
 from attrs import frozen
 
 from mmp.config.kinds import ControlSocket, File, ListenAddress
 from mmp.config.spellings import parse_endpoint
 from mmp.model import Endpoint
+
+_STATE: Final = "/var/lib/mmp"
+"""Where systemd keeps what a service has to remember, if it does not say so itself."""
 
 
 @frozen(kw_only=True)
@@ -26,6 +30,10 @@ class Admin:
 
     state: File = ""
     """File in which bans outlive a restart; empty means state in $STATE_DIRECTORY, else /var/lib/mmp/state."""
+
+    def state_path(self, environment: Mapping[str, str]) -> str:
+        """Return where that file is, for a service that systemd has given this environment."""
+        return self.state or environment.get("STATE_DIRECTORY", _STATE).partition(":")[0] + "/state"
 
     @property
     def control_path(self) -> str:

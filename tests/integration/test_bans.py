@@ -6,7 +6,8 @@ from contextlib import ExitStack
 import pytest
 
 from tests.integration.client import Client
-from tests.integration.commands import mmp, mmp_json
+from tests.integration.commands import MMP, mmp, mmp_json
+from tests.integration.commands import run as run_command
 from tests.integration.ordinary import PLAIN
 from tests.integration.people import ALICE, BOB, FIRST
 from tests.integration.scripted import PATIENCE, scripted
@@ -49,6 +50,12 @@ def come(held, proxy, source="127.0.0.1"):
     return Client(held.enter_context(connection))
 
 
+def explained(proxy, source):
+    """Return the last line of what would happen to a login from there."""
+    done = run_command([*MMP, "explain", str(proxy.configuration), ALICE.user, "--from", source])
+    return done.stdout.splitlines()[-1]
+
+
 def test_a_ban_by_command_holds_in_all_workers_until_it_is_lifted_and_over_a_restart(run, held, tmp_path):
     state = tmp_path / "state"
     with run(admin={"state": str(state)}) as proxy:
@@ -63,6 +70,8 @@ def test_a_ban_by_command_holds_in_all_workers_until_it_is_lifted_and_over_a_res
         (row,) = mmp_json(proxy, "badguys")
         assert (row["kind"], row["network"], row["reason"]) == ("ban", "127.0.0.1/32", "test")
         until(state.exists, "it is written")
+        assert explained(proxy, "127.0.0.1") == "refused   banned: ban: 127.0.0.1/32, test"
+        assert explained(proxy, ELSEWHERE).startswith("backend ")
         proxy.stop()
         proxy.start()
         assert greeted(proxy) == BANNED
@@ -85,5 +94,6 @@ def test_rules_keep_out_whom_they_deny_and_are_named_in_the_log(run):
     access = {"allow": ["imap: 127.0.0.9"], "deny": ["imap: 127.0.0.0/8"]}
     with run(access=access) as proxy:
         assert greeted(proxy) == b"* BYE This address may not use this service"
+        assert explained(proxy, "127.0.0.1") == "refused   access-denied: access: -imap:127.0.0.0/8"
         assert 'reason="access: -imap:127.0.0.0/8"' in proxy.logged("refused", "result=access-denied")
         assert greeted(proxy, ELSEWHERE).startswith(b"* OK")

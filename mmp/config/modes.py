@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import pwd
 import stat
 from collections.abc import Iterator
@@ -15,11 +16,14 @@ from mmp.config.usage import Named, Usage
 _READ_OR_WRITE: Final = stat.S_IROTH | stat.S_IWOTH
 _OPEN: Final = "{} is open to every user of this machine ({}); 0600 would do"
 _WRITABLE: Final = "{} can be changed by every user of this machine ({})"
+_GROUP: Final = "{} can be changed by the members of a group ({})"
 _FOLDER: Final = "{} is a folder in which every user of this machine can put another file ({})"
 
 
 def excesses(path: str, usage: Usage) -> Iterator[Finding]:
     """Yield each file that everybody may read though it holds secrets, or write, or put another in place of.
+
+    A group may read what the proxy reads, but not write it.
 
     ``path`` is the configuration file's own.
     """
@@ -32,6 +36,7 @@ def excesses(path: str, usage: Usage) -> Iterator[Finding]:
     for named in public:
         yield from _excess(named, Path(named.file), stat.S_IWOTH, _WRITABLE)
     for named in secret + public:
+        yield from _excess(named, Path(named.file), stat.S_IWGRP, _GROUP)
         yield from _excess(named, Path(named.file).parent, stat.S_IWOTH, _FOLDER)
 
 
@@ -41,6 +46,7 @@ def _excess(named: Named, path: Path, bits: int, text: str) -> Iterator[Finding]
         status = path.stat()
         if status.st_mode & bits and not status.st_mode & stat.S_ISVTX:
             mode = f"mode {stat.S_IMODE(status.st_mode):04o}, owner {_user(status.st_uid)}"
+            mode += f", group {_group(status.st_gid)}" if bits == stat.S_IWGRP else ""
             yield Finding(named.path, text.format(path, mode))
 
 
@@ -49,3 +55,10 @@ def _user(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
+
+
+def _group(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 from datetime import UTC, datetime, timedelta
@@ -89,11 +90,11 @@ def test_a_key_or_secret_open_to_everybody_is_a_warning_with_owner_and_mode(fold
 
 def test_a_folder_or_public_file_that_everybody_can_write_is_a_warning_with_owner_and_mode(folder: Folder):
     (folder.path / "tls").chmod(0o777)
-    folder.write("tls/mail.pem", (folder.path / "tls/mail.pem").read_bytes(), 0o666)
+    folder.write("tls/mail.pem", (folder.path / "tls/mail.pem").read_bytes(), 0o646)
     owner = pwd.getpwuid(os.getuid()).pw_name
     place = f"DIR/tls is a folder in which every user of this machine can put another file (mode 0777, owner {owner})"
     assert warnings(folder, "[[listener]]") == [
-        f"tls.certificate: DIR/tls/mail.pem can be changed by every user of this machine (mode 0666, owner {owner})",
+        f"tls.certificate: DIR/tls/mail.pem can be changed by every user of this machine (mode 0646, owner {owner})",
         f"tls.private_key: {place}",
         f"tls.certificate: {place}",
     ]
@@ -154,6 +155,16 @@ def test_a_staple_that_cannot_be_read_is_a_mistake(folder: Folder):
 def test_a_key_open_to_its_group_is_fine(folder: Folder, mode):
     (folder.path / "tls/mail.key").chmod(mode)
     assert warnings(folder, "[[listener]]") == []
+
+
+@pytest.mark.parametrize("name", ["tls/mail.key", "tls/mail.pem", "mmp.toml"])
+def test_what_a_group_can_write_is_a_warning_with_owner_group_and_mode(folder: Folder, name):
+    path = folder.write("mmp.toml", "[[listener]]")
+    (folder.path / name).chmod(0o660)
+    owner, group = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
+    (found,) = check(str(path), NOW).warnings
+    told = f"can be changed by the members of a group (mode 0660, owner {owner}, group {group})"
+    assert found.endswith(f"{folder.path / name} {told}")
 
 
 NOBODY = "listener[1]: nobody can log in here, since under these rules no password is taken"

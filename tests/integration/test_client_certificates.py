@@ -137,6 +137,22 @@ def test_pop3_and_managesieve_have_it_too(run_certified, clients):
             assert client.until(b"OK").endswith(b"OK")
 
 
+def test_submission_has_it_too_and_the_relay_knows_who_sends(run_certified, clients, relays, ports):
+    listener = {"service": "submission", "address": "127.0.0.1", "port": ports.free(), "tls": "implicit"}
+    with run_certified(listener=[listener], backend={"submission": {"port": relays[0].port}}) as proxy:
+        for issued in (OLD.issue(BY_MAIL), None):
+            with visiting(proxy, clients.context(issued), "submission") as client:
+                assert client.line().startswith(b"220 ")
+                client.send(b"EHLO client.example\r\n")
+                offered = client.until(b"\r\n250 ") + client.line()
+                assert (b" EXTERNAL" in offered) is bool(issued)
+                client.send(b"AUTH EXTERNAL =\r\n")
+                assert client.line().startswith(b"235 " if issued else b"5")
+                client.send(b"MAIL FROM:<alice@example.com>\r\n")
+                assert client.line().startswith(b"250 " if issued else b"530 ")
+        assert proxy.logged("login", "result=ok", "mechanism=EXTERNAL", "service=submission", "user=alice@example.com")
+
+
 @pytest.mark.parametrize(
     "issued",
     [

@@ -12,6 +12,7 @@ from twisted.internet.task import deferLater
 
 from mmp.config.clients import Login
 from mmp.config.directory import LDAP, Directory
+from mmp.config.directory import AuthHTTP as HTTPSettings
 from mmp.config.files import read_secret
 from mmp.config.policy import Policy
 from mmp.config.schema import Listener
@@ -173,18 +174,21 @@ class Authenticators:
         return HTTPClient(asked, connector, self._reactor, timeout)
 
     def _auth_http(self, listener: Listener) -> AuthHTTP:
-        settings, login = listener.directory.auth_http, listener.login
-        url = urlsplit(settings.url)
+        settings = listener.directory.auth_http
         secret = None
         if settings.secret_file:
             secret = settings.secret_header, read_secret(self._files[settings.secret_file])
         return AuthHTTP(
-            self._http_client(url, settings.ca, settings.timeout),
-            url,
-            _naming(login),
+            self.http_client(settings),
+            urlsplit(settings.url),
+            _naming(listener.login),
             partial(deferLater, self._reactor),
             secret,
         )
+
+    def http_client(self, settings: HTTPSettings) -> HTTPClient:
+        """Return who asks a server in HTTP."""
+        return self._http_client(urlsplit(settings.url), settings.ca, settings.timeout)
 
     def _matcher(self, directory: Directory) -> Matcher:
         if directory.kind == "file":
@@ -271,8 +275,11 @@ class Authenticators:
         return self._files_read[path]
 
     def _replicas(self, ldap: LDAP) -> Replicas:
-        openings = [self._opening(ldap, url, self._own(ldap)) for url in ldap.urls]
-        return Replicas([Replica(opening, self._log) for opening in openings], balance=ldap.balance)
+        return Replicas([Replica(opening, self._log) for opening in self.openings(ldap)], balance=ldap.balance)
+
+    def openings(self, ldap: LDAP) -> list[Opening]:
+        """Return how each server of a directory is reached for searches."""
+        return [self._opening(ldap, url, self._own(ldap)) for url in ldap.urls]
 
     def _own(self, ldap: LDAP) -> Simple | External | None:
         if ldap.bind == "external":

@@ -61,7 +61,7 @@ class Sharing:
         if settings.shared.url:
             shared = settings.shared
             terms = Terms(shared.prefix, shared.lease, shared.on_failure == "refuse")
-            store = _STORES[shared.scheme](self._reactor, settings)
+            store = store_of(self._reactor, loaded)
             self._home.others = self._hosts = Hosts(self._reactor, store, self._home, self._log, terms)
             self._hosts.start()
 
@@ -77,6 +77,11 @@ class Sharing:
     def why(self) -> str:
         """Why other hosts cannot be asked; empty if they can, or if there are none."""
         return "" if self._hosts is None else self._hosts.why
+
+
+def store_of(reactor: Any, loaded: Loaded) -> Store:
+    """Return the store that a configuration names, not connected."""
+    return _STORES[loaded.config.shared.scheme](reactor, _Settings.of(loaded))
 
 
 def _redis(reactor: Any, settings: _Settings) -> Store:

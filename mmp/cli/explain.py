@@ -25,16 +25,10 @@ from mmp.net.resolve import Resolver
 from mmp.net.reverse import HostNames
 from mmp.net.stream import Loop
 from mmp.net.wheel import Wheel
+from mmp.observe.log import Silent
 from mmp.observe.metrics import Counts
 from mmp.policy.admission import OpenDoor
 from mmp.shared.kept_bans import read as read_bans
-
-
-class _Quiet:
-    """A log of which only the outcome matters here."""
-
-    def event(self, name: str, level: str = "info", /, **facts: object) -> None:
-        """Let it pass."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -99,7 +93,7 @@ def _client(listener: Listener, address: str) -> Client:
 async def _walk(reactor: LeanReactor, loaded: Loaded, listener: Listener, client: Client, user: str) -> int:
     config, loop = loaded.config, Loop(reactor, Wheel(reactor))
     resolver = Resolver(reactor, loop.wheel)
-    parts = Authenticators(loaded.files, config.pool, reactor, loop, resolver, log=_Quiet(), counts=Counts())
+    parts = Authenticators(loaded.files, config.pool, reactor, loop, resolver, log=Silent(), counts=Counts())
     _show("listener", f"{listener.service.value} at {listener.endpoint}, tls {listener.tls.value}")
     if (why := await _kept_out(reactor, config, listener, client)) is not None:
         _show("refused", why)

@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 
 from mmp.directory import passwords
 from mmp.directory.certmap import Query
-from mmp.directory.entry import Entry
+from mmp.directory.entry import Entry, is_host
 from mmp.directory.names import Names
 from mmp.errors import ConfigError
 
@@ -49,6 +49,11 @@ class FileDirectory:
     def decoy(self) -> str:
         """A password as they are kept here, to compare with where there is none."""
         return next((kept for entry in self._entries.values() for kept in entry.get(PASSWORD)), "")
+
+    def hosts(self, attributes: Sequence[str]) -> Iterator[str]:
+        """Yield the hosts that these attributes name, pools left out."""
+        values = (value for entry in self._entries.values() for each in attributes for value in entry.get(each))
+        return (value for value in values if is_host(value))
 
     def key(self, names: Names) -> Hashable:
         """Return what decides the answer."""

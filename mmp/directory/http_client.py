@@ -91,6 +91,13 @@ class HTTPClient:
         finally:
             self._under_way -= 1
 
+    async def reach(self) -> None:
+        """Connect without a question; ConnectionError or TimeoutError."""
+        connection = _Connection()
+        connecting = Deferred.fromCoroutine(connection.connect(self.connector, self.endpoint))
+        await connecting.addTimeout(self.timeout, self.clock, self._late)
+        self._idle.append(connection)
+
     def _late(self, _: object, seconds: float) -> NoReturn:
         raise TimeoutError(f"no answer within {seconds:g} s")
 

@@ -251,3 +251,10 @@ def _quoted(value: object) -> str:
     if isinstance(value, (int, float)) or _is_bare(text):
         return text
     return json.dumps(text, ensure_ascii=not text.isprintable())
+
+
+class Silent:
+    """A log for where only the outcome matters."""
+
+    def event(self, name: str, level: Level = "info", /, **facts: object) -> None:
+        """Let it pass."""

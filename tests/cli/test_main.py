@@ -22,7 +22,7 @@ def status_of(*arguments: str) -> object:
 
 @pytest.mark.parametrize(
     "arguments",
-    [(), ("frobnicate",), ("check",), ("check", "a", "b"), ("config",), ("check", "--connect", "a"), ("demo", "x")],
+    [(), ("frobnicate",), ("check",), ("check", "a", "b"), ("config",), ("check", "--frob", "a"), ("demo", "x")],
 )
 def test_wrong_usage_is_status_2_with_the_usage_on_standard_error(capsys, arguments):
     assert status_of(*arguments) == 2

@@ -46,7 +46,7 @@ PEOPLE = (
     person("usual")
     + person("expired", under("strict"), changed(2))
     + person("graceful", under("graceful"), changed(2))
-    + person("expiring", under("warning"), changed(1))
+    + person("expiring", under("warning"), changed(1.5))
     + person("locked", "pwdAccountLockedTime: 000001010000Z")
     + person("reset", "pwdReset: TRUE")
     + person("guessed")
@@ -173,7 +173,7 @@ def test_where_the_store_judges_what_the_entry_says_counts(run, ports, certifica
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        ((under("warning"), changed(1)), ("result=warning", "our own account: the password expires in 8 d")),
+        ((under("warning"), changed(1.5)), ("result=warning", "our own account: the password expires in 8 d")),
         ((under("graceful"), changed(2)), ("result=warning", "our own account:", "grace logins left: 1")),
         ((under("strict"), changed(2)), ("result=down", "the password has expired")),
         (("pwdReset: TRUE",), ("result=down", "the password must be changed")),

@@ -290,7 +290,8 @@ class Authenticators:
         url, file = LDAPURL.parse(text), ldap.client_certificate
         own = Chain(self._files[file], self._files[ldap.private_key]) if file and ldap.over_tls else None
         tls = ClientTLS(ca=self._files.get(ldap.ca, b""), own=own)
-        connector = TLSConnector(Connector(self._loop, self._resolver), tls, implicit=url.implicit_tls)
+        plain, resume = Connector(self._loop, self._resolver), ldap.bind != "external"
+        connector = TLSConnector(plain, tls, implicit=url.implicit_tls, resume=resume)
         return Opening(url, connector, self._reactor, ldap.timeout, ldap.start_tls, credentials)
 
     def _authority(self, login: Login, directory: Directory) -> Authority:

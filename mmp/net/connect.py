@@ -141,12 +141,16 @@ def _go(sock: socket.socket, address: str, port: int) -> bool:
 
 
 class TLSConnector:
-    """Connects with TLS, from the beginning or begun later, and verifies whom it reached."""
+    """Connects with TLS, from the beginning or begun later, verifies whom it reached, and resumes sessions."""
 
-    def __init__(self, connector: Connector, tls: ClientTLS, *, implicit: bool) -> None:
+    def __init__(self, connector: Connector, tls: ClientTLS, *, implicit: bool, resume: bool = True) -> None:
+        """Sessions are resumed unless the server has to see our certificate each time, to know us by it."""
         self._connector = connector
+        self._resume = resume
         self._tls = tls
         self._implicit = implicit
+        self._last: dict[str, Stream] = {}
+        """The last stream to each host; asked for its session when there is to be another, since it has spoken then."""
 
     async def connect(self, endpoint: Endpoint, receiver: Receiver) -> Stream:
         """Return an open stream, with TLS on if it is implicit; OSError if it cannot be had."""
@@ -158,7 +162,12 @@ class TLSConnector:
     async def start_tls(self, transport: Transport, host: str) -> Security:
         """Shake hands on an open stream; ConnectionError if that fails or the certificate does not name the host."""
         assert isinstance(transport, Stream)  # noqa: S101 - there is one transport
-        return await self._tls.start(transport, host)
+        if (last := self._last.pop(host, None)) is not None:
+            self._tls.remember(last, host)
+        security = await self._tls.start(transport, host)
+        if self._resume:
+            self._last[host] = transport
+        return security
 
 
 @implementer(IReadWriteDescriptor)

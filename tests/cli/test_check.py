@@ -9,6 +9,7 @@ SOUND = '[[listener]]\nport = 1143\ntls = "none"\nrestrict_plain_passwords = fal
 
 def write(folder: Path, toml: str) -> str:
     (folder / "mmp.toml").write_text(toml)
+    (folder / "mmp.toml").chmod(0o600)
     return str(folder / "mmp.toml")
 
 

@@ -3,6 +3,7 @@
 import gc
 import os
 import socket
+import ssl
 import threading
 from ipaddress import ip_network
 
@@ -268,6 +269,30 @@ def test_with_implicit_tls_a_certificate_for_another_name_closes_the_connection(
     assert "not for store" in outcome[0].getErrorMessage()
     assert turning.reactor.getReaders() == [turning.reactor.waker]
     peer.close()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_the_next_connection_to_a_host_resumes_the_session_even_after_the_last_is_gone(turning, listening, version):
+    connector = TLSConnector(Connector(turning.loop, Names("127.0.0.2")), client_tls(), implicit=True)
+    context = server_context("store")
+    context.maximum_version = version
+    resumed = []
+    for _ in range(3):
+        told = Told()
+        running = Deferred.fromCoroutine(connector.connect(Endpoint("store", listening.getsockname()[1]), told))
+        accepted, _ = listening.accept()
+        accepted.setblocking(False)
+        peer = Peer(turning, accepted)
+        peer.start_tls(context, server_side=True)
+        stream = turning.outcome(running)
+        peer.send(b"hello")
+        turning.until(lambda told=told: told.octets == b"hello")
+        resumed.append(peer.sock.session_reused)
+        stream.loseConnection()
+        peer.attempt(peer.sock.unwrap)
+        peer.close()
+        turning.until(lambda told=told: told.lost)
+    assert resumed == [False, True, True]
 
 
 def test_with_implicit_tls_an_attempt_is_given_up_in_the_handshake(turning, listening):

@@ -53,9 +53,7 @@ def test_the_dashboards_expressions_are_right_and_of_metrics_that_there_are(scra
     named = {name for text in found for name in re.findall(r"\bmmp_[a-z_]+", text)}
     known = {PREFIX + name + end for name, kind in METRICS.items() for end in _endings(kind)}
     assert named <= known
-    assert {re.sub("_bucket$", "", name) for name in named} >= {
-        PREFIX + name for name in METRICS if name != "shared_state_up"
-    }
+    assert {re.sub("_bucket$", "", name) for name in named} >= {PREFIX + name for name in METRICS}
     for expression in found:
         scraping.query(expression)  # HTTPError if it is wrong
 

@@ -307,10 +307,14 @@ class Generation:
         self.zygote.kill()
 
     def renew(self, fresh: bytes) -> None:
-        """Have all workers, and those yet to come, use these certificates: a pickled mapping by file name."""
+        """Have all workers, and those yet to come, use these certificates: a pickled mapping by file name.
+
+        They are sent when this returns: a worker hears of them before it is told to let in a client who comes later.
+        """
         self._fresh = fresh
         for worker in self.workers.values():
             self._renew(worker)
+            worker.link.flush()
 
     def _renew(self, worker: Worker) -> None:
         if self._fresh:

@@ -276,11 +276,12 @@ class Supervisor(Service):
         self._loaded = loaded
         self._home.change(rules(loaded.config))
         self._sharing.use(loaded)
+        if certificates_alone:
+            self._renew()  # before we say so: whoever reads the log may rely on it that the old ones are no good
         self._log.event("reload", result="ok")
         self._watch_certificates()
         self._administration.open()
         if certificates_alone:
-            self._renew()
             self._systemd.ready()
         else:
             self._replace()
@@ -316,11 +317,11 @@ class Supervisor(Service):
             return
         self._loaded = evolve(self._loaded, files={**known, **fresh})
         self._sharing.use(self._loaded)
+        if renewable := fresh.keys() <= set(self._loaded.renewable):
+            self._renew()  # before we say so, as above
         self._log.event("reload", result="certificates", reason=", ".join(fresh))
         self._watch_certificates()
-        if fresh.keys() <= set(self._loaded.renewable):
-            self._renew()
-        else:
+        if not renewable:
             self._replace()
 
     def _renew(self) -> None:

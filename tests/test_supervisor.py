@@ -506,6 +506,26 @@ def test_a_certificate_for_clients_is_renewed_in_the_workers_that_there_are(rene
     assert renewing.log.named("reload") == [{"result": "certificates", "reason": "front"}]
 
 
+@pytest.mark.parametrize("by_reload", [False, True])
+def test_the_log_tells_of_it_only_once_the_workers_are_told(renewing, monkeypatch, by_reload):
+    """A certificate that is good no more must not be taken by a worker when the log says that it is not."""
+    worker = renewing.start()
+    heard = []
+    event = renewing.log.event
+
+    def look(name, *arguments, **facts):
+        if name == "reload":
+            heard.append(worker.listen()[-1])
+        event(name, *arguments, **facts)
+
+    monkeypatch.setattr(renewing.log, "event", look)
+    if by_reload:
+        renewing.reload(holding(renewing.supervisor._loaded, front=b"new"))
+    else:
+        renew(renewing, front=b"new")
+    assert heard == [Kind.RENEW]
+
+
 def test_nothing_else_of_the_configuration_is_taken_in(renewing):
     renewing.start()
     before = renewing.supervisor._loaded.config

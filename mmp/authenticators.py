@@ -222,6 +222,7 @@ class Authenticators:
             access=access,
             state=state,
             doubt=users.doubt,
+            changes=lambda: users.changes,
             number=len(self._locators),
             marks=marks,
         )

@@ -65,7 +65,7 @@ class Cached(Generic[Found]):
         self._answers: OrderedDict[Hashable, _Answer[Found]] = OrderedDict()
         self._asking: dict[Hashable, Joined[Sequence[Found]]] = {}
         self._down = False
-        self._changes = 0
+        self.changes = 0
         """How often something may have changed: an answer that was under way then may be older than the change."""
 
     def key(self, names: Names) -> Hashable:
@@ -74,7 +74,7 @@ class Cached(Generic[Found]):
 
     def forget(self, concerned: Callable[[Hashable, Sequence[Found]], bool]) -> int:
         """Forget the answers of which that is true, of their keys and entries; return how many there were."""
-        self._changes += 1
+        self.changes += 1
         found = [key for key, answer in self._answers.items() if concerned(key, answer.entries)]
         for key in found:
             del self._answers[key]
@@ -82,7 +82,7 @@ class Cached(Generic[Found]):
 
     def expire(self) -> None:
         """Ask for everything anew; what is remembered serves only while the directory is down."""
-        self._changes += 1
+        self.changes += 1
         for answer in self._answers.values():
             answer.expires = min(answer.expires, self._clock())
 
@@ -140,11 +140,11 @@ class Cached(Generic[Found]):
         return len(answer.entries) == 1 and self._clock() < answer.expires + self._lifetimes.stale
 
     async def _fetch(self, key: Hashable, names: Names) -> Sequence[Found]:
-        changes = self._changes
+        changes = self.changes
         try:
             entries = await self._directory.find(names)
-            if changes != self._changes:
-                changes = self._changes
+            if changes != self.changes:
+                changes = self.changes
                 entries = await self._directory.find(names)
         except Refused:
             self._down = True
@@ -152,7 +152,7 @@ class Cached(Generic[Found]):
         finally:
             del self._asking[key]
         self._down = False
-        self._keep(key, entries, is_sure=changes == self._changes)
+        self._keep(key, entries, is_sure=changes == self.changes)
         return entries
 
     def _keep(self, key: Hashable, entries: Sequence[Found], *, is_sure: bool) -> None:

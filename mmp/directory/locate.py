@@ -8,6 +8,7 @@ from typing import Final
 from attrs import evolve, field, frozen
 
 from mmp.directory.access import AccessByEntry
+from mmp.directory.changes import comparable
 from mmp.directory.domains import Domain, Domains
 from mmp.directory.entry import AccountRules, Entry
 from mmp.directory.interface import Directory
@@ -28,8 +29,9 @@ _WITHOUT_PASSWORD: Final = TOKENS | {"EXTERNAL"}
 class Locator:
     """Looks the user up, and has the secret judged as far as that is not for the store to do.
 
-    ``doubt`` has the directory asked anew for what is remembered, and says whether that makes sense. ``number`` is this
-    locator's among all. ``marks`` are attributes that are changed with a password; None if nobody tells of changes.
+    ``doubt`` has the directory asked anew for what is remembered, and says whether that makes sense. ``changes`` tells
+    how often something may have changed. ``number`` is this locator's among all. ``marks`` are attributes that are
+    changed with a password; None if nobody tells of changes.
     """
 
     directory: Directory[Entry]
@@ -40,6 +42,7 @@ class Locator:
     access: AccessByEntry | None = None
     state: AccountState = field(factory=AccountState)
     doubt: Callable[[Names], bool] = lambda _: False
+    changes: Callable[[], int] = lambda: 0
     number: int = 0
     marks: tuple[str, ...] | None = None
 
@@ -48,14 +51,17 @@ class Locator:
 
         What is wrong with an account is told only to somebody who knows its secret, where we are the ones to judge it.
         """
+        changes = self.changes()
         acting = self.authority.acts_for_another(credentials)
         typed = credentials.authzid if acting else credentials.user
         names = await self._place(self.naming.names(client, typed))
         authority = self.authority if acting else self._authority(names.within)
         entry, administrator, verdict = await self._judged(authority, names, credentials, ask)
+        judged = authority.judges(credentials)
+        if changes != self.changes():
+            names, entry = await self._anew(client, typed, entry, judged=judged)
         by_password = not (acting or verdict.policy_spoke or credentials.mechanism in _WITHOUT_PASSWORD)
         account = self._admit(client, names, entry, by_password=by_password)
-        judged = authority.judges(credentials)
         if not judged and credentials.mechanism in DIGESTS and account.replay_user != credentials.user:
             why = "SCRAM tells the store the name as it was typed, and no other"
             raise await authority.nobody_there(credentials, ask, why)
@@ -102,6 +108,21 @@ class Locator:
             return None
         entries = await self.directory.find(names)
         return entries[0] if len(entries) == 1 else None
+
+    async def _anew(self, client: Client, typed: str, before: Entry, *, judged: bool) -> tuple[Names, Entry]:
+        """Return what is known of a user now, since something has changed while the secret was judged.
+
+        A client may take its time with an exchange, and nobody reviews a session of which it is not known yet whose it
+        is. Refused if nobody is left, or the secret that was judged may be another, or another's, by now.
+        """
+        names = await self._place(self.naming.names(client, typed))
+        entries = await self.directory.find(names)
+        if len(entries) != 1:
+            raise Refused(Refusal.BAD_CREDENTIALS, "several entries match" if entries else self._unknown(names))
+        now = entries[0]
+        if judged and (comparable(now.name), self._mark(now)) != (comparable(before.name), self._mark(before)):
+            raise Refused(Refusal.DIRECTORY_UNAVAILABLE, "the user or the password was changed while it was judged")
+        return names, now
 
     def _authority(self, domain: Domain | None) -> Authority:
         if domain is None or domain.verified_here is None:

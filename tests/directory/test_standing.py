@@ -126,6 +126,54 @@ def test_a_status_of_the_domain_is_told():
     assert scene.objection() == "unknown or ambiguous domain"
 
 
+# What changes while the secret is judged
+
+
+class Exchanging:
+    """A login in which the directory changes before the client has answered."""
+
+    def __init__(self, *after):
+        self.directory = Answering(ALICE)
+        self.after = after
+        self.changes = 0
+        authority = Authority(self.judge, everything=True)
+        self.locator = Locator(self.directory, authority=authority, changes=lambda: self.changes, marks=MARKS)
+
+    async def judge(self, entry, credentials, ask):
+        self.directory.entries = self.after
+        self.changes += 1
+        return RIGHT
+
+    def locate(self):
+        return started(self.locator.locate(CLIENT, PASSWORD, never_asked))
+
+
+@pytest.mark.parametrize(
+    ("after", "refused", "why"),
+    [
+        ((), Refusal.BAD_CREDENTIALS, "unknown user"),
+        ((ALICE, BOB), Refusal.BAD_CREDENTIALS, "several entries match"),
+        ((changed(ALICE, mailUserStatus="disabled"),), None, "user's mailUserStatus is 'disabled'"),
+        (
+            (changed(ALICE, pwdChangedTime="20261124000000Z"),),
+            Refusal.DIRECTORY_UNAVAILABLE,
+            "the user or the password was changed while it was judged",
+        ),
+        ((BOB,), Refusal.DIRECTORY_UNAVAILABLE, "the user or the password was changed while it was judged"),
+    ],
+)
+def test_who_would_not_be_let_in_any_more_is_not_let_in_by_what_was_known_before(after, refused, why):
+    refusal_ = refusal(Exchanging(*after).locate())
+    assert refusal_.reason == why
+    assert refused in {None, refusal_.refusal}
+
+
+def test_who_has_moved_meanwhile_is_sent_to_the_new_store_and_stands_by_that():
+    scene = Exchanging(changed(ALICE, mailHost="store2.example.com"))
+    account = run(scene.locator.locate(CLIENT, PASSWORD, never_asked))
+    assert (account.host, account.standing.host) == ("store2.example.com", "store2.example.com")
+
+
 # What is wrong by a remembered entry
 
 

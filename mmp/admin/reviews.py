@@ -83,6 +83,9 @@ class Reviews:
         except Refused:
             self._unanswered = _together(self._unanswered, [comparable(standing.user)])
             return
+        except Exception:  # noqa: BLE001 - what one entry brings to light must not keep the others' sessions
+            self._log.failure("unexpected error in the review of session {session}", session=record.client.session)
+            return
         if why and not record.finished and record.standing is standing:
             end(session, f"directory: {why}")
 

@@ -130,11 +130,21 @@ def test_a_mistake_of_ours_ends_nobody_and_the_next_change_is_looked_at():
     alice = Relay("alice")
     scene = Scene(alice)
     told = []
-    scene.reviews._log = SimpleNamespace(failure=lambda *words: told.append(words))
+    scene.reviews._log = SimpleNamespace(failure=lambda *words, **facts: told.append(facts))
     scene.against["alice"] = ZeroDivisionError()
     scene.reviews.changed(None)
     scene.pass_time()
-    assert len(told) == 1
+    assert told == [{"session": "alice"}]
     scene.against["alice"] = "inactive"
     scene.reviews.changed(None)
     assert alice.why == "directory: inactive"
+
+
+def test_a_mistake_of_ours_with_one_keeps_no_others_session():
+    relays = [Relay(name) for name in ("alice", "bob", "carol")]
+    scene = Scene(*relays)
+    scene.reviews._log = SimpleNamespace(failure=lambda *words, **facts: None)
+    scene.against = {"alice": ZeroDivisionError(), "bob": "inactive", "carol": "inactive"}
+    scene.reviews.changed(None)
+    scene.pass_time()
+    assert [each.why for each in relays] == ["", "directory: inactive", "directory: inactive"]

@@ -239,6 +239,13 @@ def test_persistent_search_is_used_where_there_is_no_other_way(server):
     assert server.told[1] == {f"uid=new,{BASE}", f"uid=old,{BASE}", f"uid=alice,{BASE}"}
 
 
+def test_a_connection_that_is_lost_before_a_persistent_search_has_begun_is_a_failure_like_any_other(server):
+    server.begin(PERSISTENT_SEARCH)
+    server.wire.lose()
+    assert [result for result, _ in server.results()] == ["none"]
+    assert not server.told
+
+
 def test_persistent_search_is_used_where_the_database_has_no_synchronization(server):
     server.begin(CONTENT_SYNCHRONIZATION, PERSISTENT_SEARCH)
     server.answer({"contextCSN": STATES})

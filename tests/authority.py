@@ -82,11 +82,14 @@ class Authority:
     def pem(self):
         return self.certificate.public_bytes(Encoding.PEM)
 
-    def issue(self, name, *, days=10, key=None, emails=(), hosts=(), digest=hashes.SHA256, client=True):
-        """Return a certificate for this subject; with negative ``days`` one that ended that long ago."""
+    def issue(self, name, *, days=10, begins=-60, key=None, emails=(), hosts=(), digest=hashes.SHA256, client=True):
+        """Return a certificate for this subject, good from ``begins`` to ``days`` from now.
+
+        With negative ``days`` it ended that long ago, with positive ``begins`` it is not good yet.
+        """
         key = key or ecdsa()
         usage = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
-        builder = _builder(name, self.certificate.subject, key, days=days)
+        builder = _builder(name, self.certificate.subject, key, days=days, begins=begins)
         builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         others = [*map(x509.RFC822Name, emails), *map(_host, hosts)]
         if others:
@@ -133,8 +136,8 @@ def _host(name):
         return x509.DNSName(name)
 
 
-def _builder(name, issuer, key, *, days):
+def _builder(name, issuer, key, *, days, begins=-60):
     now = datetime.now(UTC)
-    begin, end = now + min(days, 0) * DAY - 60 * DAY, now + days * DAY
+    begin, end = now + (begins + min(days, 0)) * DAY, now + days * DAY
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(issuer).public_key(key.public_key())
     return builder.serial_number(x509.random_serial_number()).not_valid_before(begin).not_valid_after(end)

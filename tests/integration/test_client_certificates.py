@@ -158,11 +158,12 @@ def test_submission_has_it_too_and_the_relay_knows_who_sends(run_certified, clie
     [
         STRANGER.issue(BY_MAIL),
         OLD.issue(BY_MAIL, days=-1),
+        OLD.issue(BY_MAIL, begins=1),
         OLD.issue(BY_MAIL, client=False),
         Authority.make("Nobody").issue(BY_MAIL),
         self_signed(BY_MAIL),
     ],
-    ids=["unknown authority", "expired", "for servers", "own authority", "self-signed"],
+    ids=["unknown authority", "expired", "not yet valid", "for servers", "own authority", "self-signed"],
 )
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_a_certificate_that_is_no_good_ends_the_handshake_and_nothing_stays(run_certified, clients, issued, version):

@@ -14,6 +14,7 @@ from tests.integration.client import Client, connected
 from tests.integration.people import ALICE, BOB, MASTERS
 from tests.integration.slapd import BASE, slapd
 from tests.integration.test_login import store_of
+from tests.integration.test_password_strength import PROTOCOLS, SUITES, lines
 
 ADMIN, ADMIN_PASSWORD = next(iter(MASTERS.items()))
 OLD, NEW, STRANGER = (Authority.make(f"{name} CA for clients") for name in ("Old", "New", "No"))
@@ -151,6 +152,36 @@ def test_submission_has_it_too_and_the_relay_knows_who_sends(run_certified, clie
                 client.send(b"MAIL FROM:<alice@example.com>\r\n")
                 assert client.line().startswith(b"250 " if issued else b"530 ")
         assert proxy.logged("login", "result=ok", "mechanism=EXTERNAL", "service=submission", "user=alice@example.com")
+
+
+COMMANDS = {
+    "imap": (b"a AUTHENTICATE EXTERNAL =\r\n", b"a (OK|NO|BAD)", b"a OK"),
+    "pop3": (b"AUTH EXTERNAL =\r\n", b"[-+]", b"+OK"),
+    "managesieve": (b'AUTHENTICATE "EXTERNAL" ""\r\n', b"OK|NO|BYE", b"OK"),
+    "submission": (b"AUTH EXTERNAL =\r\n", b"[0-9]{3} ", b"235 "),
+}
+"""What asks for EXTERNAL, how the last line of the answer may begin, and how it begins if all is well."""
+
+
+def test_where_the_cipher_is_too_weak_for_a_password_a_certificate_still_gets_in(
+    run_certified, clients, stores, relays, ports
+):
+    common = {"address": "127.0.0.1", "tls": "implicit", "plaintext_min_cipher": 256, "ciphersuites": SUITES[128][0]}
+    services = {"imap": stores.port, "pop3": stores.first.pop3_port, "managesieve": stores.first.sieve_port}
+    backend = {service: {"port": port} for service, port in (services | {"submission": relays[0].port}).items()}
+    listeners = [common | {"service": service, "port": ports.free()} for service in PROTOCOLS]
+    with run_certified(listener=listeners, backend=backend) as proxy:
+        for service, protocol in PROTOCOLS.items():
+            with visiting(proxy, clients.context(OLD.issue(BY_MAIL)), service) as client:
+                lines(client, protocol.greeting)
+                client.send(protocol.asks)
+                offered = lines(client, protocol.told)
+                assert (b"EXTERNAL" in offered, b"PLAIN" in offered) == (True, False), offered
+                client.send(protocol.logins[0][0])
+                assert client.line().startswith(protocol.refused)
+                said, last, well = COMMANDS[service]
+                client.send(said)
+                assert lines(client, last).rpartition(b"\n")[2].startswith(well), proxy.log()
 
 
 @pytest.mark.parametrize(

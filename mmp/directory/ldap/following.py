@@ -102,10 +102,8 @@ class Following:
     async def _persist(self, bases: Mapping[str, str]) -> str:
         self._refreshing = 0
         ended = self._follow([names_below(base) + persist() for base in bases], "persistent search")
-        try:
-            await self._read(
-                "", ()
-            )  # the server does not say that it has begun, but has read that before it reads this
+        try:  # the server does not say that it has begun, but has read that before it reads this
+            await self._read("", ())
         except BaseException:
             ended.addErrback(lambda _: "")  # it fails with the connection, which has been told
             raise

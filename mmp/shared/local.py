@@ -267,12 +267,14 @@ class Guest:
 
         def waits(seconds: float) -> None:
             if not self._is_wanted(number):
-                home.uncount(limit, user)
+                if not seconds:
+                    home.uncount(limit, user)
             elif seconds and limit not in home.rules.observed:
                 home.refused(limit, user, seconds)
                 self._deny(number, limit, seconds)
             else:
-                self._metered[number] = limit, user
+                if not seconds:
+                    self._metered[number] = limit, user
                 self._grant(number, (), (limit,) if seconds else ())
 
         self._asked.add(number)
@@ -362,5 +364,6 @@ class Guest:
         """Give back all that it holds: it is gone."""
         self._home.guests.discard(self)
         self._asked.clear()
-        for number in (*self._held, *self._attempts, *self._metered):
+        self._metered.clear()  # the relay may have accepted it
+        for number in (*self._held, *self._attempts):
             self._give_back(number)

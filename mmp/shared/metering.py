@@ -73,8 +73,8 @@ class Meter:
             self._desk.give(number)
 
     def close(self) -> None:
-        """Ask no more; what the store has not accepted does not count."""
+        """Ask no more; what the store has not answered counts, since it may accept it when nobody listens any more."""
         if self._asking is not None:
             self._asking.cancel()
         while self._granted:
-            self.settle(accepted=False)
+            self.settle(accepted=True)

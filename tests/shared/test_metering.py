@@ -50,15 +50,17 @@ def test_what_the_relay_does_not_accept_does_not_count():
 
 
 @pytest.mark.parametrize("lost", [False, True])
-def test_what_the_relay_has_not_answered_when_the_session_ends_does_not_count(lost):
+def test_what_the_relay_has_not_answered_when_the_session_ends_counts_since_it_may_yet_accept_it(lost):
     host = metered()
     meter, _ = asked(host, host.workers[0], times=2)
+    meter.settle(accepted=False)
+    host.turn()
     if lost:
         host.workers[0].guest.leave()
     else:
         meter.close()
         host.turn()
-    assert asked(host, host.workers[1], times=3)[1] == [True, True, False]
+    assert asked(host, host.workers[1], times=2)[1] == [True, False]
 
 
 def test_a_session_that_ends_while_it_asks_takes_nothing():
@@ -87,6 +89,18 @@ def test_a_late_answer_has_the_session_go_on_and_one_at_once_does_not():
 def test_a_limit_that_is_only_observed_refuses_nothing_and_is_told_loudly_once():
     host = metered(1, most=1, observed=(LIMIT,))
     assert asked(host, host.workers[0], times=4)[1] == [True] * 4
+    told = host.workers[0].log.named("metered")
+    assert [each["result"] for each in told] == ["observed"] * 3
+
+
+def test_what_a_limit_that_is_only_observed_did_not_count_is_not_taken_off_it():
+    host = metered(1, most=1, observed=(LIMIT,))
+    asked(host, host.workers[0])
+    for _ in range(2):
+        meter, _ = asked(host, host.workers[0])
+        meter.settle(accepted=False)
+        host.turn()
+    asked(host, host.workers[0])
     told = host.workers[0].log.named("metered")
     assert [each["result"] for each in told] == ["observed"] * 3
 

@@ -180,6 +180,7 @@ class Throttle:
                 seconds = self._seconds(client, *await self._desk.later(number))
             self._log.event("held", "debug", **_facts(client), seconds=seconds)
             await deferLater(self._clock, seconds)
+            _refuse_banned(self._desk, octets_of(client.address.host))
         except BaseException:
             self._desk.give(number)
             raise

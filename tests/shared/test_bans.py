@@ -14,7 +14,7 @@ from mmp.shared.admission import BanDoor
 from mmp.shared.kept_bans import SOON, KeptBans
 from mmp.shared.local import Home, Rules
 from tests import fakes
-from tests.directory.outcomes import run
+from tests.directory.outcomes import refusal, run
 from tests.shared.desks import HERE, THERE, Host, client, credentials
 
 NETWORK = ip_network("192.0.2.1/32")
@@ -80,6 +80,20 @@ def test_so_many_different_failures_ban_over_workers(penalty):
         run(host.workers[1].throttle.hold(client(), credentials()))
     host.clock.advance(3600)
     assert not any(map(refused, host.workers))
+
+
+def test_whoever_is_banned_while_an_attempt_waits_does_not_make_it():
+    host = Host(1)
+    (worker,) = host.workers
+    guess(host, worker, b"wrong-1")
+    waiting = worker.ask(worker.throttle.hold(client(), credentials(secret=b"wrong-2")))
+    host.home.ban(NETWORK, 60.0)
+    host.turn()
+    host.clock.advance(2)
+    host.turn()
+    assert refusal(waiting).reason == "ban: 192.0.2.1/32"
+    assert host.is_empty()
+    assert not worker.deadlines.paused
 
 
 def test_an_ipv6_client_is_banned_with_its_network_and_those_never_banned_are_not():

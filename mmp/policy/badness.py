@@ -93,11 +93,12 @@ class Badness:
             self._bad.popitem(last=False)
 
     def learn(self, now: float, key: bytes, record: Record | None) -> None:
-        """Take what is known elsewhere in place of what is known here."""
+        """Take what is known elsewhere in place of what is known here; nobody is worse than ``penalties`` have it."""
         if record is None:
             self.clear(key)
             return
-        self._bad[key] = _Bad(record.badness, now - record.age, record.failures, list(record.seen))
+        badness, age = min(self.penalties.most, record.badness), max(0.0, record.age)  # in this order NaN is left out
+        self._bad[key] = _Bad(badness, now - age, record.failures, list(record.seen))
         self._bad.move_to_end(key)
         self._forget(now)
 

@@ -247,8 +247,12 @@ class Hosts:
             if self._reach is Reach.SILENT:
                 self._join()
             return
-        for each, reply in zip(batch.asked, replies, strict=True):
-            each.answered(reply)
+        for number, (each, reply) in enumerate(zip(batch.asked, replies, strict=True), 1):
+            try:
+                each.answered(reply)
+            except Exception:
+                _give_up(batch.asked[number:])  # who asked at the same time is not to wait for ever
+                raise
 
     def _failed(self, failure: Failure) -> None:
         self._store.disconnect()
@@ -300,12 +304,20 @@ class Hosts:
         connecting.addCallbacks(lambda _: self._connected(), self._not_connected)
 
     def stop(self) -> None:
-        """Have nothing more to do with the store; what is still held here counts there until its lease ends."""
-        self._stopped = True
+        """Have nothing more to do with the store; what is still held here counts there until its lease ends.
+
+        Whoever waits for an answer goes on without it.
+        """
+        self._stopped = self._said_why = True
+        self._reach = Reach.GONE
         for call in (self._retry, self._telling, self._look_at):
             if call is not None and call.active():
                 call.cancel()
         self._store.disconnect()
+        asked = [each for batch in self._sent if not batch.late for each in batch.asked] + self._batch
+        self._sent.clear()
+        self._batch = []
+        _give_up(asked)
 
     def _connected(self) -> None:
         if self._stopped:

@@ -252,7 +252,8 @@ class Guest:
         self._answer(Kind.DENIED, wire.DENIED.pack(number, seconds) + limit.encode())
 
     def _give_back(self, number: int) -> None:
-        self._asked.discard(number)
+        if self._is_wanted(number):
+            self._deny(number, "")  # nobody waits for it, but a desk that went on alone hears that the home is there
         if claims := self._held.pop(number, ()):
             self._home.counts.give_back(claims)
             self._home.others.gave_back(claims)

@@ -213,6 +213,8 @@ def _reply(question: Question, reply: Any) -> Any:
     if isinstance(question, Look):
         household, user, milliseconds = reply.split("|")
         return Known(_record(household), _record(user), max(0, int(milliseconds)) / 1000)
+    if not isinstance(reply, int):
+        raise StoreError("a reply is no number")
     return reply / 1e6 if isinstance(question, Count) else reply
 
 

@@ -1,5 +1,8 @@
 """Slowing down who guesses and nobody else, against a model that keeps lists of everything."""
 
+import math
+
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
@@ -194,6 +197,15 @@ def test_what_other_hosts_know_stands_in_place_of_what_is_known_here():
     assert [guesser.fail(59.0, digest(1)), guesser.fail(60.0, digest(1))] == [0, 10]
     throttle.learn(61.0, HERE, ALICE, Known())
     assert guesser.fail(61.0, digest(6)) == 0
+
+
+@pytest.mark.parametrize(("badness", "age"), [(math.inf, 0.0), (math.nan, math.nan), (1e9, -1e9)])
+def test_whatever_other_hosts_say_nobody_waits_longer_than_is_allowed_here(badness, age):
+    throttle = Throttle(Penalties(most=60.0, decay=900.0, linear=True))
+    throttle.learn(0.0, HERE, ALICE, Known(Record(badness, age, 1, ())))
+    attempt, _ = throttle.begin(0.0, HERE, ALICE, digest(1))
+    assert attempt.wait == 60.0
+    assert not throttle._delay(900.0, attempt)
 
 
 def test_other_hosts_are_told_of_failures_that_count_and_of_whom_to_trust():

@@ -11,11 +11,14 @@ from mmp.errors import Refused
 from mmp.model import Account
 from mmp.policy.badness import Penalties
 from mmp.policy.sessions import SessionLimits
+from mmp.shared import desk, redis
 from mmp.shared.hosts import DEAD, PATIENCE, RETRY, Hosts, Terms
-from mmp.shared.store import Count, Fail, Forget, Hold, Look, Take, Vouch
+from mmp.shared.others import Nobody
+from mmp.shared.store import Count, Fail, Forget, Hold, Look, StoreError, Take, Vouch
 from tests import fakes
 from tests.directory.outcomes import finished, pending, refusal
 from tests.running import started
+from tests.shared import shelf
 from tests.shared.desks import HERE, THERE, Host, client, credentials
 from tests.shared.shelf import Shelf, ShelfStore
 from tests.shared.test_local import per_address
@@ -332,6 +335,23 @@ def test_a_lease_whose_asker_went_before_the_answer_is_not_kept():
     assert not site.store.shelf.total()
 
 
+def test_a_submission_refused_after_its_session_has_ended_makes_no_room_for_another():
+    (site,) = Sites(1, messages_per_hour=1).sites
+    (worker,) = site.host.workers
+    for _ in range(4):
+        meter, answers = worker.meter()
+        answers.ask()
+        site.host.turn()
+        if not site.store.asked:
+            site.settle()
+        meter.close()
+        site.settle()
+    meter, answers = worker.meter()
+    answers.ask()
+    site.settle()
+    assert answers == [False]
+
+
 def test_a_worker_that_dies_before_the_answer_keeps_nothing():
     (site,) = Sites(1, sessions=SessionLimits(sessions=2)).sites
     site.store.deaf = True
@@ -342,6 +362,49 @@ def test_a_worker_that_dies_before_the_answer_keeps_nothing():
     site.settle()
     assert site.host.is_empty()
     assert not site.store.shelf.total()
+
+
+def test_a_worker_that_gave_up_before_the_home_had_asked_is_not_alone_for_ever():
+    (site,) = Sites(1, sessions=SessionLimits(sessions=2)).sites
+    (worker,) = site.host.workers
+    asked = started(worker.admit())
+    site.host.clock.advance(desk.PATIENCE)
+    lease = finished(asked)
+    site.settle()
+    assert [told["result"] for told in worker.log.named("shared")] == ["alone", "rejoined"]
+    assert len(site.host.home.counts) == 1
+    lease.close()
+    site.settle()
+    assert site.host.is_empty()
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_whoever_asks_when_a_store_is_done_with_goes_on_and_gives_back_what_it_held(sent):
+    (site,) = Sites(1, sessions=SessionLimits(sessions=2)).sites
+    site.store.deaf = True
+    asked = started(site.host.workers[0].admit())
+    if sent:
+        site.settle()
+    else:
+        site.host.turn()
+    site.host.home.others = Nobody(site.host.clock.seconds)
+    site.hosts.stop()
+    site.settle()
+    finished(asked).close()
+    site.settle()
+    assert site.host.is_empty()
+    assert site.told() == ["rejoined"]
+
+
+def test_nonsense_in_answer_to_one_leaves_nobody_waiting_who_asked_with_it(monkeypatch):
+    (site,) = Sites(1, sessions=SessionLimits(sessions=9)).sites
+    replies = ["nonsense", 0]
+    monkeypatch.setitem(shelf._ANSWERS, Take, lambda _store, _question: replies.pop(0))
+    nonsense, asked = [started(site.host.workers[0].admit()) for _ in range(2)]
+    nonsense.addErrback(lambda _: None)
+    site.settle()
+    finished(asked)
+    nonsense.cancel()
 
 
 def test_names_in_the_store_tell_nothing_of_users_or_passwords_and_are_short():
@@ -465,3 +528,9 @@ class HostsBesideAList(RuleBasedStateMachine):
 
 
 TestHosts = HostsBesideAList.TestCase
+
+
+@pytest.mark.parametrize("reply", ["nonsense", None, [0]])
+def test_what_redis_says_in_place_of_a_number_fails_the_whole_batch(reply):
+    with pytest.raises(StoreError):
+        redis._read([0, reply], [Hold(b"key", 1), Hold(b"key", 2)])

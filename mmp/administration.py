@@ -9,6 +9,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from mmp.admin.commands import Commands, WorkerState
 from mmp.admin.control import Control
@@ -17,6 +18,7 @@ from mmp.admin.monitoring import Monitoring
 from mmp.admin.sessions import stamp
 from mmp.config.files import read_secret
 from mmp.config.load import Loaded
+from mmp.directory.http_client import server_of
 from mmp.directory.ldap.replica import LDAPURL
 from mmp.generation import Generation, State, Worker
 from mmp.interfaces import Log
@@ -151,9 +153,10 @@ class Administration:
     @property
     def directories(self) -> frozenset[Endpoint]:
         """The servers that keep the directory; none if it needs none."""
-        listeners = self._governor.loaded.config.listener
-        ldap = [listener.directory.ldap for listener in listeners if listener.directory.kind == "ldap"]
-        return frozenset(LDAPURL.parse(url).endpoint for each in ldap for url in each.urls)
+        used = [listener.directory for listener in self._governor.loaded.config.listener]
+        ldap = {LDAPURL.parse(url).endpoint for each in used if each.kind == "ldap" for url in each.ldap.urls}
+        http = {server_of(urlsplit(each.auth_http.url)) for each in used if each.kind == "auth_http"}
+        return frozenset(ldap | http)
 
     def store_port(self, service: str) -> int:
         """Return the port of stores for a service."""

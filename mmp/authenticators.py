@@ -20,6 +20,7 @@ from mmp.config.stores import Pool
 from mmp.directory import plugin
 from mmp.directory.access import AccessByEntry
 from mmp.directory.auth_http import AuthHTTP
+from mmp.directory.availability import Availability
 from mmp.directory.cache import Cached, Lifetimes
 from mmp.directory.certificates import LOGIN_NAMES, USER_CERTIFICATE, ByCertificate, Matcher
 from mmp.directory.certmap import CertificateMap
@@ -28,7 +29,7 @@ from mmp.directory.domains import Domain, Domains, UsersOfDomains
 from mmp.directory.entry import AccountRules, Entry
 from mmp.directory.file import PASSWORD, FileDirectory
 from mmp.directory.flush import concerns, concerns_changed, concerns_changed_domain, concerns_domain
-from mmp.directory.http_client import HTTPClient
+from mmp.directory.http_client import HTTPClient, server_of
 from mmp.directory.interface import Directory as Finder
 from mmp.directory.ldap.certificates import LDAPMatcher
 from mmp.directory.ldap.directory import LDAPDirectory, Replicas
@@ -51,7 +52,7 @@ from mmp.directory.verify import Authority, Judge
 from mmp.directory.verify_cache import Remembered
 from mmp.directory.verify_secret import SecretJudge
 from mmp.interfaces import Authenticator, Deadlines, Log
-from mmp.model import Administrator, Client, Endpoint, Standing, TLSMode
+from mmp.model import Administrator, Client, Standing, TLSMode
 from mmp.net.certificates import Chain
 from mmp.net.connect import Connector, TLSConnector
 from mmp.net.reactor import LeanReactor
@@ -62,8 +63,6 @@ from mmp.observe.measured import MeasuredAuthenticator, MeasuredDirectory
 from mmp.observe.metrics import Counts
 
 Found = TypeVar("Found")
-
-_PORTS = {"http": 80, "https": 443}
 
 
 class Authenticators:
@@ -94,6 +93,7 @@ class Authenticators:
         self._domains: list[Cached[Domain]] = []
         self._remembered: list[Remembered] = []
         self._locators: list[Locator] = []
+        self._availabilities: dict[str, Availability] = {}
         self._watched: dict[Hashable, LDAP] = {}
 
     def forget(self, user: str) -> int:
@@ -161,7 +161,7 @@ class Authenticators:
             url,
             partial(deferLater, self._reactor),
             deadlines,
-            self._log,
+            Availability("policy", "warn", url.geturl(), self._log),
             settings.on_failure == "refuse",
             secret,
             nonce,
@@ -170,21 +170,26 @@ class Authenticators:
     def _http_client(self, url: SplitResult, ca: str, timeout: float) -> HTTPClient:
         tls = ClientTLS(ca=self._files.get(ca, b""))
         connector = TLSConnector(Connector(self._loop, self._resolver), tls, implicit=url.scheme == "https")
-        asked = Endpoint(url.hostname or "", url.port or _PORTS[url.scheme])
-        return HTTPClient(asked, connector, self._reactor, timeout)
+        return HTTPClient(server_of(url), connector, self._reactor, timeout)
 
     def _auth_http(self, listener: Listener) -> AuthHTTP:
         settings = listener.directory.auth_http
-        secret = None
+        url, secret = urlsplit(settings.url), None
         if settings.secret_file:
             secret = settings.secret_header, read_secret(self._files[settings.secret_file])
         return AuthHTTP(
             self.http_client(settings),
-            urlsplit(settings.url),
+            url,
             _naming(listener.login),
             partial(deferLater, self._reactor),
+            self._availability(url),
             secret,
         )
+
+    def _availability(self, url: SplitResult) -> Availability:
+        """Return that of a server, one for all listeners; it is named without the query, which may hold a secret."""
+        name = f"{url.scheme}://{server_of(url)}"
+        return self._availabilities.setdefault(name, Availability("directory", "error", name, self._log))
 
     def http_client(self, settings: HTTPSettings) -> HTTPClient:
         """Return who asks a server in HTTP."""

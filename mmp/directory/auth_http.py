@@ -12,6 +12,7 @@ from urllib.parse import SplitResult
 
 from attrs import define, field
 
+from mmp.directory.availability import Availability
 from mmp.directory.entry import is_host
 from mmp.directory.http_client import HTTPClient
 from mmp.directory.names import Naming
@@ -35,13 +36,15 @@ _HIGHEST_PORT: Final = 65535
 class AuthHTTP:
     """An authenticator that asks such a server at every login; nothing of it is remembered.
 
-    ``secret`` is a header field that shows the server who asks; ``sleep`` waits for so many seconds.
+    ``secret`` is a header field that shows the server who asks; ``sleep`` waits for so many seconds; ``availability``
+    is the server's, whoever asks it.
     """
 
     client: HTTPClient
     url: SplitResult
     naming: Naming
     sleep: Callable[[float], Awaitable[object]]
+    availability: Availability
     secret: tuple[str, bytes] | None = field(default=None, repr=False)
     _attempts: OrderedDict[str, int] = field(factory=OrderedDict, init=False)
 
@@ -50,15 +53,21 @@ class AuthHTTP:
         method = _method(credentials)
         names = self.naming.names(client, credentials.user)
         fields = self._fields(client, names.typed, method, credentials.secret)
-        try:
-            response = await self.client.ask(get(self._target, self.url.netloc, fields))
-        except OSError as error:
-            raise Refused(Refusal.DIRECTORY_UNAVAILABLE, f"{self.url.netloc}: {error}") from None
-        status = _status(response)
+        response, status = await self._ask(get(self._target, self.url.netloc, fields))
         if status != "OK":
             await self._turn_down(response, status)
         self._attempts.pop(client.session, None)
         return _account(response, names.typed)
+
+    async def _ask(self, request: bytes) -> tuple[Response, str]:
+        try:
+            response = await self.client.ask(request)
+            status = _status(response)
+        except (OSError, ValueError) as error:
+            self.availability.down(str(error))
+            raise Refused(Refusal.DIRECTORY_UNAVAILABLE, f"{self.url.netloc}: {error}") from None
+        self.availability.up()
+        return response, status
 
     @property
     def _target(self) -> str:
@@ -110,9 +119,10 @@ def _method(credentials: Credentials) -> str:
 
 
 def _status(response: Response) -> str:
+    """Return what the server says of the login; ValueError if it says nothing."""
     status = response.fields.get("auth-status", b"").decode("utf-8", "replace")
     if response.status not in {_OK, _NO_CONTENT} or not status:
-        raise Refused(Refusal.DIRECTORY_UNAVAILABLE, f"auth_http answered {response.status} without Auth-Status")
+        raise ValueError(f"answered {response.status} without Auth-Status")
     return status
 
 

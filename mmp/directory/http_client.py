@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from typing import Final, NoReturn
+from urllib.parse import SplitResult
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, fail
@@ -14,9 +15,15 @@ from mmp.interfaces import Connector, Transport
 from mmp.model import Endpoint
 from mmp.wire.http import Response, ResponseReader
 
+_PORTS: Final = {"http": 80, "https": 443}
 _MOST_IDLE: Final = 8
 _MOST_UNDER_WAY: Final = 256
 """Questions at a time; a server that has not answered so many will not answer more."""
+
+
+def server_of(url: SplitResult) -> Endpoint:
+    """Return where the server of an address listens."""
+    return Endpoint(url.hostname or "", url.port or _PORTS[url.scheme])
 
 
 class _Connection:

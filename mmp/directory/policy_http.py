@@ -17,9 +17,10 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mmp.directory.availability import Availability
 from mmp.directory.http_client import HTTPClient
 from mmp.errors import Refused
-from mmp.interfaces import Deadlines, Log
+from mmp.interfaces import Deadlines
 from mmp.model import Client, Credentials, Refusal
 from mmp.wire.http import Response, post
 
@@ -41,12 +42,11 @@ class HTTPPolicy:
     url: SplitResult
     sleep: Callable[[float], Awaitable[object]]
     deadlines: Deadlines
-    log: Log
+    availability: Availability
     refuses: bool
     """Whether nobody may log in while there is no answer."""
     secret: bytes = field(default=b"", repr=False)
     nonce: bytes = field(default=b"", repr=False)
-    _down: bool = field(default=False, init=False)
     _unexpected = Logger()
 
     async def allow(self, client: Client, credentials: Credentials) -> None:
@@ -55,11 +55,11 @@ class HTTPPolicy:
         try:
             status, why = _verdict(await self.client.ask(self._request("allow", facts)))
         except (OSError, ValueError, RecursionError) as error:
-            self._fails(error)
+            self.availability.down(str(error))
             if self.refuses:
                 raise Refused(Refusal.DIRECTORY_UNAVAILABLE, f"policy: {error}") from None
             return
-        self._answers()
+        self.availability.up()
         if status < 0:
             self._tell(facts | {"success": False, "policy_reject": True})
             raise Refused(Refusal.BAD_CREDENTIALS, f"policy: {why!r:.200}")
@@ -85,12 +85,12 @@ class HTTPPolicy:
         try:
             response = await self.client.ask(request)
         except OSError as error:
-            self._fails(error)
+            self.availability.down(str(error))
         else:
             if response.status == _OK:
-                self._answers()
+                self.availability.up()
             else:
-                self._fails(ValueError(f"answered {response.status}"))
+                self.availability.down(f"answered {response.status}")
 
     def _failed(self, failure: Failure) -> None:
         self._unexpected.failure("unexpected error in a report to the policy service", failure)
@@ -121,16 +121,6 @@ class HTTPPolicy:
             fields.append(("Authorization", b"Basic " + b64encode(USER + b":" + self.secret)))
         target = f"{self.url.path or '/'}?{query}command={command}"
         return post(target, self.url.netloc, fields, json.dumps(facts).encode())
-
-    def _fails(self, error: Exception) -> None:
-        if not self._down:
-            self._down = True
-            self.log.event("policy", "warn", result="down", url=self.url.geturl(), reason=str(error))
-
-    def _answers(self) -> None:
-        if self._down:
-            self._down = False
-            self.log.event("policy", result="up", url=self.url.geturl())
 
 
 def _verdict(response: Response) -> tuple[int, str]:

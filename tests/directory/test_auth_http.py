@@ -5,13 +5,14 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 
 from mmp.directory.auth_http import AuthHTTP
+from mmp.directory.availability import Availability
 from mmp.directory.names import Naming
 from mmp.errors import Refused
 from mmp.model import Account, Credentials, Refusal, Security, Service
 from mmp.wire.http import ResponseReader
-from tests.directory.outcomes import pending, refusal, run, started
+from tests.directory.outcomes import finished, pending, refusal, run, started
 from tests.directory.people import CLIENT, credentials
-from tests.fakes import never_asked
+from tests.fakes import Log, never_asked
 
 WHERE = ("Auth-Server: 192.0.2.1", "Auth-Port: 1143")
 
@@ -25,6 +26,7 @@ class Server:
         self.asked = []
         self.slept = []
         self.sleeping = None
+        self.log = Log()
 
     async def ask(self, request):
         self.asked.append(request)
@@ -39,7 +41,8 @@ class Server:
 
     def authenticator(self, url="http://auth.example.com:9000/auth?x=1", **options):
         naming = Naming(default_domain="example.com")
-        return AuthHTTP(self, urlsplit(url), naming, self.sleep, **options)
+        availability = Availability("directory", "error", "http://auth.example.com:9000", self.log)
+        return AuthHTTP(self, urlsplit(url), naming, self.sleep, availability, **options)
 
     def fields(self, number=-1):
         _, *lines = self.asked[number].removesuffix(b"\r\n\r\n").split(b"\r\n")
@@ -210,6 +213,38 @@ def test_the_store_may_be_told_by_name():
 )
 def test_a_server_that_cannot_say_is_an_outage_and_no_wrong_password(server):
     assert refused(server).refusal is Refusal.DIRECTORY_UNAVAILABLE
+
+
+def test_the_log_hears_once_that_the_server_is_away_and_once_that_it_is_back():
+    server, url = Server("Auth-Status: OK", *WHERE), "http://auth.example.com:9000"
+    authenticator, answer = server.authenticator(), server.answer
+
+    def log_in():
+        return started(authenticator.locate(CLIENT, credentials(), never_asked))
+
+    finished(log_in())
+    assert not server.log.events
+    server.failure = ConnectionRefusedError("refused")
+    refusal(log_in())
+    server.failure, server.answer = None, Server(status="502 Bad Gateway").answer
+    refusal(log_in())
+    assert server.log.events == [("directory", "error", {"result": "down", "url": url, "reason": "refused"})]
+    server.answer = answer
+    finished(log_in())
+    finished(log_in())
+    assert server.log.events[1:] == [("directory", "info", {"result": "up", "url": url})]
+
+
+def test_a_server_that_refuses_for_now_is_not_away():
+    server = Server("Auth-Status: busy", "Auth-Error-Code: 451 4.3.0")
+    refused(server)
+    assert not server.log.events
+
+
+def test_an_answer_that_does_not_say_anything_of_the_login_is_none():
+    server = Server(status="500 Oops")
+    refused(server)
+    assert [facts["reason"] for facts in server.log.named("directory")] == ["answered 500 without Auth-Status"]
 
 
 def test_a_name_that_can_be_nobodys_is_not_asked_for():

@@ -1,12 +1,14 @@
 """Users of an authentication server as nginx has it, played by the test, with real stores."""
 
+import http.client
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from tests.integration.client import connected
+from tests.integration.commands import mmp_json
 from tests.integration.people import ALICE, BOB, FIRST
 
 
@@ -28,9 +30,9 @@ class Responder(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def responding(answer):
+def responding(answer, port=0):
     """Run such a server; ``answer`` makes the fields of an answer from those of a question."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Responder)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Responder)
     server.daemon_threads, server.answer, server.asked = True, answer, []
     server.url = f"http://127.0.0.1:{server.server_port}/auth"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -58,6 +60,13 @@ def log_in(proxy, certificates, user, password):
         if said.startswith(b"a OK"):
             assert client.command(b'b LIST "" *')[-1].startswith(b"b OK")
         return said
+
+
+def status_and_readiness(proxy):
+    """Return whether ``mmp status`` finds the directory up, and the status of /readyz."""
+    with closing(http.client.HTTPConnection(proxy.settings["admin"]["http"], timeout=30)) as connection:
+        connection.request("GET", "/readyz")
+        return mmp_json(proxy, "status")["directory"]["up"], connection.getresponse().status
 
 
 def test_users_reach_the_store_and_port_that_the_server_tells(run_proxy, stores, certificates):
@@ -110,9 +119,15 @@ def test_a_store_outside_the_allowed_networks_is_not_reached(run_proxy, stores, 
         assert log_in(proxy, certificates, b"alice", ALICE.password).startswith(b"a NO [UNAVAILABLE]")
 
 
-def test_a_server_that_is_away_is_an_outage(run_proxy, stores, certificates):
-    with responding(found(ALICE.store, stores.port)) as server:
-        pass
-    with run_proxy(stores.port, **asking(server.url)) as proxy:
+def test_a_server_that_is_away_is_an_outage_until_it_is_back(run_proxy, stores, ports, certificates):
+    told, monitoring = {"Auth-User": ALICE.name}, {"http": f"127.0.0.1:{ports.free()}"}
+    port = ports.free()
+    with run_proxy(stores.port, **asking(f"http://127.0.0.1:{port}/auth"), admin=monitoring) as proxy:
         assert log_in(proxy, certificates, b"alice", b"x").startswith(b"a NO [UNAVAILABLE]")
         proxy.logged("login", "result=directory-unavailable")
+        proxy.logged(" directory ", "result=down", f"url=http://127.0.0.1:{port} ")
+        assert status_and_readiness(proxy) == (False, 503)
+        with responding(found(ALICE.store, stores.port, **told), port):
+            assert log_in(proxy, certificates, b"alice", ALICE.password).startswith(b"a OK")
+            proxy.logged(" directory ", "result=up")
+            assert status_and_readiness(proxy) == (True, 200)

@@ -37,7 +37,13 @@ def excesses(path: str, usage: Usage) -> Iterator[Finding]:
         yield from _excess(named, Path(named.file), stat.S_IWOTH, _WRITABLE)
     for named in secret + public:
         yield from _excess(named, Path(named.file), stat.S_IWGRP, _GROUP)
+    for named in secret + public + _control(usage.config.admin.control_path):
         yield from _excess(named, Path(named.file).parent, stat.S_IWOTH, _FOLDER)
+
+
+def _control(path: str) -> list[Named]:
+    """Return the control socket, if there is to be one: whoever puts their own there is told what operators say."""
+    return [Named("admin.control", path)] if path else []
 
 
 def _excess(named: Named, path: Path, bits: int, text: str) -> Iterator[Finding]:

@@ -102,6 +102,18 @@ def test_a_folder_or_public_file_that_everybody_can_write_is_a_warning_with_owne
     assert len(warnings(folder, "[[listener]]")) == 1
 
 
+def test_a_control_socket_that_everybody_can_put_another_in_place_of_is_a_warning(folder: Folder):
+    place = folder.path / "run"
+    place.mkdir()
+    toml = f'[[listener]]\n[admin]\ncontrol = "unix:{place}/control.sock"'
+    for mode, expected in ((0o755, 0), (0o777, 1), (0o1777, 0)):
+        place.chmod(mode)
+        found = warnings(folder, toml)
+        assert len(found) == expected
+        assert all(each.startswith("admin.control: DIR/run is a folder in which every user of") for each in found)
+    assert warnings(folder, "[[listener]]\n[admin]\ncontrol = ''") == []
+
+
 def test_a_configuration_that_everybody_can_write_is_a_warning(folder: Folder):
     path = folder.write("mmp.toml", "[[listener]]", 0o602)
     (found,) = check(str(path), NOW).warnings

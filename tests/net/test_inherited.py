@@ -1,0 +1,108 @@
+"""Sockets that the process was started with."""
+
+import os
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack
+
+import pytest
+
+from mmp.net.inherited import inherited
+
+LISTENING = "listening"
+_CHILD = """
+import os
+from mmp.net.inherited import inherited
+os.environ["LISTEN_PID"] = str(os.getpid())
+for name, listening in inherited(os.environ):
+    print(name, listening.getsockname()[1], listening.getblocking(), os.get_inheritable(listening.fileno()))
+print([name for name in os.environ if name.startswith("LISTEN_")])
+"""
+
+
+@pytest.fixture
+def passed():
+    """Puts sockets where they would be for a process that is started, and closes the copies."""
+    with ExitStack() as held:
+
+        def pass_on(*sockets):
+            first = 600
+            for number, each in enumerate(sockets, first):
+                os.dup2(each.fileno(), number)
+                held.callback(_close, number)
+            return first
+
+        yield pass_on
+
+
+def _close(descriptor):
+    try:
+        os.close(descriptor)
+    except OSError:
+        pass
+
+
+def _listening():
+    return socket.create_server(("127.0.0.1", 0))
+
+
+def _environment(**changes):
+    return {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "imap", "LANG": "C"} | changes
+
+
+def test_sockets_come_with_their_names_and_the_environment_forgets_them(passed):
+    with _listening() as one, _listening() as two:
+        environment = _environment(LISTEN_FDS="2", LISTEN_FDNAMES="imap:pop3")
+        found = inherited(environment, passed(one, two))
+        assert [(name, each.getsockname()) for name, each in found] == [
+            ("imap", one.getsockname()),
+            ("pop3", two.getsockname()),
+        ]
+        assert environment == {"LANG": "C"}
+        assert not [each for _, each in found if each.getblocking() or each.get_inheritable()]
+        for _, each in found:
+            each.detach()
+
+
+def test_sockets_without_names_are_called_as_systemd_calls_them(passed):
+    with _listening() as one:
+        ((name, adopted),) = inherited(_environment(LISTEN_FDNAMES=""), passed(one))
+        adopted.detach()
+        assert name == "unknown"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"LISTEN_PID": "1"}, {"LISTEN_PID": ""}, {"LISTEN_FDS": "many"}, {"LISTEN_FDS": ""}]
+)
+def test_what_is_meant_for_another_process_is_left_alone_but_not_passed_on(passed, changes):
+    with _listening() as one:
+        environment = _environment(**changes)
+        assert inherited(environment, passed(one)) == []
+        assert environment == {"LANG": "C"}
+
+
+def test_what_does_not_listen_is_left_alone(passed):
+    left, right = socket.socketpair()
+    with left, right, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams, _listening() as one:
+        first = passed(left, datagrams, one)
+        environment = _environment(LISTEN_FDS="4", LISTEN_FDNAMES="pair:datagrams:imap:closed")
+        ((name, adopted),) = inherited(environment, first)
+        adopted.detach()
+        assert name == "imap"
+        os.fstat(first)
+
+
+def test_a_process_that_is_started_with_a_socket_adopts_it():
+    with _listening() as one:
+        environment = os.environ | {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "imap"}
+        os.set_inheritable(one.fileno(), True)
+        told = subprocess.run(
+            ["/bin/bash", "-c", f'exec "$0" -c "$1" 3<&{one.fileno()}', sys.executable, _CHILD],
+            env=environment,
+            pass_fds=[one.fileno()],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        assert told == f"imap {one.getsockname()[1]} False False\n[]\n"

@@ -19,8 +19,9 @@ from mmp.interfaces import Log
 from mmp.observe.metrics import Counts
 from mmp.shared import link as wire
 from mmp.shared.asking import PATIENCE, Asker
+from mmp.shared.guest import Guest
 from mmp.shared.link import Kind, Link
-from mmp.shared.local import Guest, Home
+from mmp.shared.local import Home
 from mmp.zygote_process import ZygoteProcess, memory
 
 PING_EVERY = 5.0

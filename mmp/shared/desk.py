@@ -19,8 +19,9 @@ from mmp.net.running import Wait
 from mmp.policy.bans import Bans, Network
 from mmp.policy.throttle import Outcome
 from mmp.shared import link as wire
+from mmp.shared.guest import Answer, Guest
 from mmp.shared.link import Kind
-from mmp.shared.local import Answer, Guest, Home
+from mmp.shared.local import Home
 
 PATIENCE: Final = 0.1
 """Seconds that the home may take to answer."""

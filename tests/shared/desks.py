@@ -7,8 +7,9 @@ from twisted.internet.task import Clock
 from mmp.model import Client, Credentials, Endpoint, Service
 from mmp.shared.admission import Door, Limits, Throttle
 from mmp.shared.desk import Desk
+from mmp.shared.guest import Guest
 from mmp.shared.link import Kind
-from mmp.shared.local import Guest, Home, Rules
+from mmp.shared.local import Home, Rules
 from mmp.shared.metering import Meter
 from tests import fakes
 from tests.running import started

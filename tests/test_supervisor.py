@@ -100,6 +100,10 @@ class Governed(Scene):
         """Return where the supervisor listens."""
         return {endpoint.port for endpoint in self.supervisor._sockets}
 
+    def sockets(self):
+        """Return the sockets with which the supervisor listens."""
+        return {endpoint: self.supervisor._sockets[endpoint] for endpoint in self.supervisor._sockets}
+
     def end(self, *workers):
         """Let retired workers end."""
         for worker in workers:
@@ -114,8 +118,7 @@ class Governed(Scene):
 
     def close(self):
         super().close()
-        for listening in self.supervisor._sockets.values():
-            listening.close()
+        self.supervisor._sockets.close()
         os.close(self.supervisor._log_descriptor)
 
 
@@ -141,7 +144,7 @@ def test_a_reload_brings_new_workers_and_then_retires_the_old(scene):
     scene.serve()
     assert old.listen()[-1] is Kind.RETIRE
     scene.end(old)
-    assert scene.supervisor._draining == set()
+    assert scene.supervisor._succession._draining == set()
     assert scene.stopped == []
 
 
@@ -158,23 +161,23 @@ def test_a_reload_goes_on_with_the_zygote_that_has_the_keys(scene):
 @pytest.mark.parametrize("fault", [ConfigError(["listener[1].port: wrong", "workres: unknown"]), OSError("no file")])
 def test_a_reload_with_a_mistake_changes_nothing_and_says_why(scene, fault):
     old = scene.start()
-    before = scene.supervisor._sockets.copy()
+    before = scene.sockets()
     scene.reload(fault)
     assert scene.log.named("reload") == [{"result": "refused", "reason": str(fault).replace("\n", "; ")}]
     assert len(scene.zygotes) == 1
-    assert scene.supervisor._sockets == before
+    assert scene.sockets() == before
     assert old.listen()[4:] == [Kind.LOG]
     assert scene.zygotes[0].number == 1
 
 
 def test_a_reload_to_a_port_that_is_taken_changes_nothing_and_says_which(scene):
     scene.start()
-    before = scene.supervisor._sockets.copy()
+    before = scene.sockets()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port, spare = taken.getsockname()[1], scene.free()
         scene.reload(scene.configuration(spare, port))
     assert f"cannot listen at 127.0.0.1:{port}" in scene.log.named("reload")[0]["reason"]
-    assert scene.supervisor._sockets == before
+    assert scene.sockets() == before
     assert refuses(spare)
     assert scene.zygotes[0].number == 1
 
@@ -226,7 +229,7 @@ def test_a_second_reload_before_the_first_is_done_takes_its_place(scene):
 
 def test_replaced_workers_keep_their_sessions_as_long_as_is_configured(scene, monkeypatch):
     given = []
-    monkeypatch.setattr("mmp.supervisor.Generation.retire", lambda _, seconds: given.append(seconds))
+    monkeypatch.setattr("mmp.generation.Generation.retire", lambda _, seconds: given.append(seconds))
     scene.start()
     for drain_timeout in (None, 0.0, 60.0):
         scene.reload(scene.configuration(*scene.ports(), drain_timeout=drain_timeout))
@@ -411,7 +414,7 @@ def test_a_second_signal_kills_and_stops_at_once_and_a_third_does_no_harm(scene)
 
 def test_a_signal_after_an_ordered_drain_gives_the_grace_and_only_the_second_ends_at_once(scene, monkeypatch):
     given = []
-    monkeypatch.setattr("mmp.supervisor.Generation.drain", lambda _, seconds: given.append(seconds))
+    monkeypatch.setattr("mmp.generation.Generation.drain", lambda _, seconds: given.append(seconds))
     grace = scene.supervisor.loaded.config.shutdown_grace
     worker = scene.start()
     scene.supervisor.drain(3600.0)

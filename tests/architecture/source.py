@@ -12,6 +12,7 @@ PROTOCOLS = ("imap", "pop3", "submission", "managesieve")
 ROOTS = (
     "mmp.tap",
     "mmp.supervisor",
+    "mmp.succession",
     "mmp.zygote",
     "mmp.worker",
     "mmp.cores",

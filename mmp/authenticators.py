@@ -29,12 +29,14 @@ from mmp.directory.domains import Domain, Domains, UsersOfDomains
 from mmp.directory.entry import AccountRules, Entry
 from mmp.directory.file import PASSWORD, FileDirectory
 from mmp.directory.flush import concerns, concerns_changed, concerns_changed_domain, concerns_domain
+from mmp.directory.group import Group, StatedGroup
 from mmp.directory.http_client import HTTPClient, server_of
 from mmp.directory.interface import Directory as Finder
 from mmp.directory.ldap.certificates import LDAPMatcher
 from mmp.directory.ldap.directory import LDAPDirectory, Replicas
 from mmp.directory.ldap.domains import DomainTree, Organisations, Reading
 from mmp.directory.ldap.filters import FilterTemplate
+from mmp.directory.ldap.group import LDAPGroup
 from mmp.directory.ldap.replica import LDAPURL, Opening, Replica
 from mmp.directory.ldap.requests import External, Search, Simple
 from mmp.directory.ldap.verify import USER_PASSWORD, BindingReplica, BindJudge
@@ -308,7 +310,16 @@ class Authenticators:
         if login.admin_user:
             file = login.admin_password_file
             administrator = Administrator(login.admin_user, read_secret(self._files[file]) if file else b"")
-        return Authority(remembered, login.verify == "directory", administrator)
+        return Authority(remembered, login.verify == "directory", administrator, self._group(login, directory))
+
+    def _group(self, login: Login, directory: Directory) -> Group | None:
+        """Return whose members may act as the administrator does, None if nobody else may."""
+        if login.admin_policy == "simple":
+            return None
+        if directory.kind == "file":
+            return StatedGroup(login.admin_group)
+        ldap = directory.ldap
+        return LDAPGroup(login.admin_group, ldap.timeout, self._replicas(ldap))
 
     def _judge(self, directory: Directory) -> Judge:
         def nonce() -> bytes:

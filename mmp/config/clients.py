@@ -18,6 +18,7 @@ from mmp.config.kinds import (
     Period,
     Positive,
     ReplayName,
+    SearchBase,
     Separators,
     Timeout,
 )
@@ -129,8 +130,11 @@ class Login:
     admin_password_file: File = ""
     """File that holds the password of admin_user; one newline at its end is ignored."""
 
-    admin_policy: Literal["simple"] = "simple"
-    """Who may name another user to act as: simple means admin_user alone."""
+    admin_policy: Literal["simple", "group"] = "simple"
+    """Who may name another user to act as: admin_user alone, or the members of admin_group too."""
+
+    admin_group: SearchBase = ""
+    """Name of the group's entry, which lists the names of its members' entries; in a file they have it as memberOf."""
 
     @property
     def proofs(self) -> tuple[str, ...]:

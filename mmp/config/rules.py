@@ -51,6 +51,7 @@ def mistakes_in(usage: Usage, files: Files) -> Iterator[Finding]:
         yield from _mechanisms(listener, origin)
         yield from _default_domains(listener, origin)
         yield from _administrator(listener, origin)
+        yield from _administrators(listener, origin)
         yield from _client_certificates(listener.tls_settings, origin)
         if listener.directory.kind == "ldap":
             yield from _ldap(listener.directory.ldap, origin)
@@ -129,6 +130,21 @@ def _administrator(listener: Listener, origin: Origin) -> Iterator[Finding]:
         yield Finding(name, "is needed, since admin_password_file is given", (file,))
     if login.admin_user and not login.admin_password_file and login.verify == "directory":
         yield Finding(file, 'is needed with verify = "directory", to judge admin_user by', (name, verify))
+
+
+def _administrators(listener: Listener, origin: Origin) -> Iterator[Finding]:
+    """Members of the group are judged here, and then logged in as the administrator; not all directories have any."""
+    login, policy, group = listener.login, origin("login.admin_policy"), origin("login.admin_group")
+    if login.admin_policy == "simple":
+        if login.admin_group:
+            yield Finding(group, 'has no meaning without admin_policy = "group"', (policy,))
+        return
+    for key in ("admin_group", "admin_user", "admin_password_file"):
+        if not getattr(login, key):
+            yield Finding(origin(f"login.{key}"), 'is needed with admin_policy = "group"', (policy,))
+    if listener.directory.kind not in {"ldap", "file"}:
+        text = f'"group" is not possible with kind = "{listener.directory.kind}", which knows no groups'
+        yield Finding(policy, text, (origin("directory.kind"),))
 
 
 def _default_domains(listener: Listener, origin: Origin) -> Iterator[Finding]:

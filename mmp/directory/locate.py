@@ -51,11 +51,15 @@ class Locator:
 
         What is wrong with an account is told only to somebody who knows its secret, where we are the ones to judge it.
         """
+        authority, note = self.authority, ""
+        acting = authority.acts_for_another(credentials)
+        if acting and authority.needs_membership(credentials):
+            authority = evolve(authority, everything=True)
+            credentials, note = await self._promoted(client, credentials, ask)
         changes = self.changes()
-        acting = self.authority.acts_for_another(credentials)
         typed = credentials.authzid if acting else credentials.user
         names = await self._place(self.naming.names(client, typed))
-        authority = self.authority if acting else self._authority(names.within)
+        authority = authority if acting else self._authority(names.within)
         entry, administrator, verdict = await self._judged(authority, names, credentials, ask)
         judged = authority.judges(credentials)
         if changes != self.changes():
@@ -72,9 +76,24 @@ class Locator:
             account.host,
             administrator,
             judged,
-            note=verdict.note,
+            note=note or verdict.note,
             standing=standing,
         )
+
+    async def _promoted(self, client: Client, credentials: Credentials, ask: Ask) -> tuple[Credentials, str]:
+        """Return the administrator's credentials for a member of the group, and what the log should know of the member.
+
+        The password is judged here whoever judges those of others, since it is not said to any store. Refused as
+        ``locate`` does.
+        """
+        changes = self.changes()
+        names = await self._place(self.naming.names(client, credentials.user))
+        authority = evolve(self.authority, everything=True)
+        member, _, verdict = await self._judged(authority, names, evolve(credentials, authzid=""), ask)
+        if changes != self.changes():
+            names, member = await self._anew(client, credentials.user, member, judged=True)
+        self._check(client, names, member, by_password=not verdict.policy_spoke)
+        return await self.authority.promoted(member, credentials), verdict.note
 
     async def _place(self, names: Names) -> Names:
         return names if self.domains is None else await self.domains.place(names)
@@ -130,13 +149,16 @@ class Locator:
         return evolve(self.authority, everything=domain.verified_here)
 
     def _admit(self, client: Client, names: Names, user: Entry, *, by_password: bool) -> Account:
-        """Return the account; Refused if the directory does not let the user in, or not from there."""
+        self._check(client, names, user, by_password=by_password)
+        return self.rules.account(names, user)
+
+    def _check(self, client: Client, names: Names, user: Entry, *, by_password: bool) -> None:
+        """Refused if the directory does not let the user in, or not from there."""
         of_domain = None if names.within is None else names.within.entry
         check_status(of_domain, user)
         if self.access is not None:
             self.access.check(client, of_domain, user)
         self.state.check(user, by_password=by_password)
-        return self.rules.account(names, user)
 
     def _unknown(self, names: Names) -> str:
         return "unknown user" if self.domains is None or names.within is not None else "unknown or ambiguous domain"

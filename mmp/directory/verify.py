@@ -5,9 +5,10 @@ from __future__ import annotations
 import hmac
 from typing import Final, Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from mmp.directory.entry import Entry
+from mmp.directory.group import Group
 from mmp.errors import Refused
 from mmp.interfaces import Ask
 from mmp.model import Administrator, Credentials, Refusal
@@ -52,24 +53,35 @@ class Authority:
     """What is judged here: everything but tokens, or only what cannot be said again to the store.
 
     The latter are the mechanisms that prove that the client knows a password without showing it. What is not judged
-    here, the store judges.
+    here, the store judges. ``group`` has the members who may act as the administrator does, if there are any such.
     """
 
     judge: Judge = nobody
     everything: bool = False
     administrator: Administrator | None = None
+    group: Group | None = None
 
     def acts_for_another(self, credentials: Credentials) -> bool:
         """Tell whether somebody asks to act as another user; Refused if they may not, or not by this mechanism."""
         if credentials.authzid in {"", credentials.user}:
             return False
-        if self.administrator is None or credentials.user != self.administrator.user:
+        if self.administrator is None or not (self.group or credentials.user == self.administrator.user):
             raise Refused(Refusal.NOT_AUTHORIZED, "only the administrator may act as another user")
         if credentials.proves is not None or replayed(credentials.mechanism) != "PLAIN":
             raise Refused(
                 Refusal.NOT_AUTHORIZED, f"who acts as another user needs a password, not {credentials.mechanism}"
             )
         return True
+
+    def needs_membership(self, credentials: Credentials) -> bool:
+        """Tell whether somebody who asks to act as another user may do so only as a member of the group."""
+        return self.administrator is not None and credentials.user != self.administrator.user
+
+    async def promoted(self, member: Entry, credentials: Credentials) -> Credentials:
+        """Return credentials of the administrator in place of those of a member; Refused if they are none."""
+        if self.administrator is None or self.group is None or not await self.group.has(member):
+            raise Refused(Refusal.NOT_AUTHORIZED, "not a member of the group that may act as another user")
+        return evolve(credentials, user=self.administrator.user, secret=self.administrator.secret)
 
     def judges(self, credentials: Credentials) -> bool:
         """Tell whether the secret is for us to judge."""

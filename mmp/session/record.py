@@ -17,16 +17,18 @@ class Record:
     """The facts of one session, filled in as they become known; all that an idle session keeps besides its channels.
 
     ``started`` and ``finish`` take seconds of one monotonic clock. ``user`` is the canonical name once the directory
-    has given it, ``typed`` what the client sent. The relay adds to the counters: ``bytes_in`` came from the client
-    for the store, ``bytes_out`` from the store for the client, both counted from the hand-over on. ``note`` is what the
-    line about a login says beside that it went well. ``slot`` is what the connection holds as long as it lasts;
-    ``standing`` what the directory has let the user in by, if it tells of changes.
+    has given it, ``typed`` what the client sent, ``authzid`` whom it asked to act as, if another.
+    The relay adds to the counters: ``bytes_in`` came from the client for the store, ``bytes_out`` from the store for
+    the client, both counted from the hand-over on. ``note`` is what the line about a login says beside that it went
+    well. ``slot`` is what the connection holds as long as it lasts; ``standing`` what the directory has let the user in
+    by, if it tells of changes.
     """
 
     client: Client
     started: float
     user: str = ""
     typed: str = ""
+    authzid: str = ""
     backend: str = ""
     mechanism: str = ""
     bytes_in: int = 0
@@ -39,6 +41,7 @@ class Record:
     def attempt(self, credentials: Credentials) -> None:
         """A login begins: nothing is known yet of who that is, whatever an attempt before it has told."""
         self.typed, self.mechanism = credentials.user, credentials.mechanism
+        self.authzid = credentials.authzid if credentials.authzid != credentials.user else ""
         self.user = self.backend = self.note = ""
         self.standing = None
 
@@ -52,6 +55,7 @@ class Record:
             "server": client.local,
             "user": self.user or self.typed,
             "typed": self.typed if self.user and self.typed != self.user else None,
+            "authzid": self.authzid,
             "backend": self.backend,
             "mechanism": self.mechanism,
             "tls": client.security.version,

@@ -67,8 +67,10 @@ class StoreError(Exception):
 
 def _session(host: str, client: Client, account: Account, credentials: Credentials) -> Record:
     """Return what is told of the session here; its own record names the store that is reached in the end."""
-    user, typed, mechanism = account.user, credentials.user, credentials.mechanism
-    return Record(client, 0.0, user=user, typed=typed, backend=host, mechanism=mechanism)
+    record = Record(client, 0.0)
+    record.attempt(credentials)
+    record.user, record.backend = account.user, host
+    return record
 
 
 _AT_FAULT = (OSError, RemoteProtocolError)

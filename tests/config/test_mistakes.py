@@ -53,7 +53,15 @@ VALUES = [
     ("login.restrict_plain_passwords = 1", "login.restrict_plain_passwords: must be true or false, not 1"),
     ("login.plaintext_min_cipher = -2", "login.plaintext_min_cipher: must be a whole number from -1 to 256, not -2"),
     ('login.verify = "store"', 'login.verify: must be "backend" or "directory", not "store"'),
-    ('login.admin_policy = "group"', 'login.admin_policy: must be "simple", not "group"'),
+    ('login.admin_policy = "all"', 'login.admin_policy: must be "simple" or "group", not "all"'),
+    (
+        'login.admin_group = "cn=admins"',
+        'login.admin_group: has no meaning without admin_policy = "group"',
+    ),
+    (
+        'login.admin_group = "admins"',
+        'login.admin_group: "admins" is not a distinguished name, such as "dc=example,dc=com"',
+    ),
     ('login.admin_user = "a\\n"', 'login.admin_user: "a\\n" has characters that cannot be printed'),
     (
         'login.admin_user = "admin"\nlogin.verify = "directory"',
@@ -423,3 +431,23 @@ def test_an_administrators_password_without_a_name_is_a_mistake(folder: Folder):
 
 def test_scram_that_the_stores_judge_needs_no_administrator(folder: Folder):
     assert folder.mistakes(f'login.mechanisms = ["SCRAM-SHA-256"]\n{LISTENER}') == []
+
+
+def test_a_group_of_administrators_needs_a_name_and_one_to_log_in_at_the_stores(folder: Folder):
+    assert folder.mistakes(f'login.admin_policy = "group"\n{LISTENER}') == [
+        f'login.{key}: is needed with admin_policy = "group"'
+        for key in ("admin_group", "admin_user", "admin_password_file")
+    ]
+
+
+@pytest.mark.parametrize("kind", ["ldap", "file", "auth_http"])
+def test_members_of_a_group_are_known_to_directories_that_have_groups(folder: Folder, kind):
+    folder.write("admin", "hunter2")
+    folder.write("users.toml", "")
+    mistakes = folder.mistakes(
+        'login.admin_policy = "group"\nlogin.admin_group = "cn=admins,dc=example,dc=com"\n'
+        'login.admin_user = "admin"\nlogin.admin_password_file = "admin"\n'
+        f'directory.kind = "{kind}"\ndirectory.auth_http.url = "http://127.0.0.1/"\n{LISTENER}'
+    )
+    why = 'login.admin_policy: "group" is not possible with kind = "auth_http", which knows no groups'
+    assert mistakes == ([why] if kind == "auth_http" else [])

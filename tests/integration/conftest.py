@@ -101,9 +101,9 @@ def run_proxy(tmp_path_factory, ports, pair):
     """Runs a proxy as a context manager, and sees at its end that no password is in its log."""
 
     @contextmanager
-    def run(store_port, mail_hosts=MAIL_HOSTS, passwords=None, **changes):
+    def run(store_port, mail_hosts=MAIL_HOSTS, passwords=None, groups=None, **changes):
         directory = tmp_path_factory.mktemp("proxy")
-        write_users(directory / "users.toml", mail_hosts, passwords)
+        write_users(directory / "users.toml", mail_hosts, passwords, groups)
         with running(directory, settings(ports, pair, store_port, directory / "users.toml", **changes)) as proxy:
             yield proxy
         assert not [secret for secret in secrets() if secret in proxy.log()]

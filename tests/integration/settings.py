@@ -30,11 +30,13 @@ def settings(ports, pair, store_port, users_path, **changes):
     return _merged(usual, changes)
 
 
-def write_users(path, mail_hosts, passwords=None):
-    """Write a directory of users, given each one's store, and of some the passwords as the directory keeps them."""
+def write_users(path, mail_hosts, passwords=None, groups=None):
+    """Write a directory of users: each one's store, and of some the password as the directory keeps it, or a group."""
     users = {user: {"mailHost": host} for user, host in mail_hosts.items()}
     for user, kept in (passwords or {}).items():
         users[user]["password"] = kept
+    for user, group in (groups or {}).items():
+        users[user]["memberOf"] = group
     path.write_text(document({"users": users}))
 
 

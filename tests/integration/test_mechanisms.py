@@ -23,6 +23,15 @@ KEPT = {
 }
 
 
+IN_LDAP = "".join(
+    f"dn: uid={person.name},{BASE}\n"
+    "objectClass: account\nobjectClass: inetMailUser\nobjectClass: simpleSecurityObject\n"
+    f"uid: {person.name}\nmail: {person.user}\nmailHost: {person.store}\n"
+    f"userPassword: {person.password.decode()}\n\n"
+    for person in (ALICE, BOB)
+)
+
+
 @pytest.fixture(scope="module")
 def by_store(run_proxy, stores, administrator):
     """A proxy whose stores judge passwords."""
@@ -170,14 +179,7 @@ def test_scram_is_judged_here_by_a_password_in_clear(by_directory, certificates)
 
 
 def test_passwords_are_judged_by_a_bind(run_proxy, stores, ports, certificates, administrator):
-    people = "".join(
-        f"dn: uid={person.name},{BASE}\n"
-        "objectClass: account\nobjectClass: inetMailUser\nobjectClass: simpleSecurityObject\n"
-        f"uid: {person.name}\nmail: {person.user}\nmailHost: {person.store}\n"
-        f"userPassword: {person.password.decode()}\n\n"
-        for person in (ALICE, BOB)
-    )
-    with slapd(ports, people) as server:
+    with slapd(ports, IN_LDAP) as server:
         directory = {"kind": "ldap", "ldap": {"urls": [server.url], "base": BASE, "timeout": "5s"}}
         login = administrator | {"verify": "directory", "mechanisms": ["PLAIN"]}
         with run_proxy(stores.port, login=login, directory=directory) as proxy, visiting(proxy, certificates) as client:
@@ -193,6 +195,74 @@ def test_passwords_are_judged_by_a_bind(run_proxy, stores, ports, certificates, 
             server.start()
             assert client.command(b"a LOGIN %b %b" % (BOB.user.encode(), BOB.password))[-1].startswith(b"a OK")
             assert store_of(client) == BOB.store
+
+
+GROUP = f"cn=admins,{BASE}"
+
+
+@contextmanager
+def directory_with_a_group(ports):
+    """Run a directory server with Alice, Bob, and a group that has only Bob; its configuration comes with it."""
+    members = f"dn: {GROUP}\nobjectClass: groupOfUniqueNames\ncn: admins\nuniqueMember: UID=Bob, {BASE}\n\n"
+    with slapd(ports, IN_LDAP + members) as server:
+        yield server, {"kind": "ldap", "ldap": {"urls": [server.url], "base": BASE, "timeout": "5s"}}
+
+
+@contextmanager
+def directory_in_a_file(ports):
+    """Use the file that knows the same."""
+    yield None, {"kind": "file"}
+
+
+@pytest.fixture
+def run_with_group(run_proxy, stores, ports, administrator):
+    """Runs a proxy for whose users Bob may act, and the directory server, if any, that is known by."""
+
+    @contextmanager
+    def run(known):
+        login = administrator | {"admin_policy": "group", "admin_group": GROUP}
+        with (
+            known(ports) as (server, directory),
+            run_proxy(stores.port, login=login, directory=directory, passwords=KEPT, groups={BOB.user: GROUP}) as proxy,
+        ):
+            yield proxy, server
+
+    return run
+
+
+def acting(client, who, password, whom):
+    """Ask to act as somebody else."""
+    return authenticate(client, "PLAIN", b"\0".join((whom.encode(), who.user.encode(), password)))
+
+
+@pytest.mark.parametrize("known", [directory_with_a_group, directory_in_a_file])
+def test_a_member_of_the_group_acts_as_another_by_a_password_that_no_store_hears(
+    run_with_group, stores, certificates, known
+):
+    with run_with_group(known) as (proxy, _), visiting(proxy, certificates) as client:
+        before = len(stores.first.log()), len(stores.second.log())
+        assert acting(client, BOB, b"wrong", ALICE.user).startswith(b"a NO [AUTHENTICATIONFAILED]")
+        assert acting(client, BOB, b"", ALICE.user).startswith(b"a NO [AUTHENTICATIONFAILED]")
+        assert acting(client, BOB, BOB.password, "nobody").startswith(b"a NO [AUTHENTICATIONFAILED]")
+        for whom in (BOB.user, "nobody"):
+            assert acting(client, ALICE, ALICE.password, whom).startswith(b"a NO [AUTHORIZATIONFAILED]")
+        assert not asked(stores.first, before[0])
+        assert not asked(stores.second, before[1])
+        assert acting(client, BOB, BOB.password, ALICE.user).startswith(b"a OK")
+        assert store_of(client) == ALICE.store
+        proxy.logged("login", "result=ok", f"user={ALICE.user}", f"typed={BOB.user}", f"authzid={ALICE.user}")
+
+
+def test_who_has_left_the_group_is_out_at_once_and_while_nobody_can_tell(run_with_group, certificates):
+    with run_with_group(directory_with_a_group) as (proxy, server):
+        with visiting(proxy, certificates) as client:
+            assert acting(client, BOB, BOB.password, ALICE.user).startswith(b"a OK")
+        others = f"uniqueMember: uid=alice,{BASE}"
+        server.change(f"dn: {GROUP}\nchangetype: modify\nreplace: uniqueMember\n{others}\n")
+        with visiting(proxy, certificates) as client:
+            assert acting(client, BOB, BOB.password, ALICE.user).startswith(b"a NO [AUTHORIZATIONFAILED]")
+            server.stop()
+            assert acting(client, BOB, BOB.password, ALICE.user).startswith(b"a NO [UNAVAILABLE]")
 
 
 ERROR = b'{"status":"invalid_token","scope":"mail"}'

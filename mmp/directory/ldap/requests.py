@@ -30,7 +30,7 @@ _BASE_OBJECT: Final = 0
 _WHOLE_SUBTREE: Final = 2
 _NEVER_DEREFERENCE: Final = 0
 _UNLIMITED: Final = 0
-_NO_ATTRIBUTES: Final = "1.1"
+NO_ATTRIBUTES: Final = "1.1"
 """What to ask for to get none (RFC 4511, 4.5.1.8)."""
 
 ANY_ENTRY: Final = element(0x87, b"objectClass")
@@ -70,7 +70,7 @@ def below(name: str, filter_: bytes, attributes: Sequence[str], seconds: float) 
 def names_below(name: str) -> bytes:
     """Return the search for all names of entries from that one on, however many, however long it takes."""
     head = _head(name, _WHOLE_SUBTREE, _UNLIMITED, _UNLIMITED)
-    return element(_SEARCH, head + ANY_ENTRY + _tail([_NO_ATTRIBUTES]))
+    return element(_SEARCH, head + ANY_ENTRY + _tail([NO_ATTRIBUTES]))
 
 
 def _head(base: str, scope: int, seconds: float, entries: int = MOST_ENTRIES) -> bytes:

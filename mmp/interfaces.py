@@ -224,6 +224,12 @@ class Authenticator(Protocol):
     async def locate(self, client: Client, credentials: Credentials, ask: Ask) -> Account:
         """Return the account, or raise Refused."""
 
+    async def reconsider(self, client: Client, credentials: Credentials, ask: Ask, account: Account) -> Account | None:
+        """Return what is to be tried in place of this account, whose store has refused the login; None if nothing is.
+
+        Refused if there turns out to be nobody to let in.
+        """
+
 
 class Door(Protocol):
     """Decides whether one more connection may be held."""

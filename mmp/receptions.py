@@ -84,7 +84,9 @@ class Receptions:
 
     def _log_in(self, listener: Listener) -> LogIn:
         service, admission = listener.service, self.admission
-        login = Login(self.authenticators.authenticator(listener), admission.limits(), self.dials.dial(service))
+        relayed = bool(self.loaded.config.backend.reaching(service).hosts)
+        authenticator = self.authenticators.authenticator(listener)
+        login = Login(authenticator, admission.limits(), self.dials.dial(service), relayed)
         policed = login if self.policy is None else Policed(self.policy, login)
         attempt = Throttled(admission.throttle(listener, self.arrivals), policed)
         measured = MeasuredLogIn(attempt, *self._measure(service))

@@ -111,10 +111,20 @@ class Authenticator:
 
     def __init__(self, gates):
         self.gates = gates
+        self.moved = None
+        self.reconsidered = 0
 
     async def locate(self, client, credentials, ask):
         await self.gates.at("locate")
         return Account(credentials.user.lower(), credentials.user, "store1")
+
+    async def reconsider(self, client, credentials, ask, account):
+        self.reconsidered += 1
+        if self.moved is not None:
+            await self.gates.at("reconsider")
+        if isinstance(self.moved, Exception):
+            raise self.moved
+        return self.moved
 
 
 class Limits:

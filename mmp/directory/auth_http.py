@@ -59,6 +59,9 @@ class AuthHTTP:
         self._attempts.pop(client.session, None)
         return _account(response, names.typed)
 
+    async def reconsider(self, client: Client, credentials: Credentials, ask: Ask, account: Account) -> None:
+        """Return None: the account is as the server has just told it."""
+
     async def _ask(self, request: bytes) -> tuple[Response, str]:
         try:
             response = await self.client.ask(request)

@@ -71,6 +71,12 @@ class ByCertificate:
             raise Refused(Refusal.NOT_AUTHORIZED, "the certificate is for somebody else")
         raise why
 
+    async def reconsider(self, client: Client, credentials: Credentials, ask: Ask, account: Account) -> Account | None:
+        """Look again, unless it was by a certificate, of which no store can think that it is wrong."""
+        if credentials.mechanism == "EXTERNAL":
+            return None
+        return await self.locator.reconsider(client, credentials, ask, account)
+
     async def _entry(self, der: bytes) -> Entry:
         """Return the one entry that a certificate is for."""
         if not der:

@@ -57,7 +57,7 @@ class Locator:
             authority = evolve(authority, everything=True)
             credentials, note = await self._promoted(client, credentials, ask)
         changes = self.changes()
-        typed = credentials.authzid if acting else credentials.user
+        typed = _whom(credentials, acting=acting)
         names = await self._place(self.naming.names(client, typed))
         authority = authority if acting else self._authority(names.within)
         entry, administrator, verdict = await self._judged(authority, names, credentials, ask)
@@ -94,6 +94,23 @@ class Locator:
             names, member = await self._anew(client, credentials.user, member, judged=True)
         self._check(client, names, member, by_password=not verdict.policy_spoke)
         return await self.authority.promoted(member, credentials), verdict.note
+
+    async def reconsider(self, client: Client, credentials: Credentials, ask: Ask, account: Account) -> Account | None:
+        """Return the account as the directory has it now, if a login there would be another than the one refused.
+
+        None also if the directory cannot say, and where the client would have to begin an exchange anew.
+        """
+        if credentials.mechanism in DIGESTS:
+            return None
+        try:
+            whom = _whom(credentials, acting=self.authority.acts_for_another(credentials))
+            self.doubt(await self._place(self.naming.names(client, whom)))
+            now = await self.locate(client, credentials, ask)
+        except Refused as refused:
+            if refused.refusal is Refusal.DIRECTORY_UNAVAILABLE:
+                return None
+            raise
+        return now if (now.host, now.replay_user) != (account.host, account.replay_user) else None
 
     async def _place(self, names: Names) -> Names:
         return names if self.domains is None else await self.domains.place(names)
@@ -190,3 +207,8 @@ class Locator:
         if account.host != standing.host:
             return f"the store is {account.host} now"
         return "" if self._mark(entries[0]) == standing.mark else "the password was changed"
+
+
+def _whom(credentials: Credentials, *, acting: bool) -> str:
+    """Return the name, as typed, of the user in whose place the store is to let the client in."""
+    return credentials.authzid if acting else credentials.user

@@ -74,6 +74,10 @@ class MeasuredAuthenticator:
         self.counts.took(("login_seconds", self.service, "directory"), self.clock() - began)
         return account
 
+    async def reconsider(self, client: Client, credentials: Credentials, ask: Ask, account: Account) -> Account | None:
+        """Look again; that is seldom, and measured as a part of the whole."""
+        return await self.authenticator.reconsider(client, credentials, ask, account)
+
 
 @define(eq=False)
 class MeasuredDirectory(Generic[Found]):

@@ -31,10 +31,11 @@ def client():
 class Scene:
     """One session; begun under TLS unless it is told to begin in clear."""
 
-    def __init__(self, *, clear=False, dialer=None, max_failures=3):
+    def __init__(self, *, clear=False, dialer=None, max_failures=3, relayed=False):
         self.gates = fakes.Gates()
         self.core = Server(offer=offer(fakes.Security()), hostname="proxy.example", timestamp=b"<1.2@mail.example.com>")
         self.channel = fakes.Channel(self.gates, self.core)
+        self.authenticator = fakes.Authenticator(self.gates)
         self.limits = fakes.Limits(self.gates)
         self.throttle = fakes.Throttle(self.gates)
         self.dialer = dialer(self.gates) if dialer else fakes.Dialer(self.gates)
@@ -47,7 +48,7 @@ class Scene:
             core=self.core,
             implicit_tls=not clear,
             offer=offer,
-            log_in=Throttled(self.throttle, Login(fakes.Authenticator(self.gates), self.limits, self.dialer)),
+            log_in=Throttled(self.throttle, Login(self.authenticator, self.limits, self.dialer, relayed)),
             relays=self.relays,
             log=self.log,
             max_failures=max_failures,

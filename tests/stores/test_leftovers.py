@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from mmp.model import Credentials, Replay
+from mmp.model import Account, Credentials, Replay
 from mmp.net.channel import Channel
 from mmp.net.wheel import RESOLUTION
 from mmp.session.login import Relayed
@@ -99,6 +99,21 @@ def test_nothing_is_left_of_an_exchange_that_ends(ending, alive):
         scene.running.cancel()
         scene.ended.pop().cleanFailure()
     scene.network.channel = None
+    assert alive() == set()
+
+
+def test_nothing_is_left_of_an_attempt_that_two_stores_refuse(alive):
+    scene = WholeLogin()
+    scene.authenticator.moved = Account("alice", "alice", "store1")
+    before = STEPS[: STEPS.index("answer")]
+    for step in before:
+        scene.pass_step(step)
+    refuses(scene)
+    for step in ("reconsider", *before[before.index("admit") :]):
+        scene.pass_step(step)
+    refuses(scene)
+    scene.network.channel = None
+    assert b"a NO" in scene.channel.said()
     assert alive() == set()
 
 

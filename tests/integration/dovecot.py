@@ -93,6 +93,9 @@ service pop3-login {{
     haproxy = yes
   }}
 }}
+protocol imap {{
+  mail_plugins = imap_zlib
+}}
 service managesieve-login {{
   chroot =
   inet_listener sieve {{

@@ -1,6 +1,7 @@
 """A store where one could become somebody else, and the proxy before it."""
 
 import re
+import zlib
 
 import pytest
 
@@ -22,7 +23,8 @@ def test_unauthenticate_does_not_reach_a_store_that_has_it(run_proxy, ports, cer
             if literal := re.search(rb"\{([0-9]+)\+?\}$", line):
                 heard.append(client.exactly(int(literal[1])))
                 line += client.line()
-            client.send(line.split()[0] + b" OK done\r\n")
+            listed = b"* CAPABILITY IMAP4rev1 COMPRESS=DEFLATE " + capability + b"\r\n"
+            client.send(listed * (b"CAPABILITY" in line) + line.split()[0] + b" OK done\r\n")
 
     with (
         scripted(FIRST, port, store),
@@ -38,7 +40,21 @@ def test_unauthenticate_does_not_reach_a_store_that_has_it(run_proxy, ports, cer
             + b"\r\n"
         )
         answers = {client.line() for _ in range(3)}
+        listed, _ = client.command(b"d CAPABILITY")
     guarded = capability == b"UNAUTHENTICATE"
     assert answers == {b"b OK done", b"c OK done", b"x NO [CANNOT] Not available here" if guarded else b"x OK done"}
     assert heard.count(UNAUTHENTICATE.strip()) == (not guarded)
     assert heard.count(UNAUTHENTICATE) == 1
+    assert listed.split()[2:] == [b"IMAP4rev1", *([] if guarded else [b"COMPRESS=DEFLATE", capability])]
+
+
+def test_a_session_that_nobody_watches_is_compressed_from_end_to_end(proxy, certificates):
+    with connected("127.0.0.1", proxy.port("implicit"), certificates.ca) as client:
+        client.command(b'a LOGIN alice@example.com "%b"' % ALICE.password)
+        assert b" COMPRESS=DEFLATE " in client.command(b"a CAPABILITY")[0] + b" "
+        assert client.command(b"b COMPRESS DEFLATE")[-1].startswith(b"b OK")
+        squeeze, unsqueeze = zlib.compressobj(wbits=-15), zlib.decompressobj(wbits=-15)
+        client.send(squeeze.compress(b"c SELECT INBOX\r\n") + squeeze.flush(zlib.Z_SYNC_FLUSH))
+        heard = b""
+        while b"\r\nc OK " not in heard:
+            heard += unsqueeze.decompress(client.exactly(1))

@@ -298,15 +298,22 @@ def test_the_relay_is_told_in_a_header_who_came(run_submission_proxy, relays, ce
 XCLIENT = b"XCLIENT ADDR=10.0.0.1 LOGIN=root\r\n"
 
 
-def test_a_client_cannot_use_our_standing_at_the_relay(run_submission_proxy, relays, certificates):
+@pytest.mark.parametrize("piece", [65536, 1], ids=["pipelined", "octet by octet"])
+def test_a_client_cannot_use_our_standing_at_the_relay(run_submission_proxy, relays, certificates, piece):
     word, text = message()
+    with smtplib.SMTP(FIRST, relays[0].port) as direct:
+        direct.ehlo()
+        assert direct.has_extn("xclient")
     with run_submission_proxy(relays[0].port) as proxy, speaking(proxy, certificates) as client:
+
+        def send(octets):
+            for place in range(0, len(octets), piece):
+                client.send(octets[place : place + piece])
+
         logged_in(client, ALICE)
         start = len(relays[0].log())
-        assert b"250-XCLIENT" in b"\r\n".join(said(client, b"EHLO laptop.example.org"))
-        client.send(
-            b"NOOP\r\n" + XCLIENT + b"MAIL FROM:<alice@example.com>\r\n" + XCLIENT + b"RCPT TO:<bob@example.com>\r\n"
-        )
+        assert b"XCLIENT" not in b"\r\n".join(said(client, b"EHLO laptop.example.org"))
+        send(b"NOOP\r\n" + XCLIENT + b"MAIL FROM:<alice@example.com>\r\n" + XCLIENT + b"RCPT TO:<bob@example.com>\r\n")
         assert [answer(client)[0][:9] for _ in range(5)] == [
             b"250 2.0.0",
             b"502 5.5.1",
@@ -315,12 +322,13 @@ def test_a_client_cannot_use_our_standing_at_the_relay(run_submission_proxy, rel
             b"250 2.1.5",
         ]
         for hidden in (b" " + XCLIENT, XCLIENT.replace(b"\r", b""), b'"XCLIENT" ADDR=10.0.0.1\r\n', b"STARTTLS\r\n"):
-            client.send(hidden)
+            send(hidden)
             assert answer(client)[0][:3] in (b"500", b"503")
         assert said(client, b"DATA")[0].startswith(b"354 ")
-        assert said(client, text + XCLIENT + b".")[0].startswith(b"250 2.0.0 ")
+        send(text + XCLIENT + b".\r\n" + XCLIENT)
+        assert [answer(client)[0][:9] for _ in range(2)] == [b"250 2.0.0", b"502 5.5.1"]
         chunk = text.replace(b"Subject", b"X-Chunk") + XCLIENT
-        client.send(
+        send(
             b"MAIL FROM:<alice@example.com>\r\nRCPT TO:<bob@example.com>\r\nBDAT %d LAST\r\n" % len(chunk)
             + chunk
             + XCLIENT

@@ -21,6 +21,7 @@ from mmp.wire.buffer import Buffer
 from mmp.wire.events import LoggedIn
 from mmp.wire.imap import grammar, replies
 from mmp.wire.imap.grammar import Announcement
+from mmp.wire.imap.listing import Listing
 from mmp.wire.imap.response import STATUSES
 
 LINE_LIMIT = 64 * 1024
@@ -98,6 +99,7 @@ class Guard:
     _head: bytes = field(default=b"", init=False)
     _tail: bytes = field(default=b"", init=False)
     """Beginning and end of what has come of the store's present line."""
+    _listing: Listing = field(factory=Listing, init=False)
     _is_data: bool = field(default=False, init=False)
     """Whether this line belongs to a response that can hold literals."""
     _skipped: int = field(default=0, init=False)
@@ -118,13 +120,18 @@ class Guard:
         return b"".join(passed)
 
     def from_store(self, octets: bytes) -> bytes:
-        """Return what the store said, with our own answers between its responses; RemoteProtocolError likewise."""
+        """Return what the store said, with our own answers between its responses; RemoteProtocolError likewise.
+
+        Its lists of capabilities are without those that are not to be had here.
+        """
         self.stop_if_ended()
         said: list[bytes] = []
         start = 0
         while start < len(octets):
+            is_line = not (self._skipped or self._is_data)
             end = self._part(octets, start)
-            said.append(octets[start:end])
+            part = octets[start:end]
+            said.append(self._listing.passed(part) if is_line else part)
             said.append(self.answers())
             start = end
         return b"".join(said)

@@ -89,12 +89,18 @@ def capabilities(offer: Offer, others: Iterable[bytes]) -> bytes:
 
 
 def logged_in(answer: LoggedIn) -> bytes:
-    """Return what follows OK: the store's capabilities, without COMPRESS if it is guarded, and its own words."""
+    """Return what follows OK: the store's capabilities, but for those that a guard does not let pass, and its words."""
     words = text(answer.text) or b"Logged in"
     names = answer.capabilities
     if not STANDING.isdisjoint(map(bytes.upper, names)):
-        names = tuple(name for name in names if not name.upper().startswith(b"COMPRESS="))
+        names = tuple(name for name in names if not is_withheld(name))
     return b"[CAPABILITY %b] %b" % (b" ".join(names), words) if names else words
+
+
+def is_withheld(capability: bytes) -> bool:
+    """Tell whether a guard, where there is one, does not let a client use this."""
+    name = capability.upper()
+    return name in STANDING or name.startswith(b"COMPRESS=")
 
 
 def text(octets: bytes) -> bytes:

@@ -19,6 +19,7 @@ from attrs import define, field
 from mmp.errors import RemoteProtocolError
 from mmp.wire.buffer import Buffer
 from mmp.wire.events import LoggedIn
+from mmp.wire.submission.listing import Listing
 
 LINE_LIMIT = 4096
 """Octets in a command: twice what Postfix reads at once."""
@@ -42,6 +43,8 @@ _FORBIDDEN: Mapping[bytes, bytes] = MappingProxyType(
         b"STARTTLS": b"503 5.5.1 Not behind the login\r\n",  # it would hide from us what follows
     }
 )
+_WITHHELD = frozenset(_FORBIDDEN) - {b"AUTH"}
+"""What the relay may offer and a client cannot use; AUTH goes on to say how the client has logged in."""
 _UNCLEAR = b"500 5.5.2 A command is a verb, arguments behind a space, and CR LF\r\n"
 _NO_CHUNKS = b"502 5.5.1 The relay takes no BDAT\r\n"
 _UNCLEAR_CHUNK = b"501 5.5.4 BDAT takes a number of octets and perhaps LAST\r\n"
@@ -92,10 +95,15 @@ class Due(enum.Enum):
     """A reply that the relay owes."""
 
     REPLY = enum.auto()
+    KEYWORDS = enum.auto()
+    """To EHLO."""
     INVITATION = enum.auto()
     """To DATA."""
     COUNTED = enum.auto()
     """To something that the meter has made room for."""
+
+
+_ANSWERED_BY: Mapping[bytes, Due] = MappingProxyType({b"DATA": Due.INVITATION, b"EHLO": Due.KEYWORDS})
 
 
 def _taken(parts: list[bytes]) -> bytes:
@@ -138,6 +146,8 @@ class Guard:
     """Why the connection ends, for the log."""
     _head: bytes = field(default=b"", init=False)
     """The first octets of the relay's present line, which tell whether it is a reply's last."""
+    _listing: Listing | None = field(default=None, init=False)
+    """Filters the present reply, if it lists what the relay offers."""
     _within_reply: bool = field(default=False, init=False)
     _for_store: list[bytes] = field(factory=list, init=False)
     _for_client: list[bytes] = field(factory=list, init=False)
@@ -179,15 +189,23 @@ class Guard:
 
     def _pass_on(self, part: bytes) -> None:
         if part:
-            self._for_client.append(part)
+            self._for_client.append(self._filtered(part))
             self._head += part[: 4 - len(self._head)]
             self._within_reply = True
+
+    def _filtered(self, part: bytes) -> bytes:
+        if self._due and self._due[0] is Due.KEYWORDS:
+            if self._listing is None:
+                self._listing = Listing(_WITHHELD)
+            return self._listing.passed(part)
+        return part
 
     def _line_ended(self) -> None:
         head, self._head = self._head, b""
         if head[3:4] == b"-":
             return
         self._within_reply = False
+        self._listing = None
         if self._due and isinstance(self._due[0], Due):
             self._replied(self._due.popleft(), head)
         self._answer_in_turn()
@@ -231,7 +249,7 @@ class Guard:
         elif self._meter is not None and _METERED.get(verb) in self._meter.limits:
             self._ask(self._meter, line, _METERED[verb])
         else:
-            self._let_pass(line, Due.INVITATION if verb == b"DATA" else Due.REPLY)
+            self._let_pass(line, _ANSWERED_BY.get(verb, Due.REPLY))
         return True
 
     def _ask(self, meter: Meter, line: bytes, limit: str) -> None:

@@ -20,7 +20,8 @@ def test_unauthenticate_does_not_reach_a_store_that_has_it(run_proxy, ports, cer
         log_in(client, capabilities=b"IMAP4rev1 LITERAL+ " + capability)
         while line := client.line():
             heard.append(line)
-            if literal := re.search(rb"\{([0-9]+)\+?\}$", line):
+            if literal := re.search(rb"\{([0-9]+)(\+?)\}$", line):
+                client.send(b"" if literal[2] else b"+ go\r\n")
                 heard.append(client.exactly(int(literal[1])))
                 line += client.line()
             listed = b"* CAPABILITY IMAP4rev1 COMPRESS=DEFLATE " + capability + b"\r\n"
@@ -40,11 +41,13 @@ def test_unauthenticate_does_not_reach_a_store_that_has_it(run_proxy, ports, cer
             + b"\r\n"
         )
         answers = {client.line() for _ in range(3)}
+        client.send(b"e APPEND INBOX {%d}\r\n" % len(UNAUTHENTICATE) + UNAUTHENTICATE + b"\r\nf NOOP\r\n")
+        assert [client.line() for _ in range(3)] == [b"+ go", b"e OK done", b"f OK done"]
         listed, _ = client.command(b"d CAPABILITY")
     guarded = capability == b"UNAUTHENTICATE"
     assert answers == {b"b OK done", b"c OK done", b"x NO [CANNOT] Not available here" if guarded else b"x OK done"}
     assert heard.count(UNAUTHENTICATE.strip()) == (not guarded)
-    assert heard.count(UNAUTHENTICATE) == 1
+    assert heard.count(UNAUTHENTICATE) == 2
     assert listed.split()[2:] == [b"IMAP4rev1", *([] if guarded else [b"COMPRESS=DEFLATE", capability])]
 
 

@@ -50,7 +50,7 @@ class Place(enum.Enum):
 
     COMMAND = enum.auto()
     ANSWER = enum.auto()
-    """A literal if the store agrees, else a command: a client has to wait for that (RFC 9051, 4.3)."""
+    """A literal if the store agrees, else a command: who does not wait (RFC 9051, 4.3) is made to."""
     LITERAL = enum.auto()
     REST = enum.auto()
     """More of a command, behind a literal."""
@@ -90,7 +90,7 @@ class Guard:
     _unanswered: set[bytes] = field(factory=set, init=False)
     """Tags of commands."""
     _idle: bytes = field(default=b"", init=False)
-    """The tag of an IDLE that the store has not yet agreed to; until it has, its ``+`` could be taken for another."""
+    """The tag of an IDLE that the store has not yet agreed to; until it has, the end of that IDLE waits with us."""
     _refused: int = field(default=0, init=False)
     _why: str = field(default="", init=False)
     """Why the connection ends, for the log."""
@@ -107,8 +107,9 @@ class Guard:
 
     @property
     def waits(self) -> bool:
-        """Nothing has to be told to it."""
-        return False
+        """Whether it waits for the store's ``+`` or refusal, and has not looked at what is behind that."""
+        is_early = self._place is Place.ANSWER or (self._place is Place.IDLE and bool(self._idle))
+        return is_early and bool(self._received)
 
     def from_client(self, octets: bytes) -> bytes:
         """Return what may go to the store; RemoteProtocolError once the client has heard why it is let go."""
@@ -253,16 +254,8 @@ class Guard:
             if self._place is Place.IDLE:
                 self._idle = self._tag
             return
-        if announced.client_waits and self._idle:
-            self._end("a literal before the store had agreed to IDLE", b"Wait for the answer to IDLE")
-            return
         self._counted = announced.size
         self._place = Place.ANSWER if announced.client_waits else Place.LITERAL
-
-    def _too_early(self, _passed: list[bytes]) -> bool:
-        """End it: if the store refuses the literal, it takes for commands what was meant as one."""
-        self._end("a literal before the store had agreed", b"Wait for the answer to a literal")
-        return False
 
     def _literal(self, passed: list[bytes]) -> bool:
         octets = self._received.take(min(self._counted, len(self._received))) or b""
@@ -274,6 +267,8 @@ class Guard:
         return True
 
     def _done(self, passed: list[bytes]) -> bool:
+        if self._idle:  # two + on their way could be taken for one another
+            return False
         line = self._received.line(LINE_LIMIT)
         if line is None:
             return False
@@ -287,7 +282,7 @@ class Guard:
     _STEPS: ClassVar[Mapping[Place, Callable[[Guard, list[bytes]], bool]]] = MappingProxyType(
         {
             Place.COMMAND: _line,
-            Place.ANSWER: _too_early,
+            Place.ANSWER: lambda _guard, _passed: False,
             Place.LITERAL: _literal,
             Place.REST: _line,
             Place.IDLE: _done,

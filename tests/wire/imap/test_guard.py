@@ -87,15 +87,17 @@ def has_ended(watched):
 def conversed(octets, places=(), store=None):
     """Let a client say this through a guard; return whether it was let go, the store, and what the client heard.
 
-    It is cut at these places, and where a client waits: behind what announces a literal, and IDLE.
+    It is cut at these places. The store answers at once.
     """
     watched, store, heard = watching(), store or Store(), b""
-    waits = {found.end() for found in re.finditer(rb"\{[0-9]+\}\r\n|IDLE\r\n|idle\r\n", octets)}
-    for chunk in cut(octets, {*places, *waits}):
+    for chunk in cut(octets, places):
         try:
-            passed = watched.from_client(chunk)
-            heard += watched.answers()
-            heard += watched.from_store(store.takes(passed))
+            waited = True
+            while waited:
+                passed, chunk = watched.from_client(chunk), b""  # noqa: PLW2901 - its rest, if it was held back
+                heard += watched.answers()
+                waited = watched.waits
+                heard += watched.from_store(store.takes(passed))
         except RemoteProtocolError:
             break
     return has_ended(watched), store, heard
@@ -212,14 +214,18 @@ def test_what_may_be_the_end_of_a_command_or_not_ends_it(rest):
     assert store.commands == []
 
 
-def test_who_does_not_wait_for_the_answer_to_a_literal_is_let_go():
-    watched = watching()
-    assert watched.from_client(b"a APPEND NO {18}\r\n" + UNAUTHENTICATE) == b"a APPEND NO {18}\r\n"
-    assert watched.answers() == b"* BYE Wait for the answer to a literal\r\n"
-    with pytest.raises(RemoteProtocolError, match="before the store had agreed"):
-        watched.from_client(b"x")
-    with pytest.raises(RemoteProtocolError):
-        watched.from_store(GO)
+@pytest.mark.parametrize("behind", [UNAUTHENTICATE + b"\r\n", b"x" * 18 + b"\r\nb NOOP\r\n", b"b", b"DONE\r\n"])
+def test_what_does_not_wait_for_the_answer_to_a_literal_waits_with_us_and_is_then_what_the_store_takes_it_for(behind):
+    announced = b"a APPEND b {18}\r\n"
+    for answer in (GO, b"a NO no\r\n", b"a BAD no\r\n", b"* OK + \r\n+ go\r\n"):
+        patient, hasty = watching(), watching()
+        assert hasty.from_client(announced + behind[:3]) == patient.from_client(announced) == announced
+        assert hasty.from_client(behind[3:]) == b""
+        assert (hasty.answers(), hasty.waits, patient.waits) == (b"", True, False)
+        assert hasty.from_store(answer) == patient.from_store(answer)
+        assert not hasty.waits
+        assert hasty.from_client(b"") == patient.from_client(behind)
+        assert hasty.answers() == patient.answers()
 
 
 def test_behind_a_literal_that_the_store_refuses_come_commands():
@@ -233,7 +239,9 @@ def test_nothing_else_than_an_answer_to_that_very_literal_lets_it_pass():
     watched.from_client(b"a NOOP\r\nb APPEND NO {18}\r\n")
     watched.from_store(b"* 1 FETCH (BODY {11}\r\n+ \r\nb OK \r\n)\r\n* OK + \r\na OK done\r\n")
     assert watched.from_client(UNAUTHENTICATE) == b""
-    assert watched.answers().startswith(b"* BYE ")
+    assert watched.waits
+    assert watched.from_store(b"b NO no\r\n") == b"b NO no\r\n"
+    assert (watched.from_client(b""), watched.answers()) == (b"", REFUSED)
 
 
 @pytest.mark.parametrize("second", [b"a APPEND NO {18}\r\n", b"a NOOP\r\n"])
@@ -253,11 +261,23 @@ def test_in_idle_nothing_passes_but_done(line):
     assert store.received == b""
 
 
-def test_an_early_end_of_idle_does_not_open_the_way_for_a_literal():
+def test_an_early_end_of_idle_waits_with_us_so_that_no_literal_is_let_in_by_the_answer_to_it():
     watched = watching()
-    assert watched.from_client(b"a IDLE\r\ndone\r\nb APPEND NO {18}\r\n").startswith(b"a IDLE\r\ndone\r\n")
-    assert watched.answers() == b"* BYE Wait for the answer to IDLE\r\n"
-    assert has_ended(watched)
+    assert watched.from_client(b"a IDLE\r\ndone\r\nb APPEND NO {18}\r\n" + UNAUTHENTICATE) == b"a IDLE\r\n"
+    assert watched.waits
+    assert watched.from_store(b"+ idling\r\n") == b"+ idling\r\n"
+    assert watched.from_client(b"") == b"done\r\nb APPEND NO {18}\r\n"
+    assert watched.waits
+    watched.from_store(b"a OK idled\r\nb NO no\r\n")
+    assert (watched.from_client(b""), watched.answers()) == (b"", REFUSED)
+
+
+def test_the_early_end_of_an_idle_that_the_store_refuses_is_no_command():
+    watched = watching()
+    watched.from_client(b"a IDLE\r\nDONE\r\nb NOOP\r\n")
+    watched.from_store(b"a BAD what\r\n")
+    assert watched.from_client(b"") == b"b NOOP\r\n"
+    assert watched.answers().startswith(b"DONE BAD ")
 
 
 def test_an_idle_that_the_store_refuses_is_over():

@@ -20,7 +20,7 @@ from mmp.config.stores import Pool
 from mmp.directory import plugin
 from mmp.directory.access import AccessByEntry
 from mmp.directory.auth_http import AuthHTTP
-from mmp.directory.availability import Availability
+from mmp.directory.availability import Availability, Pace
 from mmp.directory.cache import Cached, Lifetimes
 from mmp.directory.certificates import LOGIN_NAMES, USER_CERTIFICATE, ByCertificate, Matcher
 from mmp.directory.certmap import CertificateMap
@@ -61,7 +61,7 @@ from mmp.net.reactor import LeanReactor
 from mmp.net.resolve import Resolver
 from mmp.net.stream import Loop
 from mmp.net.tls import ClientTLS
-from mmp.observe.measured import MeasuredAuthenticator, MeasuredDirectory
+from mmp.observe.measured import MeasuredAuthenticator, MeasuredDirectory, MeasuredRequests
 from mmp.observe.metrics import Counts
 
 Found = TypeVar("Found")
@@ -96,6 +96,8 @@ class Authenticators:
         self._remembered: list[Remembered] = []
         self._locators: list[Locator] = []
         self._availabilities: dict[str, Availability] = {}
+        self._paces: dict[str, Pace] = {}
+        self._searched: dict[Hashable, Replicas] = {}
         self._watched: dict[Hashable, LDAP] = {}
 
     def forget(self, user: str) -> int:
@@ -179,19 +181,17 @@ class Authenticators:
         url, secret = urlsplit(settings.url), None
         if settings.secret_file:
             secret = settings.secret_header, read_secret(self._files[settings.secret_file])
+        name = f"{url.scheme}://{server_of(url)}"  # without the query, which may hold a secret
+        pace = self._paces.setdefault(name, Pace(name, self._log, self._reactor.seconds))
         return AuthHTTP(
-            self.http_client(settings),
+            MeasuredRequests(self.http_client(settings), self._counts, self._reactor.seconds, pace),
             url,
             _naming(listener.login),
             partial(deferLater, self._reactor),
-            self._availability(url),
+            self._availabilities.setdefault(name, Availability("directory", "error", name, self._log)),
             secret,
+            self._count,
         )
-
-    def _availability(self, url: SplitResult) -> Availability:
-        """Return that of a server, one for all listeners; it is named without the query, which may hold a secret."""
-        name = f"{url.scheme}://{server_of(url)}"
-        return self._availabilities.setdefault(name, Availability("directory", "error", name, self._log))
 
     def http_client(self, settings: HTTPSettings) -> HTTPClient:
         """Return who asks a server in HTTP."""
@@ -283,7 +283,11 @@ class Authenticators:
         return self._files_read[path]
 
     def _replicas(self, ldap: LDAP) -> Replicas:
-        return Replicas([Replica(opening, self._log) for opening in self.openings(ldap)], balance=ldap.balance)
+        """Return the servers; listeners that reach them alike have the same connections."""
+        if ldap.reached not in self._searched:
+            replicas = [Replica(opening, self._log) for opening in self.openings(ldap)]
+            self._searched[ldap.reached] = Replicas(replicas, balance=ldap.balance)
+        return self._searched[ldap.reached]
 
     def openings(self, ldap: LDAP) -> list[Opening]:
         """Return how each server of a directory is reached for searches."""

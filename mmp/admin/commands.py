@@ -145,6 +145,7 @@ class Commands:
             "directory": {
                 "up": not down or len(down) < len(self.proxy.directories),
                 "down": down,
+                "warnings": state.warnings(),
                 "watched": state.watched(),
             },
             "shared": {"up": not why, "why": why, "url": self.proxy.shared_store},

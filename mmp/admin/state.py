@@ -46,6 +46,14 @@ class State:
         """Return the directories that were last seen down, and why they are."""
         return {key[1]: why for key, (why, _) in self.seen.items() if key[0] == "directory" and why}
 
+    def warnings(self) -> dict[str, list[str]]:
+        """Return what there is to be warned of about directories that work."""
+        found: dict[str, list[str]] = {}
+        for (kind, *rest), (why, _) in sorted(self.seen.items()):
+            if kind in {"slow", "warning"} and why:
+                found.setdefault(rest[0], []).append(why)
+        return found
+
     def watched(self) -> dict[str, str]:
         """Return the directories whose changes are to be followed, and why they are not, empty if they are."""
         return {key[1]: why for key, (why, _) in self.seen.items() if key[0] == "watch"}

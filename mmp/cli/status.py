@@ -28,6 +28,8 @@ def _print(status: Mapping[str, Any]) -> None:
     print(f"{state}, process {status['pid']} since {status['started']}, {status['sessions']} sessions")
     down = "; ".join(f"{url} is down: {why}" for url, why in status["directory"]["down"].items())
     print(f"directory: {'up' if status['directory']['up'] else 'down'}{down and ', '}{down}")
+    for url, warnings in status["directory"]["warnings"].items():
+        print("\n".join(f"warning: {url}: {why}" for why in warnings))
     for url, why in status["directory"]["watched"].items():
         print(f"changes at {url}: {f'not followed: {why}' if why else 'followed'}")
     print()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Literal, get_args
 
 from attrs import field, frozen
@@ -93,6 +94,12 @@ class LDAP:
     def over_tls(self) -> bool:
         """Whether any server is spoken to in TLS."""
         return self.start_tls or any(url.startswith("ldaps:") for url in self.urls)
+
+    @property
+    def reached(self) -> Hashable:
+        """What says how the servers are reached, and not what they are asked."""
+        tls = self.start_tls, self.ca, self.client_certificate, self.private_key
+        return self.urls, self.balance, tls, self.bind, self.bind_dn, self.bind_password_file, self.timeout
 
 
 @frozen(kw_only=True)

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import SplitResult
 
 from attrs import define, field
 
 from mmp.directory.availability import Availability
 from mmp.directory.entry import is_host
-from mmp.directory.http_client import HTTPClient
 from mmp.directory.names import Naming
 from mmp.errors import Refused
 from mmp.interfaces import Ask
@@ -32,6 +31,13 @@ _REMEMBERED: Final = 10_000
 _HIGHEST_PORT: Final = 65535
 
 
+class Requests(Protocol):
+    """Puts requests to the server."""
+
+    async def ask(self, request: bytes) -> Response:
+        """Return the response; OSError or ValueError if there is none that makes sense."""
+
+
 @define(eq=False)
 class AuthHTTP:
     """An authenticator that asks such a server at every login; nothing of it is remembered.
@@ -40,12 +46,14 @@ class AuthHTTP:
     is the server's, whoever asks it.
     """
 
-    client: HTTPClient
+    client: Requests
     url: SplitResult
     naming: Naming
     sleep: Callable[[float], Awaitable[object]]
     availability: Availability
     secret: tuple[str, bytes] | None = field(default=None, repr=False)
+    tell: Callable[[str], None] = lambda _: None
+    """Told how each look-up went: "miss", since nothing is remembered, or "error"."""
     _attempts: OrderedDict[str, int] = field(factory=OrderedDict, init=False)
 
     async def locate(self, client: Client, credentials: Credentials, ask: Ask) -> Account:  # noqa: ARG002 - the seam's
@@ -68,8 +76,10 @@ class AuthHTTP:
             status = _status(response)
         except (OSError, ValueError) as error:
             self.availability.down(str(error))
+            self.tell("error")
             raise Refused(Refusal.DIRECTORY_UNAVAILABLE, f"{self.url.netloc}: {error}") from None
         self.availability.up()
+        self.tell("miss")
         return response, status
 
     @property

@@ -7,6 +7,8 @@ from typing import Generic, TypeVar
 
 from attrs import define
 
+from mmp.directory.auth_http import Requests
+from mmp.directory.availability import Pace
 from mmp.directory.interface import Directory
 from mmp.directory.names import Names
 from mmp.interfaces import Ask, Authenticator
@@ -15,6 +17,7 @@ from mmp.net.stream import Stream
 from mmp.observe.metrics import Counts
 from mmp.session.login import LogIn, Relayed
 from mmp.session.record import Record
+from mmp.wire.http import Response
 
 Found = TypeVar("Found")
 
@@ -98,3 +101,22 @@ class MeasuredDirectory(Generic[Found]):
             return await self.directory.find(names)
         finally:
             self.counts.took(("directory_seconds",), self.clock() - began)
+
+
+@define(eq=False)
+class MeasuredRequests:
+    """Requests to a server that is the directory, which are measured, whatever comes of them."""
+
+    requests: Requests
+    counts: Counts
+    clock: Callable[[], float]
+    pace: Pace
+
+    async def ask(self, request: bytes) -> Response:
+        """Ask the server."""
+        began = self.clock()
+        try:
+            return await self.requests.ask(request)
+        finally:
+            self.counts.took(("directory_seconds",), self.clock() - began)
+            self.pace.took(self.clock() - began)

@@ -97,7 +97,8 @@ class Counted:
     def __init__(self, log: Log, counts: Counts, clock: Callable[[], float]) -> None:
         self.counts = counts
         self.seen: dict[Key, Seen] = {}
-        """Of "store", its name and the service; of "directory" or "watch" and its URL; of "shared" and this process."""
+        """Of "store", its name and the service; of "directory", "slow", "warning" or "watch" and a directory's URL; of
+        "shared" and this process."""
         self._log = log
         self._clock = clock
         self._hear: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
@@ -152,7 +153,15 @@ class Counted:
             self._see(key, facts["reason"] if result in _DOWN else "")
 
     def _directory(self, facts: Mapping[str, Any]) -> None:
-        self._see(("directory", facts["url"]), facts["reason"] if facts["result"] == "down" else "")
+        """Learn how a server is: ``up`` ends all that was said of it before."""
+        url, result, reason = facts["url"], facts["result"], facts.get("reason") or ""
+        if result in {"up", "down"}:
+            self._see(("directory", url), reason if result == "down" else "")
+        if result in {"slow", "warning"}:
+            self._see((result, url), reason)
+        elif result == "up":
+            for key in [key for key in self.seen if key in {("slow", url), ("warning", url)}]:
+                self._see(key, "")
 
     def _watch(self, facts: Mapping[str, Any]) -> None:
         self._see(("watch", str(facts["url"])), facts["reason"] if facts["result"] == "none" else "")

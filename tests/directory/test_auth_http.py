@@ -1,3 +1,4 @@
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import pytest
@@ -5,10 +6,12 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 
 from mmp.directory.auth_http import AuthHTTP
-from mmp.directory.availability import Availability
+from mmp.directory.availability import Availability, Pace
 from mmp.directory.names import Naming
 from mmp.errors import Refused
 from mmp.model import Account, Credentials, Refusal, Security, Service
+from mmp.observe.measured import MeasuredRequests
+from mmp.observe.metrics import Counts
 from mmp.wire.http import ResponseReader
 from tests.directory.outcomes import finished, pending, refusal, run, started
 from tests.directory.people import CLIENT, credentials
@@ -252,3 +255,19 @@ def test_a_name_that_can_be_nobodys_is_not_asked_for():
     with pytest.raises(Refused):
         locate(server, given=credentials("ali\0ce"))
     assert not server.asked
+
+
+def test_what_became_of_each_question_is_counted():
+    told = []
+    for server in (Server("Auth-Status: OK", *WHERE), Server("Auth-Status: no"), Server(status="502 Bad Gateway")):
+        with suppress(Refused):
+            run(server.authenticator(tell=told.append).locate(CLIENT, credentials(), never_asked))
+    assert told == ["miss", "miss", "error"]
+
+
+def test_answers_are_measured_and_those_that_take_long_are_told():
+    server, counts, clock = Server("Auth-Status: OK", *WHERE), Counts(), iter((0.0, 2.0, 2.0)).__next__
+    measured = MeasuredRequests(server, counts, clock, Pace("http://a", server.log, lambda: 2.0))
+    run(measured.ask(b""))
+    assert counts.histograms["directory_seconds",][-1] == 2.0
+    assert [facts["result"] for facts in server.log.named("directory")] == ["slow"]

@@ -1,6 +1,7 @@
 """The proxy before a real slapd: users are found there, and an outage of it is never a wrong password."""
 
 from tests.integration.client import connected
+from tests.integration.commands import mmp, mmp_json
 from tests.integration.people import ALICE, BOB
 from tests.integration.slapd import ADDRESS, BASE, slapd
 
@@ -54,5 +55,9 @@ def test_a_frozen_directory_holds_up_nobody_who_is_remembered(run_proxy, stores,
                     waiting.send(b"a LOGIN %b %b\r\n" % (BOB.user.encode(), BOB.password))
                     assert log_in(proxy, certificates, ALICE).startswith(b"a OK")
                     assert waiting.line().startswith(b"a NO [UNAVAILABLE]")
+                proxy.logged("directory", "result=slow", server.url)
+                (warnings,) = mmp_json(proxy, "status")["directory"]["warnings"].values()
+                assert "did not come" in warnings[0]
+                assert f"warning: {server.url}: " in mmp(proxy, "status")
             finally:
                 server.thaw()

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.integration.client import connected
+from tests.integration.commands import mmp_json
 from tests.integration.people import FIRST
 from tests.integration.rapid import rapid_store
 from tests.integration.slapd import BASE, PROXY, slapd
@@ -185,3 +186,5 @@ def test_the_policy_never_stops_our_own_account_unnoticed(run, ports, certificat
         answer = imap(proxy, certificates, "usual")
         assert answer.startswith("a NO [UNAVAILABLE] " if "result=down" in words else "a OK ")
         proxy.logged("directory", *words)
+        told = mmp_json(proxy, "status")["directory"]
+        assert words[-1] in str(told["down"] if "result=down" in words else told["warnings"])

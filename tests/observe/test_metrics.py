@@ -5,6 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmp.admin.state import State
 from mmp.model import Refusal, Service
 from mmp.observe.metrics import BUCKETS, MOST, Counted, Counts, parts
 from mmp.shared.link import PACKET, Kind, frame
@@ -89,6 +90,18 @@ def test_a_directory_that_is_down_is_seen_until_it_is_up():
     assert scene.counted.seen["directory", "ldap://a"].why == "refused"
     scene.tell("directory", result="up", url="ldap://a")
     assert scene.counted.seen["directory", "ldap://a"].why == ""
+
+
+def test_what_there_is_to_be_warned_of_is_seen_until_the_directory_is_up():
+    scene = Scene()
+    for result, why in (("warning", "expires soon"), ("slow", "an answer took 2.0 s")):
+        scene.tell("directory", result=result, url="ldap://a", reason=why)
+    state = State()
+    for key, seen in scene.counted.seen.items():
+        state.learn(key, [seen.why, seen.at])
+    assert (state.directories_down(), state.warnings()) == ({}, {"ldap://a": ["an answer took 2.0 s", "expires soon"]})
+    scene.tell("directory", result="up", url="ldap://a")
+    assert {seen.why for seen in scene.counted.seen.values()} == {""}
 
 
 def test_there_are_no_more_keys_than_a_bound():

@@ -34,7 +34,7 @@ class Replicas:
         for _ in range(_TRIES):
             replica, link = await self._reach(order)
             try:
-                answer = await link.search(operation)
+                answer = await replica.search(link, operation)
             except TimeoutError as late:
                 raise Refused(Refusal.DIRECTORY_UNAVAILABLE, f"{replica.url}: {late}") from None
             except ConnectionError as lost:

@@ -9,8 +9,9 @@ from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from mmp.directory.availability import SLOW, Pace
 from mmp.directory.joined import Joined
-from mmp.directory.ldap.link import Link
+from mmp.directory.ldap.link import Answer, Link
 from mmp.directory.ldap.requests import External, Simple
 from mmp.interfaces import Connector, Log
 from mmp.model import Endpoint
@@ -92,6 +93,8 @@ class Replica:
         self._pause = 0.0
         self._not_before = 0.0
         self._failure = ""
+        self._warning = ""
+        self._pace = Pace(self.url, log, opening.clock.seconds)
 
     @property
     def link(self) -> Link | None:
@@ -109,6 +112,19 @@ class Replica:
                 raise ConnectionError(f"{self.url}: {self._failure}")
             self._connecting = Joined(self._connect)
         return await self._connecting.join()
+
+    async def search(self, link: Link, operation: bytes) -> Answer:
+        """Return the answer on the link that was reached; ConnectionError or TimeoutError."""
+        began = self._opening.clock.seconds()
+        answered = False
+        try:
+            answer = await link.search(operation)
+            answered = True
+        finally:
+            waited = self._opening.clock.seconds() - began
+            if answered or waited >= SLOW:
+                self._pace.took(waited)
+        return answer
 
     def prepare(self) -> None:
         """Connect in the background, unless that is under way or failed a moment ago."""
@@ -134,8 +150,9 @@ class Replica:
             raise ConnectionError(f"{self.url}: {error}") from None
         finally:
             self._connecting = None
-        if self._failure:
+        if self._failure or (self._warning and not link.warning):
             self._log.event("directory", "info", result="up", url=self.url)
+        self._warning = ""
         if link.warning:
             self._warn(f"our own account: {link.warning}")
         if self._link is not None:
@@ -144,6 +161,7 @@ class Replica:
         return link
 
     def _warn(self, why: str) -> None:
+        self._warning = why
         self._log.event("directory", "warn", result="warning", url=self.url, reason=why)
 
     def _failed(self, why: str) -> None:

@@ -247,10 +247,13 @@ def bound(connector, code=0, policy="3000"):
     connector.wire.answer(oracle.bound(connector.wire.number(), code, controls=[oracle.policy(policy)]))
 
 
+ABOUT_TO_EXPIRE = "3006 a004 80020258"
+
+
 @pytest.mark.parametrize(
     ("policy", "why"),
     [
-        ("3006 a004 80020258", "our own account: the password expires in 600 s"),
+        (ABOUT_TO_EXPIRE, "our own account: the password expires in 600 s"),
         ("3005 a003 810102", "our own account: the password has expired, grace logins left: 2"),
     ],
 )
@@ -308,3 +311,47 @@ def test_a_link_that_cannot_be_replaced_serves_on_and_the_log_says_why(clock, lo
         "the link to it cannot be replaced, the old one still serves: refused"
     ]
     assert connector.attempts == 2
+
+
+def test_a_warning_is_over_when_the_next_link_needs_none(clock, log):
+    connector = Connecting()
+    made = replica(clock, connector, log, credentials=OWN)
+    reached = started(made.reach())
+    bound(connector, policy=ABOUT_TO_EXPIRE)
+    finished(reached)
+    clock.advance(2100)
+    run(made.reach())
+    bound(connector)
+    assert log.results() == [(str(URL), "warning"), (str(URL), "up")]
+
+
+def answers_after(clock, made, connector, *times):
+    """Have searches answered after so many seconds each."""
+    for seconds in times:
+        asked = started(made.search(run(made.reach()), SEARCH))
+        clock.advance(seconds)
+        connector.wire.answer(oracle.done(connector.wire.number()))
+        finished(asked)
+
+
+def test_a_server_that_takes_long_is_told_once_and_once_that_it_does_no_more(clock, log):
+    connector = Connecting()
+    made = replica(clock, connector, log)
+    answers_after(clock, made, connector, 0.5, 1.5, 0.25, 2.0, *[0.5] * 80)
+    assert log.events == [
+        ("directory", "warn", {"result": "slow", "url": str(URL), "reason": "an answer took 1.5 s, or did not come"}),
+        ("directory", "info", {"result": "up", "url": str(URL), "reason": "answers come soon again"}),
+    ]
+
+
+def test_an_answer_that_does_not_come_is_slow_and_one_that_cannot_come_is_not(clock, log):
+    connector = Connecting()
+    made = replica(clock, connector, log)
+    asked = started(made.search(run(made.reach()), SEARCH))
+    connector.wire.lose()
+    unreachable(asked)
+    assert log.events == []
+    asked = started(made.search(run(made.reach()), SEARCH))
+    clock.advance(5.0)
+    unreachable(asked)
+    assert log.results() == [(str(URL), "slow")]

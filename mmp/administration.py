@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from twisted.internet.interfaces import IReactorTime
+
 from mmp.admin.commands import Commands, WorkerState
 from mmp.admin.control import Control
 from mmp.admin.http import Pages
@@ -173,7 +175,17 @@ class Administration:
 
     def ask(self, asked: Asked) -> list[Question]:
         """Ask all workers that have begun to serve."""
-        return [worker.asker.ask(asked) for worker in self._workers()]
+        return list(self.ask_others(asked, ()).values())
+
+    def ask_others(self, asked: Asked, known: Collection[int]) -> dict[int, Question]:
+        """The same, but for those with these numbers; by process number."""
+        return {worker.pid: worker.asker.ask(asked) for worker in self._workers() if worker.pid not in known}
+
+    @property
+    def clock(self) -> IReactorTime:
+        """The clock of this process."""
+        clock: IReactorTime = self._reactor
+        return clock
 
     async def count(self) -> tuple[Counts, int]:
         """Return what all workers have counted, dead ones too, and how many live."""

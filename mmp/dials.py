@@ -8,7 +8,7 @@ from functools import partial
 from mmp.config.load import Loaded
 from mmp.config.stores import BackendService
 from mmp.cores import CORES, SURVEYED, client_core, relay_core
-from mmp.interfaces import Log
+from mmp.interfaces import ClientCore, Log
 from mmp.model import Service
 from mmp.net.certificates import Chain
 from mmp.net.connect import Connector
@@ -28,7 +28,16 @@ PROXY_HEADERS: Mapping[str, Callable[[Header], bytes]] = {"proxy-v1": render_v1,
 class Dials:
     """Makes one for each service."""
 
-    def __init__(self, loaded: Loaded, loop: Loop, resolver: Resolver, *, log: Log, counts: Counts) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        loop: Loop,
+        resolver: Resolver,
+        *,
+        log: Log,
+        counts: Counts,
+        begun: Callable[[str, ClientCore], object] = lambda _session, _core: None,
+    ) -> None:
         self.known: Mapping[Service, Known] = {service: Known() for service in CORES}
         """What all stores of a service have been heard to offer."""
         self._config = loaded.config
@@ -37,6 +46,7 @@ class Dials:
         self._resolver = resolver
         self._log = log
         self._counts = counts
+        self._begun = begun
         self._disabled: set[str] = set()
         self._made = {service: self._make(service) for service in CORES}
 
@@ -65,6 +75,7 @@ class Dials:
             Enabled(self._hosts(how), self._disabled),
             self.known[service].learn,
             partial(self._took, service.value),
+            self._begun,
         )
 
     def _connector(self) -> Connector:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from mmp.model import Account, Client, Credentials, Endpoint, Offer, Refusal, Replay, Security
     from mmp.wire.events import BackendEvent, ClientEvent, LoggedIn
+    from mmp.wire.overheard import Onlooker
 
 
 class ServerCore(Protocol):
@@ -16,6 +17,9 @@ class ServerCore(Protocol):
     @property
     def buffered(self) -> int:
         """How many received bytes are not yet consumed."""
+
+    def overhear(self, onlooker: Onlooker) -> None:
+        """Show somebody from now on what is said, without secrets."""
 
     def greet(self) -> None:
         """Queue the greeting."""
@@ -72,6 +76,9 @@ class ClientCore(Protocol):
     @property
     def mechanisms(self) -> frozenset[bytes]:
         """The SASL mechanisms among them, in upper case."""
+
+    def overhear(self, onlooker: Onlooker) -> None:
+        """Show somebody from now on what is said, without secrets."""
 
     def receive_data(self, octets: bytes) -> None:
         """Buffer what the store sent. Never raises."""

@@ -22,7 +22,7 @@ from twisted.logger import globalLogBeginner
 
 from mmp.admin.answers import Answers
 from mmp.admin.reviews import Reviews
-from mmp.admin.sessions import Sessions
+from mmp.admin.sessions import Sessions, stamp
 from mmp.admission import Admission, beyond_reach, rules
 from mmp.authenticators import Authenticators
 from mmp.config.load import Loaded
@@ -45,6 +45,7 @@ from mmp.net.wheel import Deadline, Wheel
 from mmp.observe.accounting import Accounting
 from mmp.observe.log import EventLog, LineObserver
 from mmp.observe.metrics import Counted, Counts, parts
+from mmp.observe.trace import Traces
 from mmp.receptions import Receptions
 from mmp.shared import link as wire
 from mmp.shared.asking import Answerer
@@ -78,17 +79,20 @@ class Parts:
         accounting = Accounting(self._log, reactor.seconds)
         idle = {service: loaded.config.backend.reaching(service).idle_timeout for service in CORES}
         admission = Admission(loaded.config, desk, reactor, self._log, HostNames(reactor))
-        self.relays = Relays(self._loop, idle, accounting.close, GUARDS, admission.meter)
-        self.arrivals = Arrivals(House(self._loop, self._log, accounting, self.relays, _session_ids(), _capacity()))
+        traces = Traces(log, self.counted.pass_on_to, lambda: stamp(time.time()), reactor.seconds)
+        self.relays = Relays(self._loop, idle, accounting.close, GUARDS, admission.meter, begun=traces.relaying)
+        self.arrivals = Arrivals(
+            House(self._loop, self._log, accounting, self.relays, _session_ids(), _capacity(), traces.begin)
+        )
         authenticators = Authenticators(
             loaded.files, loaded.config.pool, reactor, self._loop, resolver, log=self._log, counts=counts
         )
         sessions = Sessions(self.arrivals, self.relays, self._wheel, time.time)
         self.reviews = Reviews(sessions, authenticators.objection, reactor)
         self.authenticators = authenticators
-        self.answers = Answers(sessions, self.counted, authenticators.forget)
+        self.answers = Answers(sessions, self.counted, traces, authenticators.forget)
         self.encryption = Encryption(loaded.files, inheritance.rings)
-        self.dials = Dials(loaded, self._loop, resolver, log=self._log, counts=counts)
+        self.dials = Dials(loaded, self._loop, resolver, log=self._log, counts=counts, begun=traces.dialling)
         receptions = Receptions(
             loaded,
             self._loop,

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from mmp.admin.sessions import Sessions
 from mmp.observe.metrics import Counted
+from mmp.observe.trace import Traces
 from mmp.shared.asking import Asked, Page
 
 
@@ -18,6 +19,7 @@ class Answers:
 
     sessions: Sessions
     counted: Counted
+    traces: Traces
     forget: Callable[[str], int]
     """Forgets what is remembered of a user, and returns how many answers that was."""
 
@@ -39,6 +41,10 @@ class Answers:
         """Forget a user."""
         yield [self.forget(asked["user"])]
 
+    def trace(self, asked: Asked) -> Iterator[Page]:
+        """Tell of a user's sessions as they go on, for so many ``seconds``, or until no more is wanted."""
+        return self.traces.pages(asked["user"], asked["seconds"])
+
     def gauges(self, _asked: Asked) -> Iterator[Page]:
         """Tell what was last seen of stores and directories, and of the sessions in numbers; as ``State`` takes it."""
         yield [[*key, [seen.why, seen.at]] for key, seen in self.counted.seen.items()]
@@ -51,5 +57,6 @@ _ANSWERS: Mapping[str, Callable[[Answers, Asked], Iterator[Page]]] = {
     "who": Answers.who,
     "kick": Answers.kick,
     "flush": Answers.flush,
+    "trace": Answers.trace,
     "gauges": Answers.gauges,
 }

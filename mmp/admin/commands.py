@@ -12,14 +12,16 @@ from ipaddress import ip_network
 from typing import Any, Protocol
 
 import twisted
-from attrs import asdict, define, evolve, frozen
+from attrs import asdict, define, evolve, field, frozen
 from cryptography.hazmat.backends.openssl import backend
+from twisted.internet.interfaces import IReactorTime
 
 from mmp import __version__
 from mmp.admin.badguys import badguys
 from mmp.admin.control import CommandError, Request, Send
 from mmp.admin.matching import matching
 from mmp.admin.state import State, everything
+from mmp.admin.tracing import Trace
 from mmp.interfaces import Log
 from mmp.model import Endpoint
 from mmp.policy.bans import Network
@@ -35,6 +37,10 @@ PAGE = 200
 """Rows in a page of bad ones."""
 LONGEST_DRAIN = 366 * 86400
 """Seconds."""
+LONGEST_TRACE = 86400
+"""Seconds."""
+MOST_TRACES = 8
+"""At a time."""
 SPREAD = 30.0
 """Seconds over which the sessions of a disabled store are ended, unless told otherwise."""
 
@@ -86,8 +92,15 @@ class Proxy(Protocol):
     def workers(self) -> Sequence[WorkerState]:
         """Return those that serve or drain, with as many sessions as they had a few seconds ago."""
 
+    @property
+    def clock(self) -> IReactorTime:
+        """The clock of this process."""
+
     def ask(self, asked: Asked, /) -> Sequence[Question]:
         """Ask all workers that serve or drain."""
+
+    def ask_others(self, asked: Asked, known: Collection[int], /) -> Mapping[int, Question]:
+        """The same, but for those with these numbers; by process number."""
 
     def disable(self, stores: Iterable[str], /) -> None:
         """Let no login go to these stores, given in lower case, and to all others."""
@@ -121,6 +134,7 @@ class Commands:
 
     proxy: Proxy
     log: Log
+    _traces: int = field(default=0, init=False)
 
     async def __call__(self, request: Request, user: int, send: Send) -> Mapping[str, Any]:
         """Return the end of the answer; CommandError if the request makes no sense."""
@@ -179,6 +193,22 @@ class Commands:
         """Forget what is remembered of a user."""
         asked = {"question": "flush", "user": order.text("user")}
         return {"count": sum([number async for number in everything(self.proxy.ask(asked))])}
+
+    async def trace(self, order: Order) -> Mapping[str, Any]:
+        """Send what a user's sessions say from now on."""
+        user, seconds = order.text("user"), order.request.get("seconds", 0)
+        if not (isinstance(seconds, int | float) and 0 < seconds <= LONGEST_TRACE):
+            raise CommandError(f"seconds is no number above 0 and up to {LONGEST_TRACE}")
+        if self._traces == MOST_TRACES:
+            raise CommandError(f"{MOST_TRACES} users are traced already")
+        self._traces += 1
+        self.log.event("trace", result="begun", user=user, seconds=seconds, by=order.user)
+        try:
+            await Trace(self.proxy, user, seconds, order.send).run()
+        finally:
+            self._traces -= 1
+            self.log.event("trace", result="ended", user=user, by=order.user)
+        return {}
 
     async def reload(self, _order: Order) -> Mapping[str, Any]:
         """Take in a changed configuration."""
@@ -287,6 +317,7 @@ _COMMANDS: Mapping[str, Callable[[Commands, Order], Awaitable[Mapping[str, Any]]
     "who": Commands.who,
     "kick": Commands.kick,
     "flush": Commands.flush,
+    "trace": Commands.trace,
     "reload": Commands.reload,
     "drain": Commands.drain,
     "backends": Commands.backends,

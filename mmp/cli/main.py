@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from mmp import __version__
-from mmp.cli import backends, badguys, check, config, control, demo, explain, import_mmp, kick, status, who
+from mmp.cli import backends, badguys, check, config, control, demo, explain, import_mmp, kick, status, trace, who
 from mmp.cli.command import Command
 from mmp.cli.completion import completion_of
 
@@ -29,6 +29,7 @@ _OTHERS: Final[tuple[Command, ...]] = (
     backends.BACKENDS,
     backends.DISABLE,
     backends.ENABLE,
+    trace.TRACE,
     control.RELOAD,
     control.DRAIN,
 )

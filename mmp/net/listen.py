@@ -61,7 +61,8 @@ class Reception:
 class House:
     """What all listeners of a worker share.
 
-    ``session_ids`` are unique for the life of the service; ``capacity`` is how many sessions there is room for.
+    ``session_ids`` are unique for the life of the service; ``capacity`` is how many sessions there is room for;
+    ``begun`` is told of each session's core before it has said anything.
     """
 
     loop: Loop
@@ -70,6 +71,7 @@ class House:
     relays: Relays
     session_ids: Iterator[str]
     capacity: int
+    begun: Callable[[Record, ServerCore], object] = lambda _record, _core: None
 
 
 class Arrivals:
@@ -238,6 +240,7 @@ class Arrival:
         self.record = house.accounting.open(client)
         self.record.slot = slot
         self._core = reception.make_core(reception.offer(CLEAR))
+        house.begun(self.record, self._core)
         self._channel = Channel(self._core, reception.start_tls)
         self._channel.stream = Stream(house.loop, accepted, self._channel)
         self._channel.on_loss(self._lost)

@@ -32,17 +32,20 @@ class Relays:
         ended: Callable[[Record, Who, str], None],
         guards: Mapping[Service, MakeGuard] = _NO_GUARDS,
         meter: Callable[[Record], Meter | None] = lambda _record: None,
+        *,
+        begun: Callable[[Record, Guard | None], Guard | None] = lambda _record, guard: guard,
     ) -> None:
         """``idle``: seconds without traffic, by service; ``ended`` is told each session's record, once.
 
         ``guards`` make what watches over a session, if what its store has said of itself calls for it, or ``meter`` has
-        made what counts its submissions.
+        made what counts its submissions; ``begun`` may put another in its place that looks on.
         """
         self._loop = loop
         self._idle = idle
         self._ended = ended
         self._guards = guards
         self._make_meter = meter
+        self._begun = begun
         self._running: dict[Relay, tuple[tuple[Lease, ...], Record]] = {}
 
     def take_over(self, channel: interfaces.Channel, relayed: Relayed, trailing: bytes, record: Record) -> None:
@@ -77,7 +80,7 @@ class Relays:
         """Write what was left over from the login, and return who watches over what follows."""
         logged_in = relayed.backend.logged_in
         make = self._guards.get(record.client.service)
-        guard = make(logged_in, meter) if make is not None else None
+        guard = self._begun(record, make(logged_in, meter) if make is not None else None)
         if guard is None:
             relayed.backend.channel.write(trailing)
             channel.write(logged_in.trailing)

@@ -122,6 +122,10 @@ class Counted:
             hear(facts)
         self._log.event(name, level, **facts)
 
+    def pass_on_to(self, log: Log) -> None:
+        """Write to this log from now on."""
+        self._log = log
+
     def _connected(self, facts: Mapping[str, Any]) -> None:
         self.counts.add(("connections_total", facts["service"], "accepted"))
 

@@ -94,6 +94,8 @@ class Dial:
     """Told what a store offers before a login: its capabilities, and the SASL mechanisms among them."""
     took: Callable[[str, float, float], None] | None = None
     """Told for how many seconds a store was being connected to and then logged in to."""
+    begun: Callable[[str, ClientCore], object] = lambda _session, _core: None
+    """Told of the core that is to speak to a store for a session, before it does."""
     _connecting: dict[str, int] = field(factory=dict, init=False)
 
     async def connect(self, client: Client, account: Account, credentials: Credentials, ask: Ask) -> StoreConnection:
@@ -116,6 +118,7 @@ class Dial:
         self, host: str, client: Client, account: Account, credentials: Credentials, ask: Ask
     ) -> StoreConnection:
         core = self.route.make_core()
+        self.begun(client.session, core)
         channel = Channel(core, self.handshake(host))
         session = _session(host, client, account, credentials)
         login_begun = False

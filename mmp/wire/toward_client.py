@@ -13,6 +13,7 @@ from attrs import define, field
 
 from mmp.errors import LocalProtocolError, RemoteProtocolError
 from mmp.model import Credentials, Refusal
+from mmp.wire import overheard
 from mmp.wire.buffer import Buffer
 from mmp.wire.events import Login
 from mmp.wire.sasl import ServerMechanism
@@ -79,6 +80,8 @@ class Conversation:
     received: Buffer = field(factory=Buffer, init=False)
     greeting: str = field(default="", init=False)
     ttl: int | None = field(default=None, init=False)
+    onlooker: overheard.Onlooker | None = field(default=None, init=False)
+    """Shown what is said, as far as anybody may see it."""
     _replies: list[bytes] = field(factory=list, init=False)
     _mechanism: ServerMechanism = field(init=False)
     """Of the SASL exchange under way; unset outside one."""
@@ -94,10 +97,24 @@ class Conversation:
         except KeyError:
             raise LocalProtocolError(f"{event} while {self.state.value}") from None
 
-    def say(self, line: bytes) -> None:
-        """Queue a line, given without its end; nothing is said after the end."""
+    def say(self, line: bytes, shown: bytes | None = None) -> None:
+        """Queue a line, given without its end; nothing is said after the end.
+
+        ``shown`` stands for a line in which there is something of the client's.
+        """
         if self.state is not State.ENDED:
             self._replies.append(line + b"\r\n")
+            if self.onlooker is not None:
+                self.onlooker.said(line if shown is None else shown)
+
+    def ask(self, line: bytes) -> None:
+        """Queue a challenge of SASL's."""
+        self.say(line, overheard.CHALLENGE)
+
+    def hear(self, name: bytes, argument: bytes, *, known: bool) -> None:
+        """Let an onlooker see which command has come."""
+        if self.onlooker is not None:
+            self.onlooker.heard(overheard.command(name if known else b"", argument))
 
     def data_to_send(self) -> bytes:
         """Return and forget what is queued."""
@@ -123,10 +140,10 @@ class Conversation:
         self.greeting = ""
         self.ttl = None
 
-    def end(self, last_words: bytes) -> None:
+    def end(self, last_words: bytes, shown: bytes | None = None) -> None:
         """Queue a last line; nothing is heard or said after it."""
         if self.state is not State.STARTING_TLS:  # a handshake has no room for words
-            self.say(last_words)
+            self.say(last_words, shown)
         self.to("end")
         self.received.clear()
 
@@ -149,9 +166,19 @@ class Conversation:
 
     def take_mechanism(self) -> ServerMechanism:
         """Take the mechanism out of the exchange under way: it is over unless another step puts it back."""
+        self._hear_response()
         mechanism = self._mechanism
         del self._mechanism
         return mechanism
+
+    def take_response(self) -> None:
+        """Know that the client has answered the challenge of a pending login."""
+        self.to("response")
+        self._hear_response()
+
+    def _hear_response(self) -> None:
+        if self.onlooker is not None:
+            self.onlooker.heard(overheard.RESPONSE)
 
     def log_in(self, credentials: Credentials) -> Login:
         """Return the Login, which is pending from now on."""

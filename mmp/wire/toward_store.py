@@ -11,6 +11,7 @@ from attrs import define, field
 
 from mmp.errors import LocalProtocolError, RemoteProtocolError
 from mmp.model import Replay
+from mmp.wire import overheard
 from mmp.wire.buffer import Buffer
 from mmp.wire.events import Challenge
 from mmp.wire.sasl import SASLError, lines
@@ -45,6 +46,10 @@ class Conversation(Generic[S]):
     """Whether the mechanism of the pending login lets the store ask the client for more."""
     _unspeakable: tuple[bytes, ...] = field(default=(), init=False)
     """The password, plain and encoded, while the login is pending: a store may repeat it, a log must not."""
+    onlooker: overheard.Onlooker | None = field(default=None, init=False)
+    """Shown what is said, as far as anybody may see it."""
+    _lines: overheard.Lines = field(init=False)
+    """Of what an onlooker is shown; unset without one."""
 
     @property
     def phase(self) -> str:
@@ -58,9 +63,15 @@ class Conversation(Generic[S]):
         except KeyError:
             raise LocalProtocolError(f"{event} while {self.phase}") from None
 
-    def say(self, octets: bytes) -> None:
-        """Queue what is to be sent."""
+    def look_on(self, onlooker: overheard.Onlooker) -> None:
+        """Show somebody from now on what is said."""
+        self.onlooker, self._lines = onlooker, overheard.Lines()
+
+    def say(self, octets: bytes, shown: bytes | None = None) -> None:
+        """Queue what is to be sent; ``shown`` stands for what is secret."""
         self._queue.append(octets)
+        if self.onlooker is not None:
+            self.onlooker.said(octets if shown is None else shown)
 
     def data_to_send(self) -> bytes:
         """Return and forget what is queued."""
@@ -72,6 +83,9 @@ class Conversation(Generic[S]):
         """Buffer what the store sent; once it is no use, nobody wants it."""
         if self.state is not self._over:
             self.received.feed(octets)
+            if self.onlooker is not None:
+                for line in self._lines.shown(octets, self._unspeakable):
+                    self.onlooker.heard(line)
 
     def end(self) -> None:
         """Have done with the store: nothing is sent, heard or kept any more."""
@@ -91,7 +105,13 @@ class Conversation(Generic[S]):
 
     def next_step(self) -> None:
         """Say what is next of the login."""
-        self.say(self.steps.pop(0))
+        self.say(self.steps.pop(0), overheard.HIDDEN)
+
+    def begin(self, tag: bytes = b"") -> None:
+        """Say the first of the login: it has a command's name, and that alone may be seen."""
+        step = self.steps.pop(0)
+        name, _, argument = step.partition(b" ")
+        self.say(tag + step, tag + overheard.command(name.rstrip(b"\r\n"), argument))
 
     def challenged(self, text: bytes, event: str = "challenge") -> Challenge:
         """Return what the store asks of the client; RemoteProtocolError if there is nobody to ask, or it is garbled."""
@@ -107,7 +127,7 @@ class Conversation(Generic[S]):
     def respond(self, octets: bytes, line: bytes) -> None:
         """Queue the client's answer, of which this is the line."""
         self._unspeakable += (octets, _last_word(line))
-        self.say(line)
+        self.say(line, overheard.RESPONSE)
 
     def log_in(self, event: str) -> bytes:
         """Go where a login that succeeded leads, and return what the store has sent behind it: it's the client's."""
@@ -117,9 +137,7 @@ class Conversation(Generic[S]):
 
     def without_password(self, text: bytes) -> bytes:
         """Return the store's words, fit for a log as far as the password goes."""
-        for secret in filter(None, self._unspeakable):
-            text = text.replace(secret, b"***")
-        return text
+        return overheard.without(text, self._unspeakable)
 
 
 def _last_word(line: bytes) -> bytes:

@@ -11,7 +11,7 @@ from tests.architecture.source import PROTOCOLS, ROOTS, Module, Modules, within
 CORE: Mapping[str, tuple[str, ...]] = {
     "mmp.model": (),
     "mmp.errors": ("mmp.model",),
-    "mmp.interfaces": ("mmp.model", "mmp.errors", "mmp.wire.events"),
+    "mmp.interfaces": ("mmp.model", "mmp.errors", "mmp.wire.events", "mmp.wire.overheard"),
     "mmp.wire": ("mmp.wire", "mmp.model", "mmp.errors"),
     "mmp.policy": ("mmp.policy", "mmp.model", "mmp.errors"),
     "mmp.session": ("mmp.session", "mmp.interfaces", "mmp.wire.events", "mmp.model", "mmp.errors"),

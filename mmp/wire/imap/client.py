@@ -17,6 +17,7 @@ from mmp.model import Refusal, Replay
 from mmp.wire.events import BackendEvent, Challenge, LoggedIn, LoginRefused, Ready, StartTLS
 from mmp.wire.imap import render, replies
 from mmp.wire.imap.response import Response, ResponseReader
+from mmp.wire.overheard import Onlooker
 from mmp.wire.sasl import lines
 from mmp.wire.toward_store import Conversation, Phase
 
@@ -96,6 +97,10 @@ class Client:
         """The SASL mechanisms among them, in upper case."""
         return frozenset(name.removeprefix(b"AUTH=") for name in self._offered() if name.startswith(b"AUTH="))
 
+    def overhear(self, onlooker: Onlooker) -> None:
+        """Show somebody from now on what is said."""
+        self._talk.look_on(onlooker)
+
     def receive_data(self, octets: bytes) -> None:
         """Buffer what the store sent; once it is no use, nobody wants it."""
         self._talk.feed(octets)
@@ -142,7 +147,7 @@ class Client:
         self._talk.to("login")
         self._talk.prepare(replay, steps)
         self._capabilities = ()
-        self._command(self._talk.steps.pop(0))
+        self._talk.begin(self._next_tag())
 
     def respond(self, octets: bytes) -> None:
         """Queue the answer to the Challenge just reported."""
@@ -256,10 +261,14 @@ class Client:
     # What is said and known
 
     def _command(self, text: bytes) -> None:
+        self._talk.say(self._next_tag() + text)
+
+    def _next_tag(self) -> bytes:
+        """Return a tag and a space."""
         self._commands += 1
         tag = b"m%d" % self._commands
         self._tags.append(tag)
-        self._talk.say(tag + b" " + text)
+        return tag + b" "
 
     def _offered(self) -> set[bytes]:
         return set(b" ".join(self._capabilities).upper().split())

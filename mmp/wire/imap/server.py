@@ -18,11 +18,14 @@ from mmp.wire.events import ClientEvent, LoggedIn, Login, Logout, Response, Star
 from mmp.wire.imap import grammar, replies
 from mmp.wire.imap.command import Command, CommandReader
 from mmp.wire.imap.grammar import Announcement, Malformed
+from mmp.wire.overheard import Onlooker
 from mmp.wire.sasl import MECHANISMS, Cancelled, SASLError, identity, lines
 from mmp.wire.toward_client import LISTENING, Conversation, State
 
 _TAKING_LITERALS = (b"LOGIN", b"ID")
 _TTL_DIGITS = 4
+_TAG = b"TAG "
+"""What is shown in its place."""
 
 
 @define(kw_only=True, eq=False, repr=False)
@@ -46,6 +49,10 @@ class Server:
     def buffered(self) -> int:
         """How many received bytes are not yet consumed."""
         return len(self._talk.received)
+
+    def overhear(self, onlooker: Onlooker) -> None:
+        """Show somebody from now on what is said."""
+        self._talk.onlooker = onlooker
 
     def greet(self) -> None:
         """Queue the greeting."""
@@ -97,7 +104,7 @@ class Server:
     def accept(self, logged_in: LoggedIn) -> None:
         """Answer the pending Login with success and the store's capabilities."""
         self._talk.to("success")
-        self._tagged(b"OK " + replies.logged_in(logged_in))
+        self._talk.say(self._tag + b" OK " + replies.logged_in(logged_in), _TAG + b"OK, and what the store has said")
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer the pending Login with a refusal; the client may go on."""
@@ -142,6 +149,7 @@ class Server:
         later = name in grammar.COMMANDS_AFTER_LOGIN
         known = later or name in self._ACTIONS
         if not command.literals:
+            self._talk.hear(name, text[match.end() :] if match else b"", known=known)
             self._talk.count_command(self.goodbye, known=known)
         elif b"\0" in command.literals[-1]:
             raise Malformed("NUL in a literal")
@@ -190,7 +198,7 @@ class Server:
     def _log_out(self, arguments: bytes, _literals: list[bytes]) -> Logout:
         grammar.check_nothing(arguments)
         self._talk.say(b"* BYE Logging out")
-        self._talk.end(self._tag + b" OK LOGOUT completed")
+        self._talk.end(self._tag + b" OK LOGOUT completed", _TAG + b"OK LOGOUT completed")
         return Logout()
 
     def _start_tls(self, arguments: bytes, _literals: list[bytes]) -> StartTLS:
@@ -227,7 +235,7 @@ class Server:
         return self._talk.step(self._talk.take_mechanism(), lines.response(line), self._ask)
 
     def _response(self, line: bytes) -> Response:
-        self._talk.to("response")
+        self._talk.take_response()
         try:
             return Response(lines.response(line))
         except (SASLError, Cancelled):
@@ -249,7 +257,7 @@ class Server:
     # What is said
 
     def _ask(self, challenge: bytes) -> None:
-        self._talk.say(b"+ " + lines.encoded(challenge))
+        self._talk.ask(b"+ " + lines.encoded(challenge))
 
     def _no(self, refusal: Refusal) -> None:
         self._tagged(b"NO " + replies.wording(refusal))
@@ -259,7 +267,7 @@ class Server:
         self._talk.count_error(self.goodbye)
 
     def _tagged(self, reply: bytes) -> None:
-        self._talk.say(self._tag + b" " + reply)
+        self._talk.say(self._tag + b" " + reply, _TAG + reply)  # a tag is the client's own: it may be anything
 
     def _bye(self, text: bytes) -> None:
         self._talk.end(b"* BYE " + text)

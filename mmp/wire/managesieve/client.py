@@ -17,6 +17,7 @@ from mmp.wire.events import BackendEvent, Challenge, LoggedIn, LoginRefused, Rea
 from mmp.wire.managesieve import grammar, render, replies
 from mmp.wire.managesieve.grammar import Status
 from mmp.wire.managesieve.reader import Reader, Sent
+from mmp.wire.overheard import Onlooker
 from mmp.wire.toward_store import Conversation, Phase
 
 CAPABILITIES_LIMIT = 100
@@ -98,6 +99,10 @@ class Client:
     def mechanisms(self) -> frozenset[bytes]:
         """The SASL mechanisms among them, in upper case."""
         return frozenset(self._capabilities.get(b"SASL", b"").upper().split())
+
+    def overhear(self, onlooker: Onlooker) -> None:
+        """Show somebody from now on what is said."""
+        self._talk.look_on(onlooker)
 
     def receive_data(self, octets: bytes) -> None:
         """Buffer what the store sent; once it is no use, nobody wants it."""
@@ -224,7 +229,7 @@ class Client:
 
     def _say_login(self) -> None:
         self._talk.to("login")
-        self._talk.next_step()
+        self._talk.begin()
 
     def _words(self, status: Status) -> str:
         """Return a response as the store worded it, fit for a log: bounded, printable, without the password."""

@@ -15,6 +15,7 @@ from mmp.wire.events import ClientEvent, LoggedIn, Login, Logout, Response, Star
 from mmp.wire.managesieve import grammar, replies
 from mmp.wire.managesieve.grammar import Malformed
 from mmp.wire.managesieve.reader import Reader, Sent
+from mmp.wire.overheard import Onlooker
 from mmp.wire.sasl import MECHANISMS, Cancelled, SASLError, lines
 from mmp.wire.toward_client import LISTENING, Conversation, State
 
@@ -38,6 +39,10 @@ class Server:
     def buffered(self) -> int:
         """How many received bytes are not yet consumed."""
         return len(self._talk.received)
+
+    def overhear(self, onlooker: Onlooker) -> None:
+        """Show somebody from now on what is said."""
+        self._talk.onlooker = onlooker
 
     def greet(self) -> None:
         """Queue the greeting, which is the capabilities."""
@@ -89,7 +94,8 @@ class Server:
     def accept(self, logged_in: LoggedIn) -> None:
         """Answer the pending Login with success, in the store's words."""
         self._talk.to("success")
-        self._talk.say(b"OK " + grammar.string(replies.printable(logged_in.text) or b"Logged in"))
+        text = grammar.string(replies.printable(logged_in.text) or b"Logged in")
+        self._talk.say(b"OK " + text, b"OK, and what the store has said")
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer the pending Login with a refusal; the client may go on."""
@@ -121,6 +127,7 @@ class Server:
         name = grammar.keyword(sent.text)
         later = name in grammar.COMMANDS_AFTER_LOGIN
         known = later or name in self._ACTIONS
+        self._talk.hear(name, sent.text[len(name) :], known=known)
         self._talk.count_command(self.goodbye, known=known)
         if not sent.text.endswith(b"\r\n"):
             raise Malformed("A line ends with CR LF")
@@ -138,7 +145,10 @@ class Server:
 
     def _noop(self, arguments: bytes, literals: tuple[bytes, ...]) -> None:
         tag = grammar.noop(arguments, literals)
-        self._talk.say(b'OK "NOOP completed"' if tag is None else b'OK (TAG %b) "Done"' % grammar.string(tag))
+        if tag is None:
+            self._talk.say(b'OK "NOOP completed"')
+        else:
+            self._talk.say(b'OK (TAG %b) "Done"' % grammar.string(tag), b'OK (TAG ***) "Done"')
 
     def _take_client(self, arguments: bytes, _literals: tuple[bytes, ...]) -> None:
         """Heed of what a client says of its own only how often it may yet be passed on; nothing reaches the store."""
@@ -176,7 +186,7 @@ class Server:
         return self._talk.step(self._talk.take_mechanism(), grammar.sasl_response(*sent), self._ask)
 
     def _response(self, sent: Sent) -> Response:
-        self._talk.to("response")
+        self._talk.take_response()
         try:
             return Response(grammar.sasl_response(*sent))
         except (Malformed, SASLError, Cancelled):
@@ -198,7 +208,7 @@ class Server:
     # What is said
 
     def _ask(self, challenge: bytes) -> None:
-        self._talk.say(grammar.string(lines.encoded(challenge)))
+        self._talk.ask(grammar.string(lines.encoded(challenge)))
 
     def _list_capabilities(self, text: bytes) -> None:
         for line in replies.capabilities(self._offer, self._capabilities):

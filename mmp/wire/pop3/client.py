@@ -16,6 +16,7 @@ from attrs import define, field
 from mmp.errors import LocalProtocolError, RemoteProtocolError
 from mmp.model import Replay
 from mmp.wire.events import BackendEvent, Challenge, LoggedIn, LoginRefused, Ready, StartTLS
+from mmp.wire.overheard import Onlooker
 from mmp.wire.pop3 import grammar, render, replies
 from mmp.wire.pop3.grammar import Response
 from mmp.wire.sasl import lines
@@ -94,6 +95,10 @@ class Client:
         """The SASL mechanisms among them, in upper case."""
         return frozenset(render.offered(self._capabilities).get(b"SASL", ()))
 
+    def overhear(self, onlooker: Onlooker) -> None:
+        """Show somebody from now on what is said."""
+        self._talk.look_on(onlooker)
+
     def receive_data(self, octets: bytes) -> None:
         """Buffer what the store sent; once it is no use, nobody wants it."""
         self._talk.feed(octets)
@@ -136,7 +141,7 @@ class Client:
             self._talk.say(render.xclient(replay.origin))
         else:
             self._talk.to("login")
-            self._talk.next_step()
+            self._talk.begin()
 
     def respond(self, octets: bytes) -> None:
         """Queue the answer to the Challenge just reported."""
@@ -193,7 +198,7 @@ class Client:
     def _xclient_answered(self, _response: Response) -> None:
         """Go on, no matter how: Dovecot says +OK even where it takes no notice of us."""
         self._talk.to("login")
-        self._talk.next_step()
+        self._talk.begin()
 
     def _login_answered(self, response: Response) -> LoggedIn | LoginRefused | Challenge | None:
         if response.status == b"-ERR":

@@ -18,6 +18,7 @@ from attrs import define, field
 from mmp.errors import RemoteProtocolError
 from mmp.model import Credentials, Offer, Refusal
 from mmp.wire.events import ClientEvent, LoggedIn, Login, Logout, Response, StartTLS
+from mmp.wire.overheard import Onlooker
 from mmp.wire.pop3 import grammar, replies
 from mmp.wire.pop3.grammar import Malformed
 from mmp.wire.sasl import MECHANISMS, Cancelled, SASLError, identity, lines
@@ -51,6 +52,10 @@ class Server:
     def buffered(self) -> int:
         """How many received bytes are not yet consumed."""
         return len(self._talk.received)
+
+    def overhear(self, onlooker: Onlooker) -> None:
+        """Show somebody from now on what is said."""
+        self._talk.onlooker = onlooker
 
     def greet(self) -> None:
         """Queue the greeting; the timestamp in it is the invitation to APOP."""
@@ -100,7 +105,7 @@ class Server:
     def accept(self, logged_in: LoggedIn) -> None:
         """Answer the pending Login with success, in the store's words."""
         self._talk.to("success")
-        self._ok(replies.text(logged_in.text) or b"Logged in")
+        self._talk.say(b"+OK " + (replies.text(logged_in.text) or b"Logged in"), b"+OK, and what the store has said")
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer the pending Login with a refusal; the client may go on."""
@@ -136,6 +141,7 @@ class Server:
         name = grammar.keyword(line)
         later = name in grammar.COMMANDS_AFTER_LOGIN
         known = later or name in self._ACTIONS
+        self._talk.hear(name, line[len(name) :], known=known)
         self._talk.count_command(self.goodbye, known=known)
         argument = grammar.argument(line)
         if later:
@@ -228,7 +234,7 @@ class Server:
         return self._talk.step(self._talk.take_mechanism(), lines.response(line), self._ask)
 
     def _response(self, line: bytes) -> Response:
-        self._talk.to("response")
+        self._talk.take_response()
         try:
             return Response(lines.response(line))
         except (SASLError, Cancelled):
@@ -257,7 +263,7 @@ class Server:
     # What is said
 
     def _ask(self, challenge: bytes) -> None:
-        self._talk.say(b"+ " + lines.encoded(challenge))
+        self._talk.ask(b"+ " + lines.encoded(challenge))
 
     def _list(self, *lines: bytes) -> None:
         for line in lines:

@@ -15,6 +15,7 @@ from attrs import define, field
 from mmp.errors import LocalProtocolError, RemoteProtocolError
 from mmp.model import Origin, Refusal, Replay
 from mmp.wire.events import BackendEvent, Challenge, LoggedIn, LoginRefused, Ready, StartTLS
+from mmp.wire.overheard import Onlooker
 from mmp.wire.sasl import lines
 from mmp.wire.submission import grammar, render, replies
 from mmp.wire.submission.reply import Reply, ReplyReader
@@ -94,6 +95,10 @@ class Client:
     def mechanisms(self) -> frozenset[bytes]:
         """The SASL mechanisms among them, in upper case."""
         return frozenset(render.parameters(self._capabilities).get(b"AUTH", ()))
+
+    def overhear(self, onlooker: Onlooker) -> None:
+        """Show somebody from now on what is said."""
+        self._talk.look_on(onlooker)
 
     def receive_data(self, octets: bytes) -> None:
         """Buffer what the store sent; once it is no use, nobody wants it."""
@@ -255,7 +260,7 @@ class Client:
 
     def _begin_login(self) -> None:
         self._talk.to("login")
-        self._talk.next_step()
+        self._talk.begin()
 
     def _learn(self, reply: Reply) -> None:
         if reply.code != b"250":

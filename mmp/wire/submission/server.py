@@ -16,6 +16,7 @@ from attrs import define, field
 from mmp.errors import RemoteProtocolError
 from mmp.model import Offer, Refusal
 from mmp.wire.events import ClientEvent, LoggedIn, Login, Logout, Response, StartTLS
+from mmp.wire.overheard import Onlooker
 from mmp.wire.sasl import MECHANISMS, Cancelled, SASLError, lines
 from mmp.wire.submission import grammar, replies
 from mmp.wire.submission.grammar import Malformed
@@ -53,6 +54,10 @@ class Server:
     def buffered(self) -> int:
         """How many received bytes are not yet consumed."""
         return len(self._talk.received)
+
+    def overhear(self, onlooker: Onlooker) -> None:
+        """Show somebody from now on what is said."""
+        self._talk.onlooker = onlooker
 
     def greet(self) -> None:
         """Queue the greeting."""
@@ -101,7 +106,8 @@ class Server:
     def accept(self, logged_in: LoggedIn) -> None:
         """Answer the pending Login with success, in the store's words."""
         self._talk.to("success")
-        self._talk.say(b"235 2.7.0 " + (replies.text(grammar.without_status(logged_in.text)) or b"Logged in"))
+        text = replies.text(grammar.without_status(logged_in.text)) or b"Logged in"
+        self._talk.say(b"235 2.7.0 " + text, b"235 2.7.0, and what the store has said")
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer the pending Login with a refusal; the client may go on."""
@@ -148,6 +154,7 @@ class Server:
         name = grammar.verb(line)
         later = name in grammar.COMMANDS_AFTER_LOGIN
         known = later or name in self._ACTIONS
+        self._talk.hear(name, line[len(name) :], known=known)
         self._talk.count_command(self.goodbye, known=known)
         argument = grammar.argument(line)
         if later:
@@ -232,7 +239,7 @@ class Server:
         return self._talk.step(self._talk.take_mechanism(), lines.response(line), self._ask)
 
     def _response(self, line: bytes) -> Response:
-        self._talk.to("response")
+        self._talk.take_response()
         try:
             return Response(lines.response(line))
         except (SASLError, Cancelled):
@@ -257,7 +264,7 @@ class Server:
     # What is said
 
     def _ask(self, challenge: bytes) -> None:
-        self._talk.say(b"334 " + lines.encoded(challenge))
+        self._talk.ask(b"334 " + lines.encoded(challenge))
 
     def _error(self, reply: str) -> None:
         self._talk.say(reply.encode())

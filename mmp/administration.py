@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from mmp.admin.commands import Commands, WorkerState
 from mmp.admin.control import Control
@@ -72,6 +74,8 @@ class Governor(Protocol):
 class Administration:
     """Listens for operators and for monitoring; mail matters more, so a socket that cannot be had stops nothing."""
 
+    _faults = Logger()
+
     def __init__(self, reactor: Any, log: Log, governor: Governor) -> None:
         self.started = stamp(time.time())
         self.disabled: frozenset[str] = frozenset()
@@ -81,7 +85,8 @@ class Administration:
         self._reactor = reactor
         self._log = log
         self._governor = governor
-        self._control = Control(reactor, Commands(self, log))
+        self._commands = Commands(self, log)
+        self._control = Control(reactor, self._commands)
         self._pages = Pages(reactor, Monitoring(reactor, self).pages())
 
     def open(self) -> None:
@@ -109,6 +114,11 @@ class Administration:
     def drain(self, seconds: float | None) -> None:
         """Stop accepting, and end with the last session or after so many seconds, the grace if that is None."""
         self._governor.drain(seconds)
+
+    def kicked(self, target: str) -> None:
+        """End sessions here that another host has ended there."""
+        kicking = Deferred.fromCoroutine(self._commands.kick_too(target))
+        kicking.addErrback(lambda failure: self._faults.failure("unexpected error in a kick for another host", failure))
 
     def disable(self, stores: Iterable[str]) -> None:
         """Let no login go to these stores, given in lower case, and to all others."""

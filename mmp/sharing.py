@@ -17,7 +17,8 @@ from mmp.interfaces import Log
 from mmp.net import endpoints
 from mmp.shared.hosts import Hosts, Terms
 from mmp.shared.local import Home
-from mmp.shared.others import Nobody
+from mmp.shared.names import Names
+from mmp.shared.others import Elsewhere, Nobody
 from mmp.shared.store import Store
 
 
@@ -42,10 +43,12 @@ class _Settings:
 class Sharing:
     """Keeps a home in step with those of other hosts, if there are any."""
 
-    def __init__(self, reactor: Any, home: Home, log: Log) -> None:
+    def __init__(self, reactor: Any, home: Home, log: Log, elsewhere: Elsewhere) -> None:
+        """``elsewhere`` is told what is banned and kicked at other hosts."""
         self._reactor = reactor
         self._home = home
         self._log = log
+        self._elsewhere = elsewhere
         self._settings: _Settings | None = None
         self._hosts: Hosts | None = None
 
@@ -62,7 +65,9 @@ class Sharing:
             shared = settings.shared
             terms = Terms(shared.prefix, shared.lease, shared.on_failure == "refuse")
             store = store_of(self._reactor, loaded)
-            self._home.others = self._hosts = Hosts(self._reactor, store, self._home, self._log, terms)
+            self._home.others = self._hosts = Hosts(
+                self._reactor, store, self._home, self._log, terms, elsewhere=self._elsewhere
+            )
             self._hosts.start()
 
     def stop(self) -> None:
@@ -88,7 +93,8 @@ def _redis(reactor: Any, settings: _Settings) -> Store:
     from mmp.shared.redis import Access, RedisStore  # noqa: PLC0415 - brings a library that not everybody has
 
     shared = settings.shared
-    access = Access(shared.user, settings.password, shared.database)
+    channel, *_ = Names(shared.prefix).news
+    access = Access(shared.user, settings.password, shared.database, channel.decode())
     endpoint = (
         endpoints.encrypted(reactor, shared.endpoint, settings.ca)
         if shared.scheme == "rediss"

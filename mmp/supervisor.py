@@ -26,6 +26,7 @@ from mmp.model import Endpoint
 from mmp.net.bind import ListeningSockets
 from mmp.observe.certificates import CertificateWatch
 from mmp.observe.log import EventLog
+from mmp.shared.elsewhere import Likewise
 from mmp.shared.kept_bans import KeptBans
 from mmp.shared.local import Home
 from mmp.sharing import Sharing
@@ -67,9 +68,9 @@ class Supervisor(Service):
             serving=self._systemd.ready,
             empty=self._drained,
         )
-        self._sharing = Sharing(reactor, self._home, log)
         state = loaded.config.admin.state_path(os.environ)
         self._bans = KeptBans(reactor, self._home, log, state, time.time)
+        self._sharing = Sharing(reactor, self._home, log, Likewise(self._bans, self._administration.kicked))
         self._certificates = CertificateWatch(reactor, log, lambda: datetime.now(UTC), self.renew)
 
     @property
@@ -111,8 +112,8 @@ class Supervisor(Service):
     def startService(self) -> None:  # noqa: N802 - Twisted's name
         """Start the first generation; take the signals over once Twisted has installed its own."""
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's
-        self._sharing.use(self._loaded)
         self._bans.open()
+        self._sharing.use(self._loaded)
         self._succession.start()
         self._watch_certificates()
         self._administration.open()

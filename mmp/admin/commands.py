@@ -26,7 +26,7 @@ from mmp.interfaces import Log
 from mmp.model import Endpoint
 from mmp.policy.bans import Network
 from mmp.shared.asking import Asked, Question
-from mmp.shared.kept_bans import KeptBans
+from mmp.shared.kept_bans import ANOTHER, KeptBans
 from mmp.shared.local import Home
 
 EMPTY = b"[]"
@@ -181,9 +181,18 @@ class Commands:
 
     async def kick(self, order: Order) -> Mapping[str, Any]:
         """End the sessions of a user, from an address, or one."""
-        count = await self._end_sessions({"target": order.text("target")}, "kicked", 0.0)
-        self.log.event("kick", target=order.text("target"), sessions=count, by=order.user)
-        return {"count": count}
+        target = order.text("target")
+        told = self.proxy.home.others.kicked(target)
+        return {"count": await self._kick(target, by=order.user), "elsewhere": told}
+
+    async def kick_too(self, target: str) -> None:
+        """End sessions here that another host has ended there."""
+        await self._kick(target, host=ANOTHER)
+
+    async def _kick(self, target: str, **who: object) -> int:
+        count = await self._end_sessions({"target": target}, "kicked", 0.0)
+        self.log.event("kick", target=target, sessions=count, **who)
+        return count
 
     async def _end_sessions(self, wanted: Mapping[str, str], why: str, seconds: float) -> int:
         asked = {"question": "kick", "wanted": wanted, "why": why, "seconds": seconds}

@@ -14,7 +14,10 @@ def _add_target(parser: ArgumentParser) -> None:
 
 def _kick(arguments: Namespace) -> int:
     done = Answer(arguments, "kick", target=arguments.target).finish()
-    return tell_count(arguments, done, "{count} sessions ended")
+    if not done.get("elsewhere"):
+        return tell_count(arguments, done, "{count} sessions ended")
+    tell_count(arguments, done, "{count} sessions ended here; the other hosts are told to do likewise")
+    return 0
 
 
 def _add_user(parser: ArgumentParser) -> None:

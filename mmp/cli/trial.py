@@ -167,7 +167,7 @@ class _Trial:
         url = self._loaded.config.shared.url
         store = store_of(self._reactor, self._loaded)
         try:
-            await store.connect(lambda _: None)
+            await store.connect(lambda _: None, lambda: None)
         except SharedError as error:
             return Finding("error", f"shared {url}: {error}")
         store.disconnect()

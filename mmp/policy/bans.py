@@ -63,9 +63,18 @@ class Bans:
             self._forget(_key(banned))
         return lifted
 
-    def lift_one(self, network: Network) -> None:
-        """Lift the ban of this very network."""
-        self._forget(_key(network))
+    def lift_one(self, network: Network) -> bool:
+        """Lift the ban of this very network, if there is one, and say so."""
+        key = _key(network)
+        there = key in self._until
+        self._forget(key)
+        return there
+
+    def of(self, now: float, network: Network) -> tuple[float, str] | None:
+        """Return until when this very network is banned, and why; None if it is not."""
+        key = _key(network)
+        until = self._until.get(key, -math.inf)
+        return (until, self._reasons.get(key, "")) if until > now else None
 
     def covering(self, now: float, octets: bytes) -> Network | None:
         """Return a banned network that an address, in 4 or 16 octets, is in."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from mmp.policy.badness import REMEMBERED, Record
 from mmp.policy.throttle import Known
-from mmp.shared.store import Count, Fail, Forget, Hold, Look, Question, Take, Uncount, Vouch
+from mmp.shared.store import Announce, Count, Fail, Fetch, Forget, Hold, Look, Question, Strike, Take, Uncount, Vouch
 
 _TOLERANCE: Final = 1e-6
 
@@ -23,6 +23,8 @@ def keys_of(question: Question) -> tuple[bytes, ...]:
         return tuple(slot.key for slot in question.slots)
     if isinstance(question, Look):
         return question.household, question.user, question.vouched
+    if isinstance(question, Announce | Fetch):  # never asked of a store that tells nobody
+        return question.keys
     return (question.key,)
 
 
@@ -135,6 +137,20 @@ class Draft:
         """Vouch for somebody."""
         self._keep(question.key, self._now + question.seconds, question.seconds)
 
+    # Strikes: of each failure when it was, and its digest
+
+    def strike(self, question: Strike) -> int:
+        """Count a failure that may come to a ban."""
+        since, digest = self._now - question.window, question.digest.hex()
+        recent = [[when, seen] for when, seen in self._values[question.key] or () if when > since]
+        if all(seen != digest for _, seen in recent):
+            recent.append([self._now, digest])
+        if len(recent) >= question.after:
+            self._forget(question.key)
+            return 1
+        self._keep(question.key, recent, question.window)
+        return 0
+
 
 _ANSWERS: Final[Mapping[type, Callable[[Draft, Any], Any]]] = {
     Take: Draft.take,
@@ -145,4 +161,5 @@ _ANSWERS: Final[Mapping[type, Callable[[Draft, Any], Any]]] = {
     Fail: Draft.fail,
     Forget: Draft.forget,
     Vouch: Draft.vouch,
+    Strike: Draft.strike,
 }

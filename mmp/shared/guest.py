@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Final
+
+from attrs import define
 
 from mmp.policy.bans import Network
 from mmp.policy.counts import Verdict
@@ -17,7 +20,31 @@ from mmp.shared.link import Kind
 from mmp.shared.local import Home
 from mmp.shared.others import Claims
 
+CONNECTIONS: Final = "connections_per_minute"
+LOGINS: Final = "logins_per_minute"
+
 Answer = Callable[[Kind, bytes], None]
+
+
+@define(eq=False)
+class _Both:
+    """Two answers that are asked for at once: ``done`` gets both when both are there."""
+
+    done: Callable[[float, Verdict], None]
+    seconds: float | None = None
+    there: Verdict | None = None
+
+    def waits(self, seconds: float) -> None:
+        """Take the one."""
+        self.seconds = seconds
+        if self.there is not None:
+            self.done(seconds, self.there)
+
+    def told(self, there: Verdict) -> None:
+        """Take the other."""
+        self.there = there
+        if self.seconds is not None:
+            self.done(self.seconds, there)
 
 
 class Guest:
@@ -65,53 +92,44 @@ class Guest:
     def _door(self, payload: bytes) -> None:
         number, anyway = wire.LEASE.unpack_from(payload)
         octets = payload[wire.LEASE.size :]
-        limit = "connections_per_minute"
-
-        def waits(seconds: float) -> None:
-            if not self._is_wanted(number):
-                return
-            if seconds and limit not in self._home.rules.observed:
-                self._deny(number, limit, seconds)
-            else:
-                claims = self._home.rules.sessions.at_the_door(octets)
-                self._lease(number, claims, anyway, (limit,) if seconds else ())
-
-        self._asked.add(number)
-        if anyway:
-            waits(0.0)
-        else:
-            self._home.wait(limit, household(octets), waits)
+        self._lease(number, self._home.rules.sessions.at_the_door(octets), anyway, household(octets))
 
     def _account(self, payload: bytes) -> None:
         number, anyway = wire.LEASE.unpack_from(payload)
         user, _, backend = payload[wire.LEASE.size :].decode("utf-8", "surrogateescape").partition("\0")
-        self._lease(number, self._home.rules.sessions.of_account(user, backend), anyway, ())
+        self._lease(number, self._home.rules.sessions.of_account(user, backend), anyway)
 
-    def _lease(self, number: int, claims: Claims, anyway: int, observed: tuple[str, ...]) -> None:
-        """Hold slots if there is room here, and then ask others whether there is room there."""
+    def _lease(self, number: int, claims: Claims, anyway: int, comer: bytes = b"") -> None:
+        """Hold slots if there is room here, and then ask others whether there is room there.
+
+        At once, since nobody is to wait twice, ask whether there is room under the rate for whoever comes.
+        """
         counts, others = self._home.counts, self._home.others
         if anyway:
             counts.take_anyway(claims)
             others.took(claims)
-            self._grant(number, claims, observed)
+            self._grant(number, claims, ())
             return
+        both = _Both(lambda seconds, there: self._settle_lease(number, claims, here, seconds, there))
+        self._asked.add(number)
+        self._home.wait(CONNECTIONS, comer, both.waits)
         here = counts.take(claims)
         if here.refused:
-            self._deny(number, here.refused)
-            return
+            both.told(here)
+        else:
+            others.take(claims, both.told)
 
-        def answered(there: Verdict) -> None:
-            wanted = self._is_wanted(number)
-            if there.refused or not wanted:
-                counts.give_back(claims)
-                others.gave_back(claims)
-            if wanted and there.refused:
-                self._deny(number, there.refused)
-            elif wanted:
-                self._grant(number, claims, (*observed, *(there.observed or here.observed)))
-
-        self._asked.add(number)
-        others.take(claims, answered)
+    def _settle_lease(self, number: int, claims: Claims, here: Verdict, seconds: float, there: Verdict) -> None:
+        observed = (CONNECTIONS,) if seconds and CONNECTIONS in self._home.rules.observed else ()
+        refused = CONNECTIONS if seconds and not observed else there.refused
+        wanted = self._is_wanted(number)
+        if (refused or not wanted) and not here.refused:
+            self._home.counts.give_back(claims)
+            self._home.others.gave_back(claims)
+        if wanted and refused:
+            self._deny(number, refused, seconds if refused == CONNECTIONS else 0.0)
+        elif wanted:
+            self._grant(number, claims, (*observed, *(there.observed or here.observed)))
 
     def _grant(self, number: int, claims: Claims, observed: tuple[str, ...]) -> None:
         if claims:
@@ -161,30 +179,28 @@ class Guest:
     # Attempts
 
     def _attempt(self, payload: bytes) -> None:
+        """Ask whether there is room under the rate, and at once how bad the address is: nobody is to wait twice."""
         number, user, digest = wire.ATTEMPT.unpack_from(payload)
-        octets = payload[wire.ATTEMPT.size :]
-        home, limit = self._home, "logins_per_minute"
+        origin = household(payload[wire.ATTEMPT.size :])
+        home = self._home
+        waits: list[float] = []
 
-        def waits(seconds: float) -> None:
-            if seconds and limit not in home.rules.observed:
-                if self._is_wanted(number):
-                    self._deny(number, limit, seconds)
-            else:
-                observed = limit if seconds else ""
-                home.others.look(household(octets), user, lambda known, refusal: knows(known, refusal, observed))
-
-        def knows(known: Known | None, refusal: str, observed: str) -> None:
+        def knows(known: Known | None, refusal: str) -> None:
+            seconds = waits[0]
             if not self._is_wanted(number):
                 return
-            if refusal:
+            if seconds and LOGINS not in home.rules.observed:
+                self._deny(number, LOGINS, seconds)
+            elif refusal:
                 self._deny(number, refusal)
-                return
-            if known is not None:
-                home.throttle.learn(home.now(), household(octets), user, known)
-            self._begin(number, household(octets), user, digest, observed)
+            else:
+                if known is not None:
+                    home.throttle.learn(home.now(), origin, user, known)
+                self._begin(number, origin, user, digest, LOGINS if seconds else "")
 
         self._asked.add(number)
-        home.wait(limit, household(octets), waits)
+        home.wait(LOGINS, origin, waits.append)
+        home.others.look(origin, user, knows)
 
     def _begin(self, number: int, origin: bytes, user: bytes, digest: bytes, observed: str) -> None:
         attempt, told = self._home.throttle.begin(self._home.now(), origin, user, digest)

@@ -23,6 +23,10 @@ from mmp.shared.local import Home
 SOON: Final = 0.5
 """Seconds in which further bans come into the same file."""
 VERSION: Final = 1
+SAME: Final = 2.0
+"""Seconds between the ends of bans that are the same."""
+ANOTHER: Final = "another"
+"""The host that is named in the log for what was done elsewhere."""
 
 
 @frozen
@@ -117,19 +121,39 @@ class KeptBans:
         self._ban(network, seconds, f"{failures} failures", None)
 
     def _ban(self, network: Network, seconds: float, reason: str, by: int | None) -> None:
+        self._home.others.banned(network, seconds, reason)
+        self._put(network, seconds, reason, by=by)
+
+    def _put(self, network: Network, seconds: float, reason: str, **who: object) -> None:
         self._home.ban(network, seconds, reason)
-        told = None if math.isinf(seconds) else seconds
-        self._log.event("ban", "warn", result="banned", network=network, seconds=told, reason=reason, by=by)
+        told = None if math.isinf(seconds) else round(seconds, 3)
+        self._log.event("ban", "warn", result="banned", network=network, seconds=told, reason=reason, **who)
         self._write_soon()
 
     def lift(self, network: Network, by: int) -> int:
         """Lift every ban that covers the network or lies in it; return how many that were."""
         lifted = self._home.unban(network)
         for each in lifted:
+            self._home.others.lifted(each)
             self._log.event("ban", result="lifted", network=each, by=by)
         if lifted:
             self._write_soon()
         return len(lifted)
+
+    # Other hosts
+
+    def learn(self, network: Network, seconds: float, reason: str) -> None:
+        """Take over a ban of another host, unless it is one that is known."""
+        now = self._home.now()
+        until, known = self._home.bans.of(now, network) or (0.0, "")
+        if known != reason or not (until == now + seconds or abs(until - now - seconds) < SAME):
+            self._put(network, seconds, reason, host=ANOTHER)
+
+    def unlearn(self, network: Network) -> None:
+        """Take over that a ban is lifted."""
+        if self._home.unban_one(network):
+            self._log.event("ban", result="lifted", network=network, host=ANOTHER)
+            self._write_soon()
 
     def listed(self) -> Iterator[Ban]:
         """Yield each; none may be banned meanwhile."""

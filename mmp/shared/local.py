@@ -132,19 +132,31 @@ class Home:
     def unban(self, network: Network) -> list[Network]:
         """Lift every ban that covers a network or lies in it; return which."""
         lifted = self.bans.lift(network)
-        for each in lifted:
-            for worker in self.workers:
-                worker.tell_ban(each, 0.0)
+        self._tell_lifted(lifted)
         return lifted
+
+    def unban_one(self, network: Network) -> bool:
+        """Lift the ban of this very network, if there is one, and say so."""
+        there = self.bans.lift_one(network)
+        self._tell_lifted([network] if there else [])
+        return there
+
+    def _tell_lifted(self, lifted: list[Network]) -> None:
+        for network in lifted:
+            for worker in self.workers:
+                worker.tell_ban(network, 0.0)
 
     def failed(self, attempt: Attempt) -> None:
         """Ban whoever fails too often."""
-        rules = self.rules
-        if not rules.ban_after or not self._threshold.reached(self.now(), attempt.household, attempt.digest):
-            return
-        network = network_of(attempt.household)
-        if not any(network.version == each.version and network.overlaps(each) for each in rules.never_banned):
-            self.too_many_failures(network, rules.ban_time, rules.ban_after)
+        if self.rules.ban_after:
+            self.others.strike(
+                attempt.household, attempt.digest, self._threshold, lambda: self._too_often(attempt.household)
+            )
+
+    def _too_often(self, household: bytes) -> None:
+        network = network_of(household)
+        if not any(network.version == each.version and network.overlaps(each) for each in self.rules.never_banned):
+            self.too_many_failures(network, self.rules.ban_time, self.rules.ban_after)
 
     def tell(self, attempts: list[Attempt]) -> None:
         """Tell those who queued what has become of that."""

@@ -36,7 +36,9 @@ class _Protocol(MemCacheProtocol):
 
 
 class MemcachedStore:
-    """One connection at a time, and on it one batch at a time."""
+    """One connection at a time, and on it one batch at a time. It tells nobody that something has changed."""
+
+    announces = False
 
     def __init__(
         self, reactor: Any, endpoint: IStreamClientEndpoint, host: str, lease: float, now: Callable[[], float]
@@ -51,7 +53,7 @@ class MemcachedStore:
         self._waiting: deque[tuple[Sequence[Question], Deferred[list[Any]]]] = deque()
         self._working = False
 
-    def connect(self, lost: Callable[[str], None]) -> Deferred[None]:
+    def connect(self, lost: Callable[[str], None], nudged: Callable[[], object]) -> Deferred[None]:  # noqa: ARG002 - the seam's
         """Connect, or fail with StoreError."""
         factory = Factory.forProtocol(lambda: _Protocol(self._reactor, lambda: self._lost(lost)))
         factory.noisy = False

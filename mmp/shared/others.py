@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from mmp.policy.bans import Network, Threshold
 from mmp.policy.counts import ROOM, Claim, Verdict
 from mmp.policy.rate import Rate
 from mmp.policy.throttle import Attempt, Known, Turn
@@ -39,6 +40,31 @@ class Others(Protocol):
     def changed(self, turn: Turn, attempt: Attempt, /) -> None:
         """Tell of what has become of an attempt."""
 
+    def strike(self, household: bytes, digest: bytes, here: Threshold, reached: Callable[[], None], /) -> None:
+        """Count a failure that may come to a ban, here if others cannot be told; ``reached`` if it was one too many."""
+
+    def banned(self, network: Network, seconds: float, reason: str, /) -> None:
+        """Have a network banned at all hosts."""
+
+    def lifted(self, network: Network, /) -> None:
+        """Have a ban lifted at all hosts."""
+
+    def kicked(self, target: str, /) -> bool:
+        """Have sessions ended at all hosts; False if only this one can."""
+
+
+class Elsewhere(Protocol):
+    """Whoever is told what was done at other hosts, and does likewise here."""
+
+    def banned(self, network: Network, seconds: float, reason: str, /) -> None:
+        """Ban a network."""
+
+    def lifted(self, network: Network, /) -> None:
+        """Lift a ban."""
+
+    def kicked(self, target: str, /) -> None:
+        """End sessions."""
+
 
 class Nobody:
     """No other hosts: what is decided here is decided. ``refusing``: nobody can be asked, and that is a refusal."""
@@ -72,3 +98,18 @@ class Nobody:
 
     def changed(self, turn: Turn, attempt: Attempt) -> None:
         """Tell nobody."""
+
+    def strike(self, household: bytes, digest: bytes, here: Threshold, reached: Callable[[], None]) -> None:
+        """Count here."""
+        if here.reached(self._now(), household, digest):
+            reached()
+
+    def banned(self, network: Network, seconds: float, reason: str) -> None:
+        """Tell nobody."""
+
+    def lifted(self, network: Network) -> None:
+        """Tell nobody."""
+
+    def kicked(self, _target: str) -> bool:
+        """Tell nobody."""
+        return False

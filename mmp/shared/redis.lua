@@ -132,6 +132,74 @@ local function fail()
   return 0
 end
 
+-- Strikes: a sorted set of digests by the second of the failure.
+
+local function strike()
+  local name, digest, after, window = key(), argument(), number(), number()
+  redis.call('ZREMRANGEBYSCORE', name, '-inf', now - window)
+  redis.call('ZADD', name, 'NX', now, digest)
+  if redis.call('ZCARD', name) >= after then
+    redis.call('DEL', name)
+    return 1
+  end
+  expire(name, window)
+  return 0
+end
+
+-- News: a hash has of each subject by whom, until when and what was said; sorted sets have the subjects by number and by
+-- end. Subject and text are in hexadecimal. Two fields of the hash are no subjects: which store it is, and the last number.
+
+local MONTH, MOST, PIECE = 31 * 86400, 100000, 8000
+
+local function drop(subjects, order, ends, names)
+  for _, name in ipairs(names) do
+    redis.call('HDEL', subjects, name)
+    redis.call('ZREM', order, name)
+    redis.call('ZREM', ends, name)
+  end
+end
+
+local function announce()
+  local subjects, order, ends = key(), key(), key()
+  local subject, seconds, kept, text = argument(), number(), number(), argument()
+  local line = string.format('%s %.6f %s', host, now + seconds, text)
+  redis.call('HSET', subjects, subject, line)
+  redis.call('ZADD', order, redis.call('HINCRBY', subjects, '#last', 1), subject)
+  redis.call('ZADD', ends, string.format('%.6f', now + kept), subject)
+  drop(subjects, order, ends, redis.call('ZRANGEBYSCORE', ends, '-inf', now, 'LIMIT', 0, 100))
+  if redis.call('ZCARD', order) > MOST then
+    drop(subjects, order, ends, redis.call('ZRANGE', order, 0, 0))
+  end
+  redis.pcall('PUBLISH', subjects, '')  -- who may not publish is heard a little later
+  return 0
+end
+
+local function fetch()
+  local subjects, order, ends, era, since = key(), key(), key(), argument(), number()
+  redis.call('HSETNX', subjects, '#era', time[1] .. '.' .. time[2])
+  local present, last = unpack(redis.call('HMGET', subjects, '#era', '#last'))
+  local anew = era ~= present or since > tonumber(last or 0)
+  local found = redis.call('ZRANGEBYSCORE', order, anew and '-inf' or '(' .. since, '+inf',
+    'WITHSCORES', 'LIMIT', 0, 100)
+  local items, length, goes_on = {}, 0, #found == 200
+  since = anew and 0 or since
+  for at = 1, #found, 2 do
+    local by, ends_at, text = string.match(redis.call('HGET', subjects, found[at]), '(%S+) (%S+) (.*)')
+    local item = string.format('%s|%d|%.6f|%s', found[at], by == host and 1 or 0, tonumber(ends_at) - now, text)
+    length = length + #item
+    if at > 1 and length > PIECE then
+      goes_on = true
+      break
+    end
+    items[#items + 1], since = item, found[at + 1]
+  end
+  for _, name in ipairs({subjects, order, ends}) do
+    expire(name, MONTH)
+  end
+  return redis.status_reply(string.format('%s %d %d %d ', present, since, anew and 1 or 0, goes_on and 1 or 0)
+    .. table.concat(items, ' '))
+end
+
 local answers = {
   take = take,
   hold = function() hold(key(), number()) return 0 end,
@@ -139,6 +207,9 @@ local answers = {
   uncount = uncount,
   look = look,
   fail = fail,
+  strike = strike,
+  announce = announce,
+  fetch = fetch,
   forget = function() redis.call('DEL', key()) return 0 end,
   vouch = function() redis.call('SET', key(), '1', 'PX', math.ceil(number() * 1000)) return 0 end,
 }

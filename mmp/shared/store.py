@@ -96,7 +96,67 @@ class Vouch:
     seconds: float
 
 
-Question = Take | Hold | Count | Uncount | Look | Fail | Forget | Vouch
+@frozen
+class Strike:
+    """Count a failure, unless this very one, by its digest, has been counted before; see ``policy.bans.Threshold``.
+
+    The reply is 1 if it was one too many, and counting begins anew, else 0.
+    """
+
+    key: bytes
+    digest: bytes
+    after: int
+    window: float
+
+
+@frozen
+class Announce:
+    """Something to be known to all hosts of a subject: it holds for so many seconds, and is kept for so many.
+
+    It replaces what was said of the subject before. Each announcement has a number, one more than the last.
+    """
+
+    keys: tuple[bytes, bytes, bytes]
+    subject: str
+    seconds: float
+    kept: float
+    text: str
+
+
+@frozen
+class Fetch:
+    """The reply is what was Heard after the announcement of this number, some of it at least.
+
+    All of it if the store is not of this ``era``, or knows less than that.
+    """
+
+    keys: tuple[bytes, bytes, bytes]
+    era: str
+    number: int
+
+
+@frozen
+class Item:
+    """An announcement: whether this host has made it, for how many seconds it still holds, and the rest."""
+
+    subject: str
+    own: bool
+    seconds: float
+    text: str
+
+
+@frozen
+class Heard:
+    """Announcements in their order, the number of the last; ``anew``: from the first. ``goes_on``: there are more."""
+
+    era: str
+    number: int
+    anew: bool
+    goes_on: bool
+    items: tuple[Item, ...]
+
+
+Question = Take | Hold | Count | Uncount | Look | Fail | Forget | Vouch | Strike | Announce | Fetch
 
 
 class StoreError(Exception):
@@ -106,8 +166,15 @@ class StoreError(Exception):
 class Store(Protocol):
     """A store, as one host uses it. What is asked first is answered first."""
 
-    def connect(self, lost: Callable[[str], None], /) -> Deferred[None]:
-        """Connect, or fail with StoreError; ``lost`` is told once why the connection has ended that was made."""
+    @property
+    def announces(self) -> bool:
+        """Whether it answers Announce and Fetch."""
+
+    def connect(self, lost: Callable[[str], None], nudged: Callable[[], object], /) -> Deferred[None]:
+        """Connect, or fail with StoreError; ``lost`` is told once why the connection has ended that was made.
+
+        ``nudged`` is told when somebody has announced something.
+        """
 
     def ask(self, questions: Sequence[Question], /) -> Deferred[list[Any]]:
         """Return the replies, or fail with StoreError."""

@@ -22,7 +22,7 @@ def settings(ports, pair, store_port, users_path, **changes):
         "login": {"default_domain": "example.com"},
         "directory": {"kind": "file", "file": {"path": str(users_path)}},
         "backend": {"imap": {"port": store_port}},
-        "admin": {"control": f"unix:{users_path.parent}/control.sock"},
+        "admin": {"control": f"unix:{users_path.parent}/control.sock", "state": f"{users_path.parent}/state"},
         "log": {"level": "debug"},
         "limits": {"per_address": []},
         "throttle": {"penalty": "0s"},

@@ -73,8 +73,8 @@ def log_in(client, person=ALICE, password=None):
     return heard(client)
 
 
-def guess(held, proxy, password):
-    assert log_in(come(held, proxy), password=password).startswith(b"a NO [AUTHENTICATIONFAILED]")
+def guess(held, proxy, password, source="127.0.0.1"):
+    assert log_in(come(held, proxy, source), password=password).startswith(b"a NO [AUTHENTICATIONFAILED]")
 
 
 def admitted(clients):

@@ -9,11 +9,12 @@ from contextlib import ExitStack
 import pytest
 
 from tests.integration.client import Client
-from tests.integration.commands import mmp_json
+from tests.integration.commands import mmp, mmp_json
 from tests.integration.ordinary import PLAIN
 from tests.integration.people import ALICE, BOB, FIRST
 from tests.integration.scripted import PATIENCE, scripted
 from tests.integration.shared_stores import memcached, redis
+from tests.integration.test_bans import BANNED, TIMES, greeted
 from tests.integration.test_limits import admitted, come, guess, judging, log_in, per_address
 from tests.integration.waiting import until
 
@@ -165,3 +166,31 @@ def test_where_silence_is_a_refusal_nobody_gets_in(run, held, shared):
     assert 'reason="limit: shared state"' in one.log()
     shared.start()
     until(lambda: admitted([come(held, one)]), "it lets people in again")
+
+
+def test_bans_and_kicks_at_one_host_are_in_force_at_the_other_and_lifted_likewise_over_a_restart(run, held):
+    one, other = run()
+    inside = come(held, other)
+    assert log_in(inside).startswith(b"a OK")
+    mmp(one, "ban", "127.0.0.9", "--for", "1h", "--reason", "test")
+    until(lambda: {greeted(other, "127.0.0.9") for _ in range(TIMES)} == {BANNED}, "all workers there know of it")
+    other.logged(" ban ", "result=banned", "network=127.0.0.9/32", "reason=test", "host=another")
+    (row,) = mmp_json(other, "badguys")
+    assert (row["kind"], row["network"], row["reason"]) == ("ban", "127.0.0.9/32", "test")
+    assert mmp_json(one, "kick", ALICE.user) == {"count": 0, "elsewhere": True}
+    inside.rest()
+    other.stop()
+    other.start()
+    until(lambda: greeted(other, "127.0.0.9") == BANNED, "it learns of it from the store")
+    assert mmp_json(other, "unban", "127.0.0.9") == {"count": 1}
+    until(lambda: BANNED not in {greeted(one, "127.0.0.9") for _ in range(TIMES)}, "it is lifted at the first")
+
+
+def test_failures_are_counted_over_hosts_until_the_address_is_banned_at_all(run, held):
+    proxies = run(throttle={"penalty": "0s", "ban_after": 4, "ban_time": "1h"})
+    for number in range(4):
+        guess(held, proxies[number % 2], b"wrong-%d" % number, "127.0.0.9")
+    for proxy in proxies:
+        until(lambda proxy=proxy: greeted(proxy, "127.0.0.9") == BANNED, "it is banned")
+    assert all(greeted(proxy).startswith(b"* OK") for proxy in proxies)
+    assert sum('reason="4 failures"' in proxy.logged(" ban ", "result=banned") for proxy in proxies) == 2

@@ -6,9 +6,25 @@ from attrs import define, field
 from twisted.internet.defer import Deferred, fail, succeed
 
 from mmp.policy.badness import Badness, Record
+from mmp.policy.bans import Threshold
 from mmp.policy.rate import Rate
 from mmp.policy.throttle import Known
-from mmp.shared.store import Count, Fail, Forget, Hold, Look, StoreError, Take, Uncount, Vouch
+from mmp.shared.store import (
+    Announce,
+    Count,
+    Fail,
+    Fetch,
+    Forget,
+    Heard,
+    Hold,
+    Item,
+    Look,
+    StoreError,
+    Strike,
+    Take,
+    Uncount,
+    Vouch,
+)
 
 
 @define(eq=False)
@@ -20,6 +36,17 @@ class Shelf:
     rates: dict = field(factory=dict)
     bad: dict = field(factory=dict)
     vouched: dict = field(factory=dict)
+    strikes: dict = field(factory=dict)
+    news: dict = field(factory=dict)
+    era: int = 1
+    last: int = 0
+    ears: list = field(factory=list)
+
+    def lose_everything(self):
+        """Be an empty store, as after a restart."""
+        for table in (self.held, self.rates, self.bad, self.vouched, self.strikes, self.news):
+            table.clear()
+        self.era, self.last = self.era + 1, 0
 
     def holds(self, key):
         """Return how many all hosts hold that live."""
@@ -40,12 +67,19 @@ class ShelfStore:
     away: bool = False
     asked: list = field(factory=list)
     _lost: object = None
+    _nudged: object = None
     _waiting: deque = field(factory=deque)
 
-    def connect(self, lost):
+    @property
+    def announces(self):
+        return True
+
+    def connect(self, lost, nudged):
         if self.away:
             return fail(StoreError("nobody there"))
         self._lost = lost
+        self._nudged = nudged
+        self.shelf.ears.append(nudged)
         return succeed(None)
 
     def ask(self, questions):
@@ -66,6 +100,7 @@ class ShelfStore:
     def disconnect(self):
         if self._lost is not None:
             lost, self._lost = self._lost, None
+            self.shelf.ears.remove(self._nudged)
             waiting, self._waiting = self._waiting, deque()
             for _, reply in waiting:
                 reply.errback(StoreError("closed"))
@@ -121,6 +156,33 @@ class ShelfStore:
     def vouch(self, question):
         self.shelf.vouched[question.key] = self.shelf.clock.seconds() + question.seconds
 
+    def strike(self, question):
+        threshold = self.shelf.strikes.setdefault(question.key, Threshold(question.after, question.window, 10))
+        return int(threshold.reached(self.shelf.clock.seconds(), b"", question.digest))
+
+    def announce(self, question):
+        self.shelf.last += 1
+        until = self.shelf.clock.seconds() + question.seconds
+        self.shelf.news[question.subject] = self.shelf.last, self.host, until, question.text
+        for nudged in list(self.shelf.ears):
+            nudged()
+        return 0
+
+    def fetch(self, question):
+        shelf, era = self.shelf, str(self.shelf.era)
+        anew = question.era != era or question.number > shelf.last
+        since = 0 if anew else question.number
+        found = sorted((each, subject) for subject, each in shelf.news.items() if each[0] > since)
+        items = [
+            Item(subject, host == self.host, until - shelf.clock.seconds(), text)
+            for (_, host, until, text), subject in found[:PAGE]
+        ]
+        number = found[:PAGE][-1][0][0] if found else since
+        return Heard(era, number, anew, len(found) > PAGE, tuple(items))
+
+
+PAGE = 100
+"""Announcements that are told at once."""
 
 _ANSWERS = {
     Take: ShelfStore.take,
@@ -131,4 +193,7 @@ _ANSWERS = {
     Fail: ShelfStore.fail,
     Forget: ShelfStore.forget,
     Vouch: ShelfStore.vouch,
+    Strike: ShelfStore.strike,
+    Announce: ShelfStore.announce,
+    Fetch: ShelfStore.fetch,
 }

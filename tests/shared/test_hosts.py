@@ -11,80 +11,19 @@ from mmp.errors import Refused
 from mmp.model import Account
 from mmp.policy.badness import Penalties
 from mmp.policy.sessions import SessionLimits
-from mmp.shared import desk, redis
-from mmp.shared.hosts import DEAD, PATIENCE, RETRY, Hosts, Terms
+from mmp.shared import desk, redis_script
+from mmp.shared.exchange import DEAD, PATIENCE, RETRY, SILENCE
+from mmp.shared.hosts import Hosts, Terms
 from mmp.shared.others import Nobody
 from mmp.shared.store import Count, Fail, Forget, Hold, Look, StoreError, Take, Vouch
 from tests import fakes
 from tests.directory.outcomes import finished, pending, refusal
 from tests.running import started
 from tests.shared import shelf
-from tests.shared.desks import HERE, THERE, Host, client, credentials
+from tests.shared.desks import HERE, THERE, Host, client
 from tests.shared.shelf import Shelf, ShelfStore
+from tests.shared.sites import LEASE, Sites
 from tests.shared.test_local import per_address
-
-LEASE = 30.0
-
-
-class Site:
-    """One host of several, with its workers, and its use of the store."""
-
-    def __init__(self, shelf, name, *, refusing=False, workers=1, **rules):
-        self.host = Host(workers, clock=shelf.clock, **rules)
-        self.store = ShelfStore(shelf, name, LEASE)
-        self.log = fakes.Log()
-        self.hosts = Hosts(shelf.clock, self.store, self.host.home, self.log, Terms("mmp", LEASE, refusing))
-        self.host.home.others = self.hosts
-        self.hosts.start()
-        self.settle()
-
-    def settle(self):
-        """Let everything through that is on its way, without time passing."""
-        for _ in range(4):
-            self.host.turn()
-            self.host.clock.advance(0)
-
-    def ask(self, coroutine):
-        asked = started(coroutine)
-        self.settle()
-        return asked
-
-    def admit(self, address=HERE):
-        return self.ask(self.host.workers[0].admit(address))
-
-    def user(self, name="alice", store="store1"):
-        return self.ask(self.host.workers[0].limits.admit(client(), Account(name, name, store)))
-
-    def hold(self, secret=b"wrong-1", user="alice", address=HERE):
-        return self.ask(self.host.workers[0].throttle.hold(client(address), credentials(user, secret)))
-
-    def fail(self, secret, user="alice", address=HERE):
-        finished(self.hold(secret, user, address)).failed()
-        self.settle()
-
-    def told(self):
-        return [facts["result"] for facts in self.log.named("shared")]
-
-
-class Sites:
-    """Two or more of them on one clock and one shelf."""
-
-    def __init__(self, count=2, *, refusing=False, **rules):
-        self.clock = Clock()
-        self.shelf = Shelf(self.clock)
-        self.sites = [Site(self.shelf, f"host{number}", refusing=refusing, **rules) for number in range(count)]
-        for site in self.sites[1:]:  # one secret for all, so that they can compare
-            site.host.home.key = self.sites[0].host.home.key
-            for worker in site.host.workers:
-                worker.desk.key = site.host.home.key
-
-    def pass_time(self, seconds):
-        """Let time pass, in steps in which everything gets through."""
-        end = self.clock.seconds() + seconds
-        while self.clock.seconds() < end:
-            self.clock.advance(min(1.0, end - self.clock.seconds()))
-            for site in self.sites:
-                site.settle()
 
 
 def fill(sites, count, address=HERE):
@@ -224,7 +163,10 @@ def silent(site):
     assert pending(asked)
     site.host.clock.advance(PATIENCE)
     site.settle()
-    return finished(asked)
+    lease = finished(asked)
+    site.host.clock.advance(SILENCE - PATIENCE)
+    site.settle()
+    return lease
 
 
 def test_nobody_waits_longer_for_a_silent_store_than_patience_and_after_that_nobody_waits():
@@ -232,9 +174,31 @@ def test_nobody_waits_longer_for_a_silent_store_than_patience_and_after_that_nob
     silent(one)
     assert finished(one.admit())
     refusal(one.admit())
-    assert one.told() == ["rejoined", "alone"]
+    assert one.told() == ["rejoined", "late", "alone"]
     assert other.told() == ["rejoined"]
     assert not one.host.workers[0].log.named("shared")
+
+
+def test_an_answer_that_is_late_leaves_only_whoever_waited_for_it_without_and_counts_stay_right():
+    both = Sites(sessions=SessionLimits(sessions=2))
+    one, other = both.sites
+    for _ in range(3):
+        one.store.deaf = True
+        asked = [one.admit(), one.admit("192.0.2.3")]
+        one.host.clock.advance(PATIENCE)
+        one.settle()
+        leases = [finished(each) for each in asked]
+        assert not one.hosts.why
+        one.store.deaf = False
+        one.store.hear()
+        one.settle()
+        assert both.shelf.total() == 2
+        assert not fill([one, other], 2)
+        for lease in leases:
+            lease.close()
+        one.settle()
+        assert not both.shelf.total()
+    assert one.told() == ["rejoined", "late"]
 
 
 def test_when_it_answers_again_counts_are_right_again():
@@ -282,7 +246,7 @@ def test_a_connection_that_answers_nothing_is_given_up_and_made_again():
     site.store.away = site.store.deaf = False
     site.host.clock.advance(RETRY)
     site.settle()
-    assert site.told() == ["rejoined", "alone", "rejoined"]
+    assert site.told() == ["rejoined", "late", "alone", "rejoined"]
     assert site.store.shelf.total() == 1
 
 
@@ -290,7 +254,8 @@ def test_a_store_that_was_never_there_is_told_once():
     clock = Clock()
     store = ShelfStore(Shelf(clock), "host", LEASE, away=True)
     log = fakes.Log()
-    hosts = Hosts(clock, store, Host(1, clock=clock).home, log, Terms())
+    home = Host(1, clock=clock).home
+    hosts = Hosts(clock, store, home, log, Terms(), elsewhere=None)
     hosts.start()
     for _ in range(20):
         clock.advance(RETRY)
@@ -311,8 +276,9 @@ def test_where_silence_is_a_refusal_nobody_comes_in():
     (site,) = Sites(1, refusing=True, sessions=SessionLimits(sessions=2)).sites
     site.store.deaf = True
     first, attempt = site.admit(), site.hold()
-    site.host.clock.advance(PATIENCE)
-    site.settle()
+    for seconds in (PATIENCE, SILENCE):
+        site.host.clock.advance(seconds)
+        site.settle()
     for each in (first, attempt, site.admit(), site.user(), site.hold()):
         assert refusal(each).reason == "limit: shared state"
     site.store.deaf = False
@@ -495,10 +461,10 @@ class HostsBesideAList(RuleBasedStateMachine):
             gone = site.admit("192.0.2.9")
             gone.addErrback(lambda _: None)
             gone.cancel()
-            self.all.pass_time(PATIENCE)
+            self.all.pass_time(2 * SILENCE)
             if site.hosts.why:
                 self.alone.add(number)
-            else:
+            else:  # full already, so nobody was asked
                 site.store.deaf = False
 
     @rule()
@@ -533,4 +499,4 @@ TestHosts = HostsBesideAList.TestCase
 @pytest.mark.parametrize("reply", ["nonsense", None, [0]])
 def test_what_redis_says_in_place_of_a_number_fails_the_whole_batch(reply):
     with pytest.raises(StoreError):
-        redis._read([0, reply], [Hold(b"key", 1), Hold(b"key", 2)])
+        redis_script.read([0, reply], [Hold(b"key", 1), Hold(b"key", 2)])

@@ -1,6 +1,8 @@
 """Redis and memcached answer as the store does that the tests have in memory."""
 
+import math
 import time
+from contextlib import ExitStack
 
 import pytest
 from twisted.internet.endpoints import TCP4ClientEndpoint
@@ -9,13 +11,29 @@ from mmp.policy.badness import REMEMBERED, Penalties
 from mmp.policy.throttle import Known
 from mmp.shared.memcached import MemcachedStore
 from mmp.shared.redis import Access, RedisStore
-from mmp.shared.store import Count, Fail, Forget, Hold, Look, Slot, StoreError, Take, Uncount, Vouch
+from mmp.shared.store import (
+    Announce,
+    Count,
+    Fail,
+    Fetch,
+    Forget,
+    Hold,
+    Item,
+    Look,
+    Slot,
+    StoreError,
+    Strike,
+    Take,
+    Uncount,
+    Vouch,
+)
 from tests.integration.ports import Ports
 from tests.integration.shared_stores import ADDRESS, memcached, redis
 from tests.net.turning import Turning
 from tests.shared.shelf import Shelf, ShelfStore
 
 LEASE = 60.0
+NEWS = (b"mmp:news", b"mmp:news:order", b"mmp:news:ends")
 SLOW = Penalties(penalty=2.0, most=5.0, decay=600.0)
 
 
@@ -32,13 +50,13 @@ class Scene:
         self.turning = Turning()
         self.make = make
         self.one, self.other = make(self.turning, "one", LEASE), make(self.turning, "other", LEASE)
-        self.lost = []
+        self.lost, self.nudges = [], []
         for store in (self.one, self.other):
             self.connect(store)
         self.prefix = f"test{time.monotonic_ns()}:"
 
     def connect(self, store):
-        self.turning.outcome(store.connect(self.lost.append))
+        self.turning.outcome(store.connect(self.lost.append, lambda: self.nudges.append(store)))
 
     def another(self, name, lease):
         store = self.make(self.turning, name, lease)
@@ -227,6 +245,25 @@ def test_a_user_is_vouched_for_until_time_or_somebody_says_otherwise(scene):
     scene.turning.until(lambda: not scene.look(scene.other).vouched)
 
 
+def test_failures_of_all_hosts_come_to_a_ban_and_each_counts_once(scene):
+    def strikes(digest):
+        return Strike(scene.key("strikes"), digest.to_bytes(8), 3, 600.0)
+
+    assert scene.ask(scene.one, strikes(1), strikes(1), strikes(2)) == [0, 0, 0]
+    assert scene.ask(scene.other, strikes(2), strikes(3)) == [0, 1]
+    assert scene.ask(scene.one, strikes(3), strikes(4)) == [0, 0]
+
+
+def test_failures_longer_ago_than_the_window_do_not_come_to_a_ban(scene):
+    def strikes(digest):
+        return scene.ask(scene.one, Strike(scene.key("strikes"), digest.to_bytes(8), 2, 0.5))
+
+    assert strikes(1) == [0]
+    began = time.monotonic()
+    scene.turning.until(lambda: time.monotonic() - began > 0.6)
+    assert strikes(2) == [0]
+
+
 def test_a_batch_is_answered_in_order(scene):
     replies = scene.ask(
         scene.one,
@@ -248,7 +285,98 @@ def test_its_end_is_told_once_and_what_is_asked_then_fails(scene):
     assert scene.take(scene.one, 1, 2) == 0
 
 
+# News, which memcached cannot tell
+
+
+@pytest.fixture(params=["memory", "redis"])
+def newsroom(request, ports):
+    """Two hosts before a store that tells news."""
+    with ExitStack() as stack:
+        server = stack.enter_context(redis(ports.free())) if request.param == "redis" else None
+        scene = Scene(in_memory() if server is None else over_redis(server.port))
+        stack.callback(scene.close)
+        yield scene
+
+
+def say(scene, store, subject, seconds=100.0, text="", *, kept=100.0):
+    scene.ask(store, Announce(NEWS, subject, seconds, kept, text))
+
+
+def fetch(scene, store, era="", number=0):
+    return scene.ask(store, Fetch(NEWS, era, number))[0]
+
+
+def test_what_is_announced_is_told_to_all_in_order_and_each_time_from_where_one_was(newsroom):
+    say(newsroom, newsroom.one, "ban 192.0.2.0/24", 100.0, "guesses | ä\n")
+    say(newsroom, newsroom.other, "kick alice", 50.0)
+    heard = fetch(newsroom, newsroom.other)
+    assert heard.anew
+    assert not heard.goes_on
+    first, second = heard.items
+    assert (first.subject, first.own, first.text) == ("ban 192.0.2.0/24", False, "guesses | ä\n")
+    assert 90 < first.seconds <= 100
+    assert (second.subject, second.own) == ("kick alice", True)
+    assert not fetch(newsroom, newsroom.other, heard.era, heard.number).items
+    say(newsroom, newsroom.one, "ban 192.0.2.0/24", 0.0)
+    later = fetch(newsroom, newsroom.other, heard.era, heard.number)
+    assert not later.anew
+    assert [(each.subject, each.seconds <= 0) for each in later.items] == [("ban 192.0.2.0/24", True)]
+    assert len(fetch(newsroom, newsroom.one).items) == 2
+
+
+def test_a_ban_without_end_is_told_as_such(newsroom):
+    say(newsroom, newsroom.one, "ban ::/0", math.inf, kept=math.inf)
+    assert fetch(newsroom, newsroom.other).items == (Item("ban ::/0", False, math.inf, ""),)
+
+
+def test_announcements_nudge_all_who_listen(newsroom):
+    newsroom.nudges.clear()
+    say(newsroom, newsroom.one, "kick alice")
+    newsroom.turning.until(lambda: newsroom.other in newsroom.nudges)
+
+
+def test_much_is_told_in_pieces(newsroom):
+    for number in range(250):
+        say(newsroom, newsroom.one, f"ban 192.0.2.{number}/32", text="x" * number)
+    heard = fetch(newsroom, newsroom.other)
+    found = list(heard.items)
+    while heard.goes_on:
+        heard = fetch(newsroom, newsroom.other, heard.era, heard.number)
+        assert not heard.anew
+        found += heard.items
+    assert [each.subject for each in found] == [f"ban 192.0.2.{number}/32" for number in range(250)]
+
+
+def test_a_store_that_knows_less_than_one_has_heard_tells_everything(newsroom):
+    say(newsroom, newsroom.one, "kick alice")
+    heard = fetch(newsroom, newsroom.other)
+    for era, number in ((heard.era, heard.number + 1), ("another", heard.number)):
+        again = fetch(newsroom, newsroom.other, era, number)
+        assert again.anew
+        assert [each.subject for each in again.items] == ["kick alice"]
+
+
 # Redis alone
+
+
+SIZES = (("HLEN", NEWS[0]), ("ZCARD", NEWS[1]), ("ZCARD", NEWS[2]))
+
+
+def test_what_is_over_is_dropped_from_redis_with_the_next_announcement(turning, ports):
+    with redis(ports.free()) as server:
+        store = over_redis(server.port)(turning, "one", LEASE)
+        turning.outcome(store.connect(lambda _: None, lambda: None))
+        for number in range(5):
+            turning.outcome(store.ask([Announce(NEWS, f"kick {number}", 0.001, 0.001, "")]))
+        last = Announce(NEWS, "kick alice", 10.0, 10.0, "")
+
+        def left():
+            turning.outcome(store.ask([last]))
+            return [turning.outcome(store._protocol.execute_command(*each)) for each in SIZES]
+
+        turning.until(lambda: left() == [2, 1, 1])  # the number of the last, and the last
+        store.disconnect()
+        turning.turn()
 
 
 @pytest.fixture
@@ -260,7 +388,7 @@ def turning():
 
 def refused(turning, store):
     with pytest.raises(StoreError) as raised:
-        turning.outcome(store.connect(lambda _: None))
+        turning.outcome(store.connect(lambda _: None, lambda: None))
     return str(raised.value)
 
 
@@ -271,7 +399,7 @@ def test_redis_wants_its_password_and_gets_it(turning, ports):
         wrong = over_redis(server.port, Access(password="wrong"))
         assert "WRONGPASS" in refused(turning, wrong(turning, "one", LEASE))
         right = over_redis(server.port, Access(password="s3cret", database=3))(turning, "one", LEASE)
-        turning.outcome(right.connect(lambda _: None))
+        turning.outcome(right.connect(lambda _: None, lambda: None))
         assert turning.outcome(right.ask([Count(b"test", 1.0, 60.0)])) == [0.0]
         right.disconnect()
         turning.turn()
@@ -286,7 +414,7 @@ def test_the_end_of_redis_is_told_and_what_was_asked_fails(turning, ports):
     with redis(ports.free()) as server:
         lost = []
         store = over_redis(server.port)(turning, "one", LEASE)
-        turning.outcome(store.connect(lost.append))
+        turning.outcome(store.connect(lost.append, lambda: None))
         server.stop()
         asked = store.ask([Count(b"test", 1.0, 60.0)])
         turning.turn()
@@ -299,7 +427,7 @@ def test_the_end_of_redis_is_told_and_what_was_asked_fails(turning, ports):
 def test_every_key_in_redis_expires(turning, ports):
     with redis(ports.free()) as server:
         store = over_redis(server.port)(turning, "one", LEASE)
-        turning.outcome(store.connect(lambda _: None))
+        turning.outcome(store.connect(lambda _: None, lambda: None))
         turning.outcome(
             store.ask(
                 [
@@ -308,14 +436,20 @@ def test_every_key_in_redis_expires(turning, ports):
                     Count(b"c", 1.0, 60.0),
                     Fail(b"d", bytes(8), SLOW),
                     Vouch(b"e", 100.0),
+                    Strike(b"f", bytes(8), 3, 600.0),
+                    Announce(NEWS, "ban ::/0", math.inf, math.inf, ""),
+                    Fetch(NEWS, "", 0),
                 ]
             )
         )
         protocol = store._protocol
-        expiries = [turning.outcome(protocol.execute_command("TTL", key)) for key in (b"a", b"b", b"c", b"d", b"e")]
+        expiries = [
+            turning.outcome(protocol.execute_command("TTL", key))
+            for key in (*map(bytes, b"a b c d e f".split()), *NEWS)
+        ]
         assert all(seconds > 0 for seconds in expiries)
-        assert turning.outcome(protocol.execute_command("DBSIZE")) == 5
-        turning.outcome(store.ask([Hold(b"a", 0), Hold(b"b", 0), Forget(b"d"), Forget(b"e")]))
-        assert turning.outcome(protocol.execute_command("DBSIZE")) == 1
+        assert turning.outcome(protocol.execute_command("DBSIZE")) == 9
+        turning.outcome(store.ask([Hold(b"a", 0), Hold(b"b", 0), Forget(b"d"), Forget(b"e"), Forget(b"f")]))
+        assert turning.outcome(protocol.execute_command("DBSIZE")) == 4
         store.disconnect()
         turning.turn()

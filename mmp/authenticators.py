@@ -33,10 +33,11 @@ from mmp.directory.group import Group, StatedGroup
 from mmp.directory.http_client import HTTPClient, server_of
 from mmp.directory.interface import Directory as Finder
 from mmp.directory.ldap.certificates import LDAPMatcher
-from mmp.directory.ldap.directory import LDAPDirectory, Replicas
+from mmp.directory.ldap.directory import LDAPDirectory, Replicas, Searches
 from mmp.directory.ldap.domains import DomainTree, Organisations, Reading
 from mmp.directory.ldap.filters import FilterTemplate
 from mmp.directory.ldap.group import LDAPGroup
+from mmp.directory.ldap.referrals import Referring
 from mmp.directory.ldap.replica import LDAPURL, Opening, Replica
 from mmp.directory.ldap.requests import External, Search, Simple
 from mmp.directory.ldap.verify import USER_PASSWORD, BindingReplica, BindJudge
@@ -97,7 +98,7 @@ class Authenticators:
         self._locators: list[Locator] = []
         self._availabilities: dict[str, Availability] = {}
         self._paces: dict[str, Pace] = {}
-        self._searched: dict[Hashable, Replicas] = {}
+        self._searched: dict[Hashable, Searches] = {}
         self._watched: dict[Hashable, LDAP] = {}
 
     def forget(self, user: str) -> int:
@@ -202,7 +203,7 @@ class Authenticators:
             return self._users(directory.file.path)
         ldap = directory.ldap
         base = ldap.domain_root if ldap.schema == "1" else ldap.base
-        return LDAPMatcher(self._replicas(ldap), base, (*LOGIN_NAMES, USER_CERTIFICATE), ldap.timeout)
+        return LDAPMatcher(self._searches(ldap), base, (*LOGIN_NAMES, USER_CERTIFICATE), ldap.timeout)
 
     def locator(self, listener: Listener) -> Locator:
         """Return who looks users up for a listener, whose directory has to be one that can be looked into."""
@@ -252,7 +253,7 @@ class Authenticators:
         if directory.is_plugin:
             return self._plugin(directory), None
         ldap = directory.ldap
-        replicas = self._replicas(ldap)
+        replicas = self._searches(ldap)
         template = FilterTemplate.parse(ldap.filter)
         if ldap.schema == "flat":
             search = Search.prepare(ldap.base, template, attributes, ldap.timeout)
@@ -282,12 +283,17 @@ class Authenticators:
             self._files_read[path] = FileDirectory.parse(self._files[path])
         return self._files_read[path]
 
-    def _replicas(self, ldap: LDAP) -> Replicas:
-        """Return the servers; listeners that reach them alike have the same connections."""
+    def _searches(self, ldap: LDAP) -> Searches:
+        """Return who answers searches; listeners whose servers are reached alike have the same connections."""
         if ldap.reached not in self._searched:
-            replicas = [Replica(opening, self._log) for opening in self.openings(ldap)]
-            self._searched[ldap.reached] = Replicas(replicas, balance=ldap.balance)
+            replicas = {url: self._replica(ldap, url) for url in ldap.all_urls}
+            first: Searches = Replicas([replicas[url] for url in ldap.urls], balance=ldap.balance)
+            others = {url: Replicas([replica]) for url, replica in replicas.items()}
+            self._searched[ldap.reached] = Referring(first, _by_host(others)) if ldap.referrals else first
         return self._searched[ldap.reached]
+
+    def _replica(self, ldap: LDAP, url: str) -> Replica:
+        return Replica(self._opening(ldap, url, self._own(ldap)), self._log)
 
     def openings(self, ldap: LDAP) -> list[Opening]:
         """Return how each server of a directory is reached for searches."""
@@ -323,7 +329,7 @@ class Authenticators:
         if directory.kind == "file":
             return StatedGroup(login.admin_group)
         ldap = directory.ldap
-        return LDAPGroup(login.admin_group, ldap.timeout, self._replicas(ldap))
+        return LDAPGroup(login.admin_group, ldap.timeout, self._searches(ldap))
 
     def _judge(self, directory: Directory) -> Judge:
         def nonce() -> bytes:
@@ -335,10 +341,22 @@ class Authenticators:
         if directory.is_plugin:
             return SecretJudge(PASSWORD, self._offload, nonce, self._key, plugin.kind(directory.kind).decoy)
         ldap = directory.ldap
-        replicas = [BindingReplica(self._opening(ldap, url, None)) for url in ldap.urls]
-        return BindJudge(replicas, ldap.base, SecretJudge(USER_PASSWORD, self._offload, nonce, self._key))
+        replicas = {url: BindingReplica(self._opening(ldap, url, None)) for url in ldap.all_urls}
+        others = _by_host({url: [replica] for url, replica in replicas.items()})
+        by_entry = SecretJudge(USER_PASSWORD, self._offload, nonce, self._key)
+        return BindJudge([replicas[url] for url in ldap.urls], ldap.base, by_entry, others)
 
 
 def _naming(login: Login) -> Naming:
     domains = {each.address: each.domain for each in login.default_domains}
     return Naming(login.domain_separators, login.default_domain, domains)
+
+
+def _by_host(each: Mapping[str, Found]) -> dict[str, Found]:
+    """Return what there is for each URL by host:port, and by host alone, of which the first counts."""
+    by_name: dict[str, Found] = {}
+    for url, made in each.items():
+        endpoint = LDAPURL.parse(url).endpoint
+        by_name[str(endpoint).lower()] = made
+        by_name.setdefault(endpoint.host.lower(), made)
+    return by_name

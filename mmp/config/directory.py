@@ -45,6 +45,12 @@ class LDAP:
     balance: bool = False
     """Whether servers are used in turn instead of in order."""
 
+    referrals: bool = False
+    """Whether searches go on where the servers refer to others: to those in urls and referral_urls, and no more."""
+
+    referral_urls: tuple[LDAPURL, ...] = ()
+    """Further servers that may be referred to, each reached as it is written here, with the same bind_dn."""
+
     bind: Literal["simple", "external"] = "simple"
     """How we make ourselves known: by name and password, or by client_certificate."""
 
@@ -93,13 +99,19 @@ class LDAP:
     @property
     def over_tls(self) -> bool:
         """Whether any server is spoken to in TLS."""
-        return self.start_tls or any(url.startswith("ldaps:") for url in self.urls)
+        return self.start_tls or any(url.startswith("ldaps:") for url in (*self.urls, *self.referral_urls))
+
+    @property
+    def all_urls(self) -> tuple[str, ...]:
+        """Every server that may be asked about users."""
+        return tuple(dict.fromkeys((*self.urls, *self.referral_urls)))
 
     @property
     def reached(self) -> Hashable:
         """What says how the servers are reached, and not what they are asked."""
         tls = self.start_tls, self.ca, self.client_certificate, self.private_key
-        return self.urls, self.balance, tls, self.bind, self.bind_dn, self.bind_password_file, self.timeout
+        where = self.urls, self.balance, self.referrals, self.referral_urls
+        return where, tls, self.bind, self.bind_dn, self.bind_password_file, self.timeout
 
 
 @frozen(kw_only=True)

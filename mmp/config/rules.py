@@ -186,9 +186,14 @@ def _ldap(ldap: LDAP, origin: Origin) -> Iterator[Finding]:
     for key in ("urls", "mail_host_attributes"):
         if not getattr(ldap, key):
             yield Finding(origin(f"directory.ldap.{key}"), "is empty; at least one is needed", (kind,))
-    if ldap.start_tls and (url := next((url for url in ldap.urls if url.startswith("ldaps:")), "")):
+    if ldap.start_tls and (
+        url := next((url for url in (*ldap.urls, *ldap.referral_urls) if url.startswith("ldaps:")), "")
+    ):
         text = f'cannot be true with "{url}", which is TLS from its beginning'
         yield Finding(origin("directory.ldap.start_tls"), text, (kind, origin("directory.ldap.urls")))
+    if ldap.referral_urls and not ldap.referrals:
+        text = "has no meaning without referrals = true"
+        yield Finding(origin("directory.ldap.referral_urls"), text, (kind, origin("directory.ldap.referrals")))
     if ldap.bind == "external" and not (ldap.client_certificate and ldap.over_tls):
         text = '"external" needs client_certificate, and TLS to show it in'
         yield Finding(origin("directory.ldap.bind"), text, (kind, origin("directory.ldap.client_certificate")))

@@ -27,10 +27,14 @@ resolvers take the whole for an address: 127.1 is 127.0.0.1 to them."""
 
 @frozen
 class Entry:
-    """One user's entry: its name in the directory, and its attributes' values by lower-case attribute name."""
+    """One user's entry: its name in the directory, and its attributes' values by lower-case attribute name.
+
+    ``at`` is the server that it was found at, if the directory has referred us to one, by host:port or host.
+    """
 
     name: str
     attributes: Mapping[str, tuple[str, ...]] = field(repr=False)
+    at: str = ""
 
     def get(self, attribute: str) -> tuple[str, ...]:
         """Return the values of an attribute, case-insensitively; empty if absent."""

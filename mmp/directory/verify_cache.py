@@ -66,5 +66,5 @@ class Remembered:
 
     def _digest(self, entry: Entry, credentials: Credentials) -> bytes:
         """Return what stands for a password, together with all that it was right for: another entry needs another."""
-        judged = (entry.name, sorted(entry.attributes.items()), credentials.mechanism, credentials.secret)
+        judged = (entry.at, entry.name, sorted(entry.attributes.items()), credentials.mechanism, credentials.secret)
         return hmac.digest(self._key, repr(judged).encode("utf-8", "surrogatepass"), "sha256")

@@ -109,6 +109,14 @@ VALUES = [
         'directory.ldap.mail_host_attributes[1]: "mail host" is not an attribute\'s name',
     ),
     (
+        'directory.ldap = {referral_urls = ["ldap://h"]}',
+        "directory.ldap.referral_urls: has no meaning without referrals = true",
+    ),
+    (
+        'directory.ldap = {urls = ["ldap://h"], referrals = true, referral_urls = ["ldaps://i"], start_tls = true}',
+        'directory.ldap.start_tls: cannot be true with "ldaps://i", which is TLS from its beginning',
+    ),
+    (
         'directory.ldap = {urls = ["ldaps://h"], start_tls = true}',
         'directory.ldap.start_tls: cannot be true with "ldaps://h", which is TLS from its beginning',
     ),

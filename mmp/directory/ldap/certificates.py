@@ -9,7 +9,7 @@ from attrs import field, frozen
 from mmp.directory.certmap import Query
 from mmp.directory.entry import Entry
 from mmp.directory.ldap.ber import OCTET_STRING, element
-from mmp.directory.ldap.directory import Replicas, found
+from mmp.directory.ldap.directory import Searches, found
 from mmp.directory.ldap.requests import ANY_ENTRY, below, read
 from mmp.directory.ldap.responses import NO_SUCH_OBJECT
 
@@ -20,7 +20,7 @@ _AND, _OR, _EQUAL = 0xA0, 0xA1, 0xA3
 class LDAPMatcher:
     """Searches below ``base``, or below that of the query, if it has one."""
 
-    replicas: Replicas = field(repr=False)
+    replicas: Searches = field(repr=False)
     base: str
     attributes: Sequence[str]
     timeout: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from attrs import field, frozen
 
@@ -17,6 +17,13 @@ from mmp.errors import Refused
 from mmp.model import Refusal
 
 _TRIES: Final = 2
+
+
+class Searches(Protocol):
+    """Whoever has searches answered."""
+
+    async def search(self, operation: bytes, /) -> Answer:
+        """Return the answer; Refused if there is none."""
 
 
 class Replicas:
@@ -76,7 +83,7 @@ class Replicas:
 class LDAPDirectory:
     """Users in LDAP; several such may share their replicas."""
 
-    _replicas: Replicas = field(repr=False)
+    _replicas: Searches = field(repr=False)
     _search: Search = field(repr=False)
 
     def key(self, names: Names) -> Hashable:

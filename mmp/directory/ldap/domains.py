@@ -16,7 +16,7 @@ from ldap3.utils.dn import parse_dn
 from mmp.directory.access import DOMAIN_ACCESS
 from mmp.directory.domains import Domain
 from mmp.directory.entry import Entry
-from mmp.directory.ldap.directory import LDAPDirectory, Replicas, found
+from mmp.directory.ldap.directory import LDAPDirectory, Searches, found
 from mmp.directory.ldap.filters import FilterTemplate
 from mmp.directory.ldap.requests import Search, read
 from mmp.directory.ldap.responses import INVALID_DN_SYNTAX, NO_SUCH_OBJECT
@@ -46,7 +46,7 @@ _TRUTH: Final = {"yes": True, "true": True, "1": True, "no": False, "false": Fal
 class Reading:
     """Makes domains of entries. Users are searched by ``filter``, and for ``attributes``, unless a domain says more."""
 
-    replicas: Replicas = field(repr=False)
+    replicas: Searches = field(repr=False)
     filter: FilterTemplate = field(repr=False)
     attributes: tuple[str, ...]
     timeout: float

@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 from mmp.directory.entry import Entry
 from mmp.directory.ldap.ber import OCTET_STRING, element
-from mmp.directory.ldap.directory import Replicas, found
+from mmp.directory.ldap.directory import Searches, found
 from mmp.directory.ldap.requests import NO_ATTRIBUTES, read
 from mmp.directory.ldap.responses import NO_SUCH_OBJECT
 
@@ -22,7 +22,7 @@ class LDAPGroup:
 
     name: str
     timeout: float
-    _replicas: Replicas = field(repr=False)
+    _replicas: Searches = field(repr=False)
 
     async def has(self, entry: Entry) -> bool:
         """Tell whether the group lists the entry; Refused if no replica can say."""

@@ -13,7 +13,15 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from mmp.directory.entry import Entry
 from mmp.directory.ldap import requests, responses
 from mmp.directory.ldap.policy import CHANGE_AFTER_RESET, SILENT, Policy, read_policy
-from mmp.directory.ldap.responses import Messages, Result, open_message, read_controls, read_entry, read_result
+from mmp.directory.ldap.responses import (
+    Messages,
+    Result,
+    open_message,
+    read_controls,
+    read_entry,
+    read_result,
+    read_urls,
+)
 from mmp.errors import RemoteProtocolError
 from mmp.interfaces import Connector, Transport
 from mmp.model import Endpoint
@@ -21,6 +29,8 @@ from mmp.model import Endpoint
 _MOST_UNDER_WAY: Final = 32
 """Operations that the server has at a time; more wait here. OpenLDAP works at 16 (olcThreads), and closes a connection
 with more than 100 (olcConnMaxPending)."""
+_MOST_REFERENCES: Final = 32
+"""Remembered of one search; nobody follows that many."""
 _LAST_NUMBER: Final = 2**31 - 1
 
 Heard = Callable[[int, bytes, int, int], None]
@@ -34,6 +44,8 @@ class Answer:
     result: Result
     entries: list[Entry]
     policy: Policy = SILENT
+    references: list[tuple[str, ...]] = field(factory=list)
+    """Where the search would have to go on, too; of each the URLs are alternatives."""
 
 
 @define(eq=False)
@@ -45,6 +57,7 @@ class _Operation:
     asked: float
     done: Deferred[Answer]
     entries: list[Entry] = field(factory=list)
+    references: list[tuple[str, ...]] = field(factory=list)
 
 
 class Link:
@@ -226,13 +239,15 @@ class Link:
                 raise RemoteProtocolError("octets in clear behind the answer to StartTLS")
             result, policy = read_result(message, start, stop), read_policy(read_controls(message, stop))
             self._finish(number)
-            operation.done.callback(Answer(result, operation.entries, policy))
+            operation.done.callback(Answer(result, operation.entries, policy, operation.references))
         elif operation.ending != responses.SEARCH_RESULT_DONE or tag not in responses.WITHIN_SEARCH:
             raise RemoteProtocolError(f"response {tag:#04x} instead of {operation.ending:#04x}")
         elif tag == responses.SEARCH_RESULT_ENTRY:
             if len(operation.entries) == requests.MOST_ENTRIES:
                 raise RemoteProtocolError("more entries than were asked for")
             operation.entries.append(read_entry(message, start, stop))
+        elif len(operation.references) < _MOST_REFERENCES:
+            operation.references.append(read_urls(message, start, stop))
 
     def _receive_followed(self, number: int, tag: int, message: bytes, start: int, stop: int) -> None:
         heard, done = self._following[number]

@@ -6,8 +6,9 @@ ldap3's to encode.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil
+from types import MappingProxyType
 from typing import Final
 
 from attrs import field, frozen
@@ -17,7 +18,7 @@ from ldap3.operation.extended import extended_operation
 from ldap3.utils.asn1 import encode
 
 from mmp.directory.ldap import policy
-from mmp.directory.ldap.ber import BOOLEAN, ENUMERATED, OCTET_STRING, SEQUENCE, element, integer
+from mmp.directory.ldap.ber import BOOLEAN, ENUMERATED, OCTET_STRING, SEQUENCE, content, element, integer, number
 from mmp.directory.ldap.filters import FilterTemplate
 from mmp.directory.names import Names
 
@@ -27,9 +28,12 @@ MOST_ENTRIES: Final = 2
 _SEARCH: Final = 0x63
 _ABANDON: Final = 0x50
 _BASE_OBJECT: Final = 0
+_SINGLE_LEVEL: Final = 1
 _WHOLE_SUBTREE: Final = 2
 _NEVER_DEREFERENCE: Final = 0
 _UNLIMITED: Final = 0
+SCOPES: Final[Mapping[str, int]] = MappingProxyType({"base": _BASE_OBJECT, "one": _SINGLE_LEVEL, "sub": _WHOLE_SUBTREE})
+"""By their names in URLs (RFC 4516, 2)."""
 NO_ATTRIBUTES: Final = "1.1"
 """What to ask for to get none (RFC 4511, 4.5.1.8)."""
 
@@ -65,6 +69,17 @@ def read(name: str, filter_: bytes, attributes: Sequence[str], seconds: float) -
 def below(name: str, filter_: bytes, attributes: Sequence[str], seconds: float) -> bytes:
     """Return the search for all that the filter matches below that name."""
     return element(_SEARCH, _head(name, _WHOLE_SUBTREE, seconds) + filter_ + _tail(attributes))
+
+
+def elsewhere(operation: bytes, base: bytes | None, scope: int | None) -> bytes:
+    """Return a search of ours with another base and scope, unless they are None; one entry never becomes several."""
+    start, stop = content(operation, 0, len(operation), _SEARCH)
+    begun, position = content(operation, start, stop, OCTET_STRING)
+    deep, rest = content(operation, position, stop, ENUMERATED)
+    usual = number(operation, deep, rest)
+    head = element(OCTET_STRING, operation[begun:position] if base is None else base)
+    head += integer(usual if scope is None or usual == _BASE_OBJECT else scope, ENUMERATED)
+    return element(_SEARCH, head + operation[rest:stop])
 
 
 def names_below(name: str) -> bytes:
@@ -116,11 +131,11 @@ class External:
         return bytes(encode(bind_operation(3, SASL, sasl_mechanism="EXTERNAL", sasl_credentials=b"")))
 
 
-def message(number: int, operation: bytes) -> bytes:
+def message(identifier: int, operation: bytes) -> bytes:
     """Return a message of this number; the operation may have its controls behind it."""
-    return element(SEQUENCE, integer(number) + operation)
+    return element(SEQUENCE, integer(identifier) + operation)
 
 
-def abandon(number: int) -> bytes:
+def abandon(identifier: int) -> bytes:
     """Return the operation that gives up the one of this number."""
-    return integer(number, _ABANDON)
+    return integer(identifier, _ABANDON)

@@ -35,6 +35,7 @@ WITHIN_SEARCH: Final = frozenset({SEARCH_RESULT_ENTRY, SEARCH_RESULT_REFERENCE})
 
 SUCCESS: Final = 0
 SIZE_LIMIT_EXCEEDED: Final = 4
+REFERRAL: Final = 10
 UNAVAILABLE_CRITICAL_EXTENSION: Final = 12
 NO_SUCH_OBJECT: Final = 32
 INVALID_DN_SYNTAX: Final = 34
@@ -44,6 +45,7 @@ UNAVAILABLE: Final = 52
 
 NOTICE_OF_DISCONNECTION: Final = "1.3.6.1.4.1.1466.20036"
 _RESPONSE_NAME: Final = 0x8A
+_REFERRAL: Final = 0xA3
 
 _LARGEST: Final = 1024 * 1024
 """Octets of a message. The few attributes that we ask for have some hundred, a certificate some thousand."""
@@ -86,11 +88,12 @@ class Messages:
 
 @frozen
 class Result:
-    """How an operation ended; ``name`` is that of an extended response."""
+    """How an operation ended; ``name`` is that of an extended response, ``referral`` has URLs that are alternatives."""
 
     code: int
     diagnostic: str
     name: str = ""
+    referral: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Return it for the log."""
@@ -140,13 +143,24 @@ def read_result(octets: bytes, start: int, stop: int) -> Result:
     _, position = content(octets, position, stop, OCTET_STRING)  # the matched DN
     start, position = content(octets, position, stop, OCTET_STRING)
     diagnostic = _printable(octets[start:position])
-    name = ""
+    name, referral = "", tuple[str, ...]()
     while position < stop:
         tag = octets[position]
         start, position = content(octets, position, stop, tag)
         if tag == _RESPONSE_NAME:
             name = _printable(octets[start:position])
-    return Result(code, diagnostic, name)
+        elif tag == _REFERRAL:
+            referral = read_urls(octets, start, position)
+    return Result(code, diagnostic, name, referral)
+
+
+def read_urls(octets: bytes, start: int, stop: int) -> tuple[str, ...]:
+    """Return the URLs, which are alternatives, that a SearchResultReference's content is."""
+    urls = []
+    while start < stop:
+        inner, start = content(octets, start, stop, OCTET_STRING)
+        urls.append(_text(octets[inner:start]))
+    return tuple(urls)
 
 
 def read_controls(message: bytes, position: int) -> Mapping[str, bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -104,6 +104,8 @@ class BindJudge:
     base: str
     """Where users are; a name below it that nobody has stands for an unknown user."""
     by_entry: Judge
+    others: Mapping[str, Sequence[BindingReplica]] = field(factory=dict)
+    """Servers that the directory may refer to, as entries name them: who was found there is judged there."""
 
     async def __call__(self, entry: Entry | None, credentials: Credentials, ask: Ask) -> Verdict:
         """Judge the secret by this entry's name; an empty password is never right."""
@@ -114,22 +116,24 @@ class BindJudge:
         name = entry.name if entry else f"cn=nobody,{self.base}"
         if not name.isprintable():
             return WRONG
-        answer = await self._bind(Simple(name, credentials.secret))
+        replicas = self.others.get(entry.at, self.replicas) if entry else self.replicas
+        answer = await _bind(replicas, Simple(name, credentials.secret))
         return WRONG if entry is None else _verdict(answer)
 
-    async def _bind(self, credentials: Simple) -> Answer:
-        """Return the first answer that says whether the password is right; Refused if there is none."""
-        failures = []
-        for replica in sorted(self.replicas, key=lambda each: each.avoided):
-            try:
-                answer = await replica.bind(credentials)
-            except OSError as error:
-                failures.append(f"{replica.opening.url}: {error}")
-                continue
-            if answer.result.code == SUCCESS or answer.result.code in _NOT_THIS_PASSWORD:
-                return answer
-            failures.append(f"{replica.opening.url}: bind failed: {answer.result}")
-        raise Refused(Refusal.DIRECTORY_UNAVAILABLE, "; ".join(failures))
+
+async def _bind(replicas: Sequence[BindingReplica], credentials: Simple) -> Answer:
+    """Return the first answer that says whether the password is right; Refused if there is none."""
+    failures = []
+    for replica in sorted(replicas, key=lambda each: each.avoided):
+        try:
+            answer = await replica.bind(credentials)
+        except OSError as error:
+            failures.append(f"{replica.opening.url}: {error}")
+            continue
+        if answer.result.code == SUCCESS or answer.result.code in _NOT_THIS_PASSWORD:
+            return answer
+        failures.append(f"{replica.opening.url}: bind failed: {answer.result}")
+    raise Refused(Refusal.DIRECTORY_UNAVAILABLE, "; ".join(failures))
 
 
 def _verdict(answer: Answer) -> Verdict:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from twisted.internet.task import deferLater
 
-from mmp.config.clients import Login
+from mmp.config.clients import TLS, Login
 from mmp.config.directory import LDAP, Directory
 from mmp.config.directory import AuthHTTP as HTTPSettings
 from mmp.config.files import read_secret
@@ -55,7 +55,7 @@ from mmp.directory.verify import Authority, Judge
 from mmp.directory.verify_cache import Remembered
 from mmp.directory.verify_secret import SecretJudge
 from mmp.interfaces import Authenticator, Deadlines, Log
-from mmp.model import Administrator, Client, Standing, TLSMode
+from mmp.model import Administrator, Client, Security, Standing, TLSMode
 from mmp.net.certificates import Chain
 from mmp.net.connect import Connector, TLSConnector
 from mmp.net.reactor import LeanReactor
@@ -139,13 +139,13 @@ class Authenticators:
         openings = [self._opening(ldap, url, self._own(ldap)) for url in ldap.urls]
         return Watch(openings, ldap.base if ldap.schema == "flat" else "", self._reactor, self._log, changes)
 
-    def authenticator(self, listener: Listener) -> Authenticator:
-        """Return who finds and judges the users of a listener."""
+    def authenticator(self, listener: Listener, trusts: Callable[[TLS, Security], bool]) -> Authenticator:
+        """Return who finds and judges the users of a listener; ``trusts`` says whose certificate is good by now."""
         return MeasuredAuthenticator(
-            self._authenticator(listener), self._counts, self._reactor.seconds, listener.service.value
+            self._authenticator(listener, trusts), self._counts, self._reactor.seconds, listener.service.value
         )
 
-    def _authenticator(self, listener: Listener) -> Authenticator:
+    def _authenticator(self, listener: Listener, trusts: Callable[[TLS, Security], bool]) -> Authenticator:
         if listener.directory.kind == "auth_http":
             return self._auth_http(listener)
         locator = self.locator(listener)
@@ -153,7 +153,8 @@ class Authenticators:
             return locator
         file = listener.tls_settings.certificate_map
         rules = CertificateMap.parse(self._files[file]) if file else CertificateMap()
-        return ByCertificate(locator, self._matcher(listener.directory), rules)
+        good = partial(trusts, listener.tls_settings)
+        return ByCertificate(locator, self._matcher(listener.directory), good, rules)
 
     def policy(self, settings: Policy, deadlines: Deadlines) -> HTTPPolicy | None:
         """Return who judges logins before they are tried, None if nobody does."""

@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Mapping
 from attrs import frozen
 
 from mmp.config.clients import TLS
+from mmp.config.load import Loaded
 from mmp.config.schema import Config
-from mmp.model import Security, TLSMode
+from mmp.model import Endpoint, Security, TLSMode
 from mmp.net.certificates import Chain, ClientTrust
 from mmp.net.stream import Stream
 from mmp.net.tls import FrontSettings, Ring, ServerTLS, front_ring
@@ -42,6 +43,35 @@ def key_rings(config: Config, known: Mapping[FrontSettings, KeyRing]) -> dict[Fr
     }
 
 
+def renewal(then: Loaded, now: Loaded, *, overtaken: bool) -> dict[str, bytes]:
+    """Return the files that workers have to know of, who have been told of ``then``; an empty one is not to be trusted.
+
+    With another configuration theirs may not belong together any more. But some of their clients may not have logged in
+    yet, so they are told whom to trust; nobody, once they are overtaken by others who trust by other files.
+    """
+    return {
+        name: content for name, content in _renewal(then, now, overtaken).items() if then.files.get(name) != content
+    }
+
+
+def _renewal(then: Loaded, now: Loaded, overtaken: bool) -> dict[str, bytes]:  # noqa: FBT001 - as above
+    if then.config == now.config:
+        return {name: now.files[name] for name in now.renewable}
+    trusted = {name for _, *names in _trust(then.config) for name in names if name}
+    if _trust(then.config) == _trust(now.config):
+        return {name: now.files[name] for name in trusted}
+    return dict.fromkeys(trusted, b"") if overtaken else {}
+
+
+def _trust(config: Config) -> frozenset[tuple[Endpoint, str, str]]:
+    """Return by which files of CAs and of revocation lists each listener takes the certificates of clients."""
+    return frozenset(
+        (listener.endpoint, listener.tls_settings.client_ca, listener.tls_settings.client_crl)
+        for listener in config.listener
+        if listener.tls is not TLSMode.NONE and listener.tls_settings.client_ca
+    )
+
+
 class Encryption:
     """Starts TLS with clients; listeners with the same settings share what these need."""
 
@@ -49,6 +79,7 @@ class Encryption:
         """``files`` has what is in those that the settings name."""
         self._files = files
         self._rings = rings
+        self._distrusted: set[str] = set()
         self._made: dict[TLS, ServerTLS] = {}
 
     def prepare(self, tls: TLS) -> None:
@@ -60,9 +91,14 @@ class Encryption:
         """Shake hands with a client; the settings have been prepared."""
         return self._made[tls].start(stream, protocol)
 
+    def trusts(self, tls: TLS, security: Security) -> bool:
+        """Tell whether a client's certificate is good by now; it was when hands were shaken with these settings."""
+        return self._made[tls].trusts(security)
+
     def renew(self, fresh: Mapping[str, bytes]) -> None:
-        """Show clients from now on what these files hold now."""
-        self._files = {**self._files, **fresh}
+        """Use from now on what these files hold now; who is trusted by one that is empty is so no more."""
+        self._files = {**self._files, **{name: content for name, content in fresh.items() if content}}
+        self._distrusted = {name for name, content in fresh.items() if not content}
         self._made = {tls: self._make(tls) for tls in self._made}
 
     def _make(self, tls: TLS) -> ServerTLS:
@@ -82,5 +118,6 @@ class Encryption:
     def _trust(self, tls: TLS) -> ClientTrust | None:
         if not tls.client_ca:
             return None
+        authorities = b"" if tls.client_ca in self._distrusted else self._files[tls.client_ca]
         revoked = self._files.get(tls.client_crl, b"")
-        return ClientTrust(self._files[tls.client_ca], revoked, require=tls.client_certificate == "require")
+        return ClientTrust(authorities, revoked, require=tls.client_certificate == "require")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import json
 import os
+import pickle
 import signal
 import socket
 from collections.abc import Callable, Collection, Mapping
@@ -114,7 +115,7 @@ class Generation:
     _serial: int = field(default=0, init=False)
     _watcher: int = field(default=0, init=False)
     _failures: int = field(default=0, init=False)
-    _fresh: bytes = field(default=b"", init=False, repr=False)
+    _fresh: dict[str, bytes] = field(factory=dict, init=False, repr=False)
     _announced: bool = field(default=False, init=False)
 
     def start(self) -> None:
@@ -307,19 +308,21 @@ class Generation:
             self.kill(worker)
         self.zygote.kill()
 
-    def renew(self, fresh: bytes) -> None:
-        """Have all workers, and those yet to come, use these certificates: a pickled mapping by file name.
+    def renew(self, fresh: Mapping[str, bytes]) -> None:
+        """Have all workers, and those yet to come, use these certificates by the names of their files.
 
         They are sent when this returns: a worker hears of them before it is told to let in a client who comes later.
         """
-        self._fresh = fresh
+        if not fresh:
+            return
+        self._fresh.update(fresh)
         for worker in self.workers.values():
             self._renew(worker)
             worker.link.flush()
 
     def _renew(self, worker: Worker) -> None:
         if self._fresh:
-            with memory(self._fresh) as descriptor:
+            with memory(pickle.dumps(self._fresh)) as descriptor:
                 worker.link.send(Kind.RENEW, descriptors=[descriptor])
 
     def reopen_log(self) -> None:

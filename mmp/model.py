@@ -70,7 +70,8 @@ class Endpoint:
 class Security:
     """What protects a connection: empty strings and 0 bits before TLS; names as OpenSSL spells them.
 
-    ``certificate`` is the client's in DER, and there only if it has been verified.
+    ``certificate`` is the client's in DER, and there only if it has been verified; ``intermediates`` are those, of the
+    authorities behind it, that the client sent along.
     """
 
     version: str = ""
@@ -78,6 +79,7 @@ class Security:
     bits: int = 0
     resumed: bool = False
     certificate: bytes = field(default=b"", repr=False)
+    intermediates: tuple[bytes, ...] = field(default=(), repr=False)
 
     @property
     def encrypted(self) -> bool:

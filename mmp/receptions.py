@@ -85,7 +85,7 @@ class Receptions:
     def _log_in(self, listener: Listener) -> LogIn:
         service, admission = listener.service, self.admission
         relayed = bool(self.loaded.config.backend.reaching(service).hosts)
-        authenticator = self.authenticators.authenticator(listener)
+        authenticator = self.authenticators.authenticator(listener, self.encryption.trusts)
         login = Login(authenticator, admission.limits(), self.dials.dial(service), relayed)
         policed = login if self.policy is None else Policed(self.policy, login)
         attempt = Throttled(admission.throttle(listener, self.arrivals), policed)

@@ -7,12 +7,13 @@ import os
 import pickle
 from collections.abc import Callable, Collection
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.interfaces import IDelayedCall
 
 from mmp.config.load import Loaded
-from mmp.encryption import front_settings
+from mmp.encryption import front_settings, renewal
 from mmp.generation import SHORT_LIFE, Generation, back_off
 from mmp.interfaces import Log
 from mmp.net.bind import ListeningSockets
@@ -46,6 +47,8 @@ class Succession:
     _serving: Generation | None = field(default=None, init=False)
     _coming: Generation | None = field(default=None, init=False)
     _draining: set[Generation] = field(factory=set, init=False)
+    _known: WeakKeyDictionary[Generation, Loaded] = field(factory=WeakKeyDictionary, init=False)
+    """The configuration of each, and what its workers have been told of the files."""
     _next: IDelayedCall | None = field(default=None, init=False)
     """When another generation is due."""
     _failures: int = field(default=0, init=False)
@@ -90,7 +93,7 @@ class Succession:
 
     def _generation(self, zygote: ZygoteProcess) -> Generation:
         config = self.loaded().config
-        return Generation(
+        generation = Generation(
             reactor=self.reactor,
             log=self.log,
             zygote=zygote,
@@ -107,6 +110,8 @@ class Succession:
             watched=any(listener.directory.is_watched for listener in config.listener),
             changed=self._tell_changed,
         )
+        self._known[generation] = self.loaded()
+        return generation
 
     def _ready(self, generation: Generation) -> None:
         """The new workers serve: the old ones may go."""
@@ -160,12 +165,16 @@ class Succession:
         for generation in self.generations():
             generation.tell_changed(changed)
 
-    def renew(self, files: Collection[str]) -> None:
-        """Have those workers that accept connections show clients what is now in these files."""
-        fresh = pickle.dumps({name: self.loaded().files[name] for name in files})
-        for generation in (self._serving, self._coming):
-            if generation is not None:
-                generation.renew(fresh)
+    def renew(self) -> None:
+        """Have all workers show clients what is in the files now, and trust whom they name, as far as they may."""
+        for generation in self.generations():
+            self._renew(generation, overtaken=generation in self._draining)
+
+    def _renew(self, generation: Generation, *, overtaken: bool) -> None:
+        known = self._known[generation]
+        fresh = renewal(known, self.loaded(), overtaken=overtaken)
+        self._known[generation] = evolve(known, files={**known.files, **fresh})
+        generation.renew(fresh)
 
     def reopen_log(self) -> None:
         """Have all workers write to the log's present descriptor."""
@@ -178,6 +187,7 @@ class Succession:
         """Let its sessions end in their time; one that was still coming may have some as well."""
         timeout = self.loaded().config.drain_timeout
         self._draining.add(generation)
+        self._renew(generation, overtaken=True)
         generation.retire(math.inf if timeout is None else timeout)
 
     def _drained(self, generation: Generation) -> None:

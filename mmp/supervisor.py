@@ -156,9 +156,8 @@ class Supervisor(Service):
         self._loaded = loaded
         self._home.change(rules(loaded.config))
         self._sharing.use(loaded)
-        if certificates_alone:
-            # Before we say so: whoever reads the log may rely on it that the old ones are no good.
-            self._succession.renew(loaded.renewable)
+        # Before we say so: whoever reads the log may rely on it that the old ones are no good.
+        self._succession.renew()
         self._log.event("reload", result="ok")
         self._watch_certificates()
         self._administration.open()
@@ -191,11 +190,10 @@ class Supervisor(Service):
             return
         self._loaded = evolve(self._loaded, files={**known, **fresh})
         self._sharing.use(self._loaded)
-        if renewable := fresh.keys() <= set(self._loaded.renewable):
-            self._succession.renew(self._loaded.renewable)  # before we say so, as above
+        self._succession.renew()  # before we say so, as above
         self._log.event("reload", result="certificates", reason=", ".join(fresh))
         self._watch_certificates()
-        if not renewable:
+        if not fresh.keys() <= set(self._loaded.renewable):
             self._succession.replace()
 
     def _watch_certificates(self) -> None:

@@ -55,6 +55,14 @@ class Governed(Scene):
         config = Config(listener=tuple(listeners), admin=Admin(control=""), **settings)
         return Loaded("/mmp.toml", config, {})
 
+    def trusting(self, content, client_ca, client_crl="", **settings):
+        """Return a configuration in which the client certificates of these authorities are taken."""
+        loaded = self.configuration(*self.ports() or [self.free()], **settings)
+        (listener,) = loaded.config.listener
+        listener = evolve(listener, tls_settings=TLS(client_ca=client_ca, client_crl=client_crl))
+        config = evolve(loaded.config, listener=(listener,))
+        return evolve(loaded, config=config, files={client_ca: content}, renewable=(client_ca,))
+
     def load(self, path):
         assert path == "/mmp.toml"
         if isinstance(self.loaded, Exception):
@@ -579,3 +587,26 @@ def test_a_reload_in_which_nothing_but_certificates_for_clients_differs_needs_no
     renewing.reload(evolve(same, files={"front": b"newer", "back": b"new"}))
     renewing.forked()
     assert renewing.zygotes[0].number == 2
+
+
+def test_workers_that_drain_are_told_whom_to_trust(scene):
+    """Some of their clients may not have logged in yet."""
+    trusting = {"client_ca": "ca", "client_crl": ""}
+    scene.loaded = scene.supervisor._loaded = scene.trusting(b"first", **trusting)
+    first = scene.start()
+    scene.reload(scene.trusting(b"second", drain_timeout=60.0, **trusting))
+    assert first.listen()[-1] is Kind.RENEW
+    second = scene.serve()
+    assert first.listen()[-1] is Kind.RETIRE
+    scene.reload(scene.trusting(b"third", drain_timeout=60.0, **trusting))
+    assert [worker.listen()[-1] for worker in (first, second)] == [Kind.RENEW] * 2
+    assert len(scene.zygotes[0].workers) == 2
+
+
+def test_workers_that_are_replaced_by_some_who_trust_others_trust_nobody_first(scene):
+    scene.loaded = scene.supervisor._loaded = scene.trusting(b"any", client_ca="old")
+    worker = scene.start()
+    scene.reload(scene.trusting(b"any", client_ca="new"))
+    assert Kind.RENEW not in worker.listen()
+    scene.serve()
+    assert worker.listen()[-2:] == [Kind.RENEW, Kind.RETIRE]

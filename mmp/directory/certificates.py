@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from attrs import evolve, field, frozen
@@ -15,7 +15,7 @@ from mmp.directory.locate import Locator
 from mmp.directory.verify import Verdict
 from mmp.errors import Refused
 from mmp.interfaces import Ask
-from mmp.model import Account, Client, Credentials, Refusal
+from mmp.model import Account, Client, Credentials, Refusal, Security
 
 USER_CERTIFICATE = "userCertificate;binary"
 """The attribute that holds certificates (RFC 4523, 4.1)."""
@@ -45,18 +45,22 @@ class _TheEntry:
 class ByCertificate:
     """An authenticator around another one that knows nothing of certificates.
 
+    ``good`` tells of a certificate that was good in the handshake whether it still is: that may have been a minute ago.
     The certificate is mapped to an entry; then the user is located by a name of that entry, or the one that the client
     gave, and has to be that very entry. So all rules about users are as for any login.
     """
 
     locator: Locator
     matcher: Matcher
+    good: Callable[[Security], bool]
     rules: CertificateMap = field(factory=CertificateMap)
 
     async def locate(self, client: Client, credentials: Credentials, ask: Ask) -> Account:
         """Return the account, or raise Refused."""
         if credentials.mechanism != "EXTERNAL":
             return await self.locator.locate(client, credentials, ask)
+        if not self.good(client.security):
+            raise Refused(Refusal.BAD_CREDENTIALS, "no certificate that is good now")
         entry = await self._entry(client.security.certificate)
         locator = evolve(self.locator, authority=evolve(self.locator.authority, judge=_TheEntry(entry.name)))
         why = Refused(Refusal.BAD_CREDENTIALS, "the certificate's entry has no name to log in by")
@@ -79,8 +83,6 @@ class ByCertificate:
 
     async def _entry(self, der: bytes) -> Entry:
         """Return the one entry that a certificate is for."""
-        if not der:
-            raise Refused(Refusal.BAD_CREDENTIALS, "no certificate that is good")
         certificate = x509.load_der_x509_certificate(der)
         rule = self.rules.rule(certificate)
         if rule is None:

@@ -115,7 +115,7 @@ class ClientTrust:
     """Whose client certificates are taken, in PEM: by these CAs and no others, unless one of the lists revokes them.
 
     Where there is any list, each CA of a chain needs one, or its certificates are refused. ``require``: whether a
-    client without a certificate is refused, too.
+    client without a certificate is refused, too. Without any CA nobody is trusted.
     """
 
     ca: bytes = field(repr=False)
@@ -124,7 +124,7 @@ class ClientTrust:
 
     def authorities(self) -> list[x509.Certificate]:
         """Return the CAs."""
-        return x509.load_pem_x509_certificates(self.ca)
+        return x509.load_pem_x509_certificates(self.ca) if self.ca else []
 
     def fill(self, store: crypto.X509Store) -> crypto.X509Store:
         """Have a store trust them, and return it."""

@@ -147,39 +147,52 @@ class ServerTLS:
         connection.set_app_data(_Terms(self._context_for, self._verify, protocol))
         connection.set_accept_state()
         shaken = stream.start_tls(connection, speak_first=False)
-        return shaken if self._store is None else self._look(self._store, connection, stream, shaken)
+        return shaken if self._store is None else self._look(connection, stream, shaken)
+
+    def trusts(self, security: Security) -> bool:
+        """Tell whether the client has a certificate that is good by what we know now."""
+        if self._store is None or not security.certificate:
+            return False
+        leaf, *others = (_parsed(der) for der in (security.certificate, *security.intermediates))
+        try:
+            crypto.X509StoreContext(self._store, leaf, others).verify_certificate()
+        except crypto.X509StoreContextError:
+            return False
+        return True
 
     def _context_for(self, name: bytes | None) -> SSL.Context:
         """Return the context whose certificate bears ``name``, exactly or by a wildcard (RFC 6125, 6.4.3)."""
         name = (name or b"").lower()
         return self._by_name.get(name) or self._by_name.get(b"*." + name.partition(b".")[2]) or self._by_name[b""]
 
-    async def _look(
-        self, store: crypto.X509Store, connection: SSL.Connection, stream: Stream, shaken: Awaitable[Security]
-    ) -> Security:
+    async def _look(self, connection: SSL.Connection, stream: Stream, shaken: Awaitable[Security]) -> Security:
         """Add the client's certificate to what was negotiated, if it has one that is good today.
 
         OpenSSL looks at it in full handshakes alone: a session that is resumed may be older than what we know of the
         certificate by now.
         """
         security = await shaken
-        shown = connection.get_peer_certificate(as_cryptography=True)
-        if shown is not None and _trusted(store, connection):
-            return evolve(security, certificate=shown.public_bytes(Encoding.DER))
+        certified = _certified(security, connection)
+        if self.trusts(certified):
+            return certified
         if self._verify & SSL.VERIFY_FAIL_IF_NO_PEER_CERT:
             stream.abortConnection()
             raise ConnectionError("the client has no certificate that is good now")
         return security
 
 
-def _trusted(store: crypto.X509Store, connection: SSL.Connection) -> bool:
-    leaf = connection.get_peer_certificate()
-    assert leaf is not None  # noqa: S101 - the caller has seen it
-    try:
-        crypto.X509StoreContext(store, leaf, connection.get_peer_cert_chain()).verify_certificate()
-    except crypto.X509StoreContextError:
-        return False
-    return True
+def _certified(security: Security, connection: SSL.Connection) -> Security:
+    """Add what the client has shown; one whose session is resumed sends no intermediates."""
+    leaf = connection.get_peer_certificate(as_cryptography=True)
+    if leaf is None:
+        return security
+    others = connection.get_peer_cert_chain(as_cryptography=True) or ()
+    shown = tuple(each.public_bytes(Encoding.DER) for each in (leaf, *others))
+    return evolve(security, certificate=shown[0], intermediates=shown[1:])
+
+
+def _parsed(der: bytes) -> crypto.X509:
+    return crypto.X509.from_cryptography(x509.load_der_x509_certificate(der))
 
 
 def _verify_mode(trust: ClientTrust | None) -> int:

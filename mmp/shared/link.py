@@ -23,6 +23,8 @@ PACKET = 32768
 """Bytes in a packet at most; well under what a socket buffer takes at once."""
 DESCRIPTORS = 4
 """Descriptors beside a packet at most."""
+PACKETS_A_TURN = 64
+"""Read at most before others have their turn; more than a socket's buffer usually holds."""
 
 
 class Kind(enum.IntEnum):
@@ -248,26 +250,35 @@ class Link:
         return True
 
     def doRead(self) -> None:  # noqa: N802 - Twisted's name
-        """Hand on the frames of one packet."""
+        """Hand on the frames of the packets that are there: what is told first counts for whoever comes after it."""
+        flushing, self._flushing = self._flushing, True
+        try:
+            for _ in range(PACKETS_A_TURN):
+                if self.closed or not self._take_packet():
+                    break
+        finally:
+            if not flushing:
+                self.flush()  # all answers at once
+
+    def _take_packet(self) -> bool:
+        """Hand on the frames of one packet; say whether there may be another."""
         try:
             packet, descriptors = receive(self._link)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             packet, descriptors = b"", []
         if not packet:
             self.close()
             self._lost()
-            return
-        flushing, self._flushing = self._flushing, True
+            return False
         try:
             for kind, payload in frames(packet):
                 if not self.closed:
                     self._received(kind, payload, descriptors)
         finally:
             _close_all(descriptors)
-            if not flushing:
-                self.flush()  # all answers at once
+        return True
 
     def finish(self) -> None:
         """Say no more, and let the other end see so; what it still says is heard until its own end."""

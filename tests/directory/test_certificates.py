@@ -37,9 +37,13 @@ class Matching:
         return self.entries
 
 
-def authenticator(directory=USERS, matcher=None, rules=None):
+def shown(security):
+    return bool(security.certificate)
+
+
+def authenticator(directory=USERS, matcher=None, rules=None, good=shown):
     locator = Locator(directory, Naming(), authority=Authority(administrator=ADMIN))
-    return ByCertificate(locator, matcher or directory, rules or CertificateMap())
+    return ByCertificate(locator, matcher or directory, good, rules or CertificateMap())
 
 
 def client(name=MAIL, emails=(), der=None):
@@ -105,7 +109,7 @@ def same():
     [
         (client(subject(E="nobody@example.com")), "no entry matches the certificate"),
         (client(subject(CN="no address")), "no entry matches the certificate"),
-        (client(der=b""), "no certificate that is good"),
+        (client(der=b""), "no certificate that is good now"),
     ],
 )
 def test_a_certificate_that_is_for_nobody_is_refused(who, why):
@@ -126,6 +130,11 @@ def test_the_entry_has_to_hold_the_certificate_where_the_rule_says_so():
     assert located(authenticator(Answering(ALICE), Matching(holding), strict), who).user == "alice@example.com"
     told = refused(authenticator(Answering(ALICE), Matching(ALICE), strict), who)
     assert told.reason == "the certificate is not the one in the entry"
+
+
+def test_a_certificate_that_was_good_in_the_handshake_has_to_be_good_still():
+    told = refused(authenticator(good=lambda _: False), client())
+    assert (told.refusal, told.reason) == (Refusal.BAD_CREDENTIALS, "no certificate that is good now")
 
 
 def test_other_mechanisms_are_as_they_were():

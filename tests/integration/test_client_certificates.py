@@ -15,6 +15,7 @@ from tests.integration.people import ALICE, BOB, MASTERS
 from tests.integration.slapd import BASE, slapd
 from tests.integration.test_login import store_of
 from tests.integration.test_password_strength import PROTOCOLS, SUITES, lines
+from tests.integration.toml import document
 
 ADMIN, ADMIN_PASSWORD = next(iter(MASTERS.items()))
 OLD, NEW, STRANGER = (Authority.make(f"{name} CA for clients") for name in ("Old", "New", "No"))
@@ -265,6 +266,76 @@ def test_a_resumed_session_is_no_way_in_for_whom_we_trust_no_more(run_certified,
             assert client.connection.session_reused
         with visiting(proxy, clients.context(NEW.issue(BY_MAIL))) as client:
             assert external(client).startswith(b"a OK")
+
+
+def taken_in(proxy, *, by_new_workers):
+    """Have the proxy read what has changed; return once it has been taken in, by new workers if so wanted."""
+    start = len(proxy.log())
+    if by_new_workers:
+        proxy.settings["hostname"] = f"{start}.example.com"
+        proxy.configuration.write_text(document(proxy.settings))
+    proxy.process.send_signal(signal.SIGHUP)
+    proxy.logged("reload", "result=ok", after=start)
+    if by_new_workers:
+        proxy.logged(" serving ", after=start)
+
+
+@pytest.mark.parametrize("change", ["authority removed", "revoked"])
+@pytest.mark.parametrize("replaced", ["never", "at once", "before"])
+def test_who_came_before_a_change_of_trust_and_logs_in_after_it_is_judged_by_what_is_known_then(
+    run_certified, clients, keys, change, replaced
+):
+    """The workers may have been replaced meanwhile, and drain: with their last clients it is the same."""
+    issued = OLD.issue(BY_MAIL)
+    with (
+        run_certified() as proxy,
+        visiting(proxy, clients.context(issued)) as late,
+        visiting(proxy, clients.context(NEW.issue(BY_MAIL))) as other,
+        visiting(proxy, clients.context(issued)) as third,
+    ):
+        assert all(b"AUTH=EXTERNAL" in client.line() for client in (late, other, third))
+        assert third.command(b"a LOGIN %b %b" % (BOB.user.encode(), BOB.password))[-1].startswith(b"a OK")
+        if replaced == "before":
+            taken_in(proxy, by_new_workers=True)
+        if change == "revoked":
+            (keys / "crl").write_bytes(OLD.revoke(issued) + NEW.revoke())
+        else:
+            (keys / "ca").write_bytes(NEW.pem)
+        taken_in(proxy, by_new_workers=replaced == "at once")
+        assert late.command(b"a AUTHENTICATE EXTERNAL =")[-1].startswith(b"a NO [AUTHENTICATIONFAILED]")
+        proxy.logged("login", "result=bad-credentials", "no certificate that is good now")
+        assert other.command(b"a AUTHENTICATE EXTERNAL =")[-1].startswith(b"a OK")
+        assert third.command(b"n NOOP")[-1].startswith(b"n OK")
+
+
+def test_who_came_before_the_files_of_trust_were_replaced_by_others_cannot_log_in_by_certificate(
+    run_certified, clients, keys, ports
+):
+    """Also who shakes hands only then, with a worker that drains."""
+    listener = {"service": "imap", "address": "127.0.0.1", "port": ports.free(), "tls": "starttls"}
+    (keys / "others").write_bytes(NEW.pem)
+    context = clients.context(OLD.issue(BY_MAIL))
+    with (
+        run_certified(listener=[listener]) as proxy,
+        connected("127.0.0.1", listener["port"]) as early,
+        connected("127.0.0.1", listener["port"]) as late,
+        connected("127.0.0.1", listener["port"]) as bare,
+    ):
+        assert start_tls(early, context)
+        proxy.settings["tls"] |= {"client_ca": str(keys / "others"), "client_crl": ""}
+        taken_in(proxy, by_new_workers=True)
+        assert early.command(b"a AUTHENTICATE EXTERNAL =")[-1].startswith(b"a NO [AUTHENTICATIONFAILED]")
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            start_tls(late, context)
+        assert not start_tls(bare, clients.context())
+        assert bare.command(b"b LOGIN %b %b" % (BOB.user.encode(), BOB.password))[-1].startswith(b"b OK")
+
+
+def start_tls(client, context):
+    """Say STARTTLS and shake hands; tell whether EXTERNAL is offered then."""
+    assert client.command(b"s STARTTLS")[-1].startswith(b"s OK")
+    client.connection = context.wrap_socket(client.connection, server_hostname="localhost")
+    return b"AUTH=EXTERNAL" in b"".join(client.command(b"c CAPABILITY"))
 
 
 def person(uid, store):

@@ -8,7 +8,7 @@ from ldap3.utils.dn import parse_dn
 from mmp.model import Account, Refusal
 from tests import fakes
 from tests.integration import domains
-from tests.integration.domains import Asking, listener
+from tests.integration.domains import Asking, listener, uncertified
 from tests.integration.slapd import slapd
 from tests.net.turning import Turning
 
@@ -150,7 +150,7 @@ def test_who_was_there_before_logs_in_while_the_directory_is_away(asking):
 
 def test_who_is_flushed_is_asked_for_anew_and_so_is_the_domain(asking):
     parts = asking.parts()
-    locator = parts.authenticator(listener(asking.server, schema="1", cache_size=100))
+    locator = parts.authenticator(listener(asking.server, schema="1", cache_size=100), uncertified)
     for _ in range(2):
         asking.outcome(locator, "alice@alias.test")
     once = len(asking.server.searches())

@@ -9,6 +9,7 @@ from cryptography import x509
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 
+from mmp.model import CLEAR
 from mmp.net.certificates import Chain, ClientTrust
 from mmp.net.stream import Stream
 from mmp.net.tls import FrontSettings, ServerTLS, front_ring
@@ -318,6 +319,22 @@ class TestClientCertificates:
         second = shake(accepting(trust=now), context, session=first.client.get_session())
         assert second.security.resumed
         assert bool(second.security.certificate) is (change == "nothing")
+
+    def test_one_that_was_good_in_the_handshake_is_judged_by_what_is_known_now(self, shake):
+        between = Authority.make("Between", above=self.OLD)
+        issued, others = between.issue(ALICE), [self.OLD.revoke(), between.revoke()]
+        security = shake(accepting(trust=trust(self.OLD)), client_context(issued=issued)).security
+        assert accepting(trust=trust(self.OLD, self.NEW)).trusts(security)
+        assert accepting(trust=trust(self.OLD, lists=others)).trusts(security)
+        assert not accepting(trust=trust(self.OLD, lists=[self.OLD.revoke(), between.revoke(issued)])).trusts(security)
+        assert not accepting(trust=trust(self.NEW)).trusts(security)
+        assert not accepting(trust=trust()).trusts(security)
+        assert not accepting().trusts(security)
+        assert not accepting(trust=trust(self.OLD)).trusts(CLEAR)
+
+    def test_where_nobody_is_trusted_any_more_clients_without_one_are_served(self, shake):
+        assert shake(accepting(trust=trust())).security.certificate == b""
+        assert shake(accepting(trust=trust()), client_context(issued=self.OLD.issue(ALICE))).error
 
     @pytest.mark.parametrize("version", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION])
     def test_where_one_is_required_a_resumed_session_without_a_good_one_ends(self, shake, version):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.logger import capturedLogs
 
-from mmp.shared.link import PACKET, Kind, Link, frame, frames, pair, receive
+from mmp.shared.link import PACKET, PACKETS_A_TURN, Kind, Link, frame, frames, pair, receive
 from tests.net.turning import Turning
 
 
@@ -85,6 +85,36 @@ def test_frames_are_heard_in_order(scene):
 
 def open_descriptors():
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - the count alone
+
+
+def test_all_packets_that_are_there_are_heard_at_once(scene):
+    """A client that comes after the last of them finds all of them taken in."""
+    for kind in (Kind.LOG, Kind.RENEW, Kind.PING):
+        scene.theirs.send(frame(kind))
+    scene.link.doRead()
+    assert [said[0] for said in scene.heard] == [Kind.LOG, Kind.RENEW, Kind.PING]
+
+
+def test_a_talkative_end_is_heard_for_a_while_only(scene):
+    sent = 0
+    try:
+        while True:
+            scene.theirs.send(frame(Kind.PING))
+            sent += 1
+    except BlockingIOError:
+        pass
+    scene.link.doRead()
+    assert len(scene.heard) == min(sent, PACKETS_A_TURN)
+    scene.turning.until(lambda: len(scene.heard) == sent)
+
+
+def test_nothing_is_heard_any_more_once_a_frame_has_closed_the_link(scene):
+    scene.link._received = lambda *said: (scene.heard.append(said), scene.link.close())
+    for _ in range(2):
+        scene.theirs.send(frame(Kind.PING) * 2)
+    scene.link.doRead()
+    assert len(scene.heard) == 1
+    assert scene.lost == []
 
 
 def test_frames_too_many_for_one_packet_go_out_in_several(scene):

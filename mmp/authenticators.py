@@ -147,7 +147,7 @@ class Authenticators:
 
     def _authenticator(self, listener: Listener, trusts: Callable[[TLS, Security], bool]) -> Authenticator:
         if listener.directory.kind == "auth_http":
-            return self._auth_http(listener)
+            return self.auth_http(listener)
         locator = self.locator(listener)
         if not listener.takes_certificates:
             return locator
@@ -178,7 +178,8 @@ class Authenticators:
         connector = TLSConnector(Connector(self._loop, self._resolver), tls, implicit=url.scheme == "https")
         return HTTPClient(server_of(url), connector, self._reactor, timeout)
 
-    def _auth_http(self, listener: Listener) -> AuthHTTP:
+    def auth_http(self, listener: Listener) -> AuthHTTP:
+        """Return who asks a server about the users of a listener, whose directory has to be of that kind."""
         settings = listener.directory.auth_http
         url, secret = urlsplit(settings.url), None
         if settings.secret_file:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from ipaddress import ip_address
 from typing import Any
@@ -14,21 +12,17 @@ from twisted.python.failure import Failure
 
 from mmp.authenticators import Authenticators
 from mmp.cli.command import Command
+from mmp.cli.walk import Attempt, walk
 from mmp.config.load import Loaded, load
-from mmp.config.schema import Config, Listener
-from mmp.directory.explain import explain
+from mmp.config.schema import Listener
 from mmp.errors import ConfigError, Refused
-from mmp.model import CLEAR, Client, Endpoint, Refusal, Security, Service, TLSMode
-from mmp.net.access import AccessDoor
+from mmp.model import CLEAR, Client, Endpoint, Security, Service, TLSMode
 from mmp.net.reactor import LeanReactor
 from mmp.net.resolve import Resolver
-from mmp.net.reverse import HostNames
 from mmp.net.stream import Loop
 from mmp.net.wheel import Wheel
 from mmp.observe.log import Silent
 from mmp.observe.metrics import Counts
-from mmp.policy.admission import OpenDoor
-from mmp.shared.kept_bans import read as read_bans
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -53,9 +47,6 @@ def run(arguments: Namespace) -> int:
     listener = next((each for each in loaded.config.listener if each.service is service), None)
     if listener is None:
         print(f"error: nobody listens for {service.value}", file=sys.stderr)
-        return 1
-    if listener.directory.kind == "auth_http":
-        print("error: an auth_http server says nothing without the password", file=sys.stderr)
         return 1
     return _explain(loaded, listener, arguments.address, arguments.user)
 
@@ -91,47 +82,16 @@ def _client(listener: Listener, address: str) -> Client:
 
 
 async def _walk(reactor: LeanReactor, loaded: Loaded, listener: Listener, client: Client, user: str) -> int:
-    config, loop = loaded.config, Loop(reactor, Wheel(reactor))
-    resolver = Resolver(reactor, loop.wheel)
-    parts = Authenticators(loaded.files, config.pool, reactor, loop, resolver, log=Silent(), counts=Counts())
-    _show("listener", f"{listener.service.value} at {listener.endpoint}, tls {listener.tls.value}")
-    if (why := await _kept_out(reactor, config, listener, client)) is not None:
-        _show("refused", why)
-        return 1
+    loop = Loop(reactor, Wheel(reactor))
+    resolver, pools = Resolver(reactor, loop.wheel), loaded.config.pool
+    parts = Authenticators(loaded.files, pools, reactor, loop, resolver, log=Silent(), counts=Counts())
     try:
-        async for step, found in explain(parts.locator(listener), client, user):
+        async for step, found in walk(Attempt(loaded, listener, client, user, reactor, parts)):
             _show(step, found)
     except Refused as refused:
         _show("refused", f"{refused.refusal.value}: {refused.reason}")
         return 1
-    how, networks = config.backend.reaching(listener.service), ", ".join(map(str, config.backend.networks))
-    _show("backend", f"port {how.port}, tls {how.tls.value}, in {networks or 'any network'}")
     return 0
-
-
-async def _kept_out(reactor: LeanReactor, config: Config, listener: Listener, client: Client) -> str | None:
-    """Show what is said at the door; return why the client does not get past it, if so."""
-    address = ip_address(client.address.host)
-    path = config.admin.state_path(os.environ)
-    try:
-        bans = read_bans(path, time.time())
-    except (OSError, ValueError) as error:
-        _show("bans", f"{path} cannot be read: {error}")
-        bans = []
-    for ban in bans:
-        if address.version == ban.network.version and address in ban.network:
-            return f"{Refusal.BANNED.value}: ban: {ban.network}{ban.reason and ', ' + ban.reason}"
-    if config.access.allow or config.access.deny:
-        names = HostNames(reactor)
-        name = names.name if config.access.reverse_dns else None
-        try:
-            await AccessDoor(config.access.rules, listener.tls, name, OpenDoor()).admit(client, lambda: False)
-        except Refused as refused:
-            return f"{refused.refusal.value}: {refused.reason}"
-        finally:
-            names.close()
-        _show("access", "the rules at the door let the client in")
-    return None
 
 
 def _show(step: str, found: str) -> None:

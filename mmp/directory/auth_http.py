@@ -60,7 +60,7 @@ class AuthHTTP:
         """Return the account that the server tells of, or raise Refused."""
         method = _method(credentials)
         names = self.naming.names(client, credentials.user)
-        fields = self._fields(client, names.typed, method, credentials.secret)
+        fields = self.fields(client, names.typed, method, credentials.secret)
         response, status = await self._ask(get(self._target, self.url.netloc, fields))
         if status != "OK":
             await self._turn_down(response, status)
@@ -86,7 +86,8 @@ class AuthHTTP:
     def _target(self) -> str:
         return (self.url.path or "/") + (f"?{self.url.query}" if self.url.query else "")
 
-    def _fields(self, client: Client, user: str, method: str, secret: bytes) -> Iterator[tuple[str, bytes]]:
+    def fields(self, client: Client, user: str, method: str, secret: bytes) -> Iterator[tuple[str, bytes]]:
+        """Yield the header fields of the question about a login, which counts as one more of its session."""
         service, security = client.service.value, client.security
         yield "Auth-Method", method.encode()
         yield "Auth-User", _escaped(user.encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 
+from mmp.directory.auth_http import AuthHTTP
 from mmp.directory.domains import Domain
 from mmp.directory.entry import Entry
 from mmp.directory.locate import Locator
@@ -31,6 +32,15 @@ async def explain(locator: Locator, client: Client, typed: str) -> AsyncIterator
         yield step
 
 
+def explain_question(authenticator: AuthHTTP, client: Client, typed: str) -> Iterator[Step]:
+    """Yield what a server is asked about a login, but for what is secret in it; Refused if it would not be asked."""
+    names = authenticator.naming.names(client, typed)
+    yield "name", f"asked for as {names.typed}"
+    hidden = {"Auth-Pass", *(authenticator.secret or ())[:1]}
+    for field, value in authenticator.fields(client, names.typed, "plain", b""):
+        yield "question", f"{field}: {'***' if field in hidden else value.decode()}"
+
+
 def _domain(names: Names) -> str:
     if names.within is None:
         return "none, or more than one"
@@ -45,9 +55,11 @@ def _decisions(locator: Locator, client: Client, names: Names, user: Entry) -> I
     yield "status", ", ".join(_statuses(of_domain, user)) or "none, so active"
     granted = [] if locator.access is None else locator.access.check(client, of_domain, user)
     yield "access", "; ".join(granted) or "no rules"
+    looked_at = locator.state.check(user, by_password=True)
+    yield "account", ", ".join(looked_at) or "not locked, the password not out of date"
     account = locator.rules.account(names, user)
     yield "user", account.user
-    yield "store", f"{account.host}, told {account.replay_user}"
+    yield "store", f"{account.host} by {_source(locator, user)}, told {account.replay_user}"
 
 
 def _judge(locator: Locator, domain: Domain | None) -> str:
@@ -60,3 +72,9 @@ def _judge(locator: Locator, domain: Domain | None) -> str:
 def _statuses(domain: Entry | None, user: Entry) -> Iterator[str]:
     pairs = [(domain, name) for name in DOMAIN_STATUS] + [(user, name) for name in USER_STATUS]
     return (f"{name} {value}" for entry, name in pairs if entry is not None for value in entry.get(name))
+
+
+def _source(locator: Locator, user: Entry) -> str:
+    """Return what in the entry names the store."""
+    named = ((name, value) for name in locator.rules.mail_host_attributes for value in user.get(name))
+    return " ".join(next(named))

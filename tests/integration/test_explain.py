@@ -1,5 +1,6 @@
 """What ``mmp explain`` tells of logins, with users in a file and in a real directory."""
 
+import socket
 import subprocess
 import sys
 
@@ -56,8 +57,9 @@ def test_a_login_is_walked_through_step_by_step(explain):
             "password  judged by the store",
             "status    none, so active",
             "access    no rules",
+            "account   not locked, the password not out of date",
             "user      alice@one.test",
-            "store     one.store, told alice",
+            "store     one.store by mailHost one.store, told alice",
             "backend   port 143, tls none, in 10.0.0.0/8",
         ],
     )
@@ -100,6 +102,49 @@ def test_access_rules_are_judged_by_service_and_address_and_the_one_that_decided
     assert ("access    mailAllowedServiceAccess: +pop:10.0.0.0/8" in told) is last.startswith("backend")
 
 
+@pytest.mark.parametrize(
+    ("attributes", "last"),
+    [
+        ({"pwdChangedTime": "20260101000000Z", "nsAccountLock": "false"}, "backend "),
+        ({"nsAccountLock": "true"}, "refused   account-locked: user's nsAccountLock is 'true'"),
+        ({"pwdReset": "TRUE"}, "refused   password-must-change: user's pwdReset is 'TRUE'"),
+        (
+            {"passwordExpirationTime": "20200101000000Z"},
+            "refused   password-expired: user's passwordExpirationTime is '20200101000000Z'",
+        ),
+    ],
+)
+def test_a_lock_and_an_old_password_are_told_with_what_says_so(explain, tmp_path, attributes, last):
+    (tmp_path / "users.toml").write_text(document({"users": {"alice": {"mailHost": "store1", **attributes}}}))
+    _, told, _ = explain("alice", kind="file", file={"path": "users.toml"})
+    assert told[-1].startswith(last)
+    assert ("account   nsAccountLock false" in told) is (last == "backend ")
+
+
+def test_of_a_server_that_is_asked_in_http_the_question_is_told_without_its_secrets(explain, tmp_path, ports):
+    secret = tmp_path / "key"
+    secret.write_text("only-for-us")
+    secret.chmod(0o600)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        where = f"127.0.0.1:{server.getsockname()[1]}"
+        http = {"url": f"http://{where}/auth", "secret_file": str(secret)}
+        status, told, _ = explain("Alice b", "--from", "192.0.2.1", kind="auth_http", auth_http=http)
+    assert status == 0
+    assert {
+        "name      asked for as Alice b",
+        "question  Auth-User: Alice%20b",
+        "question  Client-IP: 192.0.2.1",
+        "question  Auth-Pass: ***",
+        "question  X-Auth-Key: ***",
+        f"directory {where} can be reached; it judges the password, and names the store and its port",
+    } <= set(told)
+    assert "only-for-us" not in "".join(told)
+    away = {"url": f"http://127.0.0.1:{ports.free()}/auth"}
+    status, told, _ = explain("alice", kind="auth_http", auth_http=away)
+    assert status == 1
+    assert told[-1].startswith("refused   directory-unavailable: ")
+
+
 def test_a_directory_that_is_away_is_told(explain, ports):
     status, told, _ = explain("alice", ldap={"urls": [f"ldap://127.0.0.1:{ports.free()}"]})
     assert status == 1
@@ -108,5 +153,4 @@ def test_a_directory_that_is_away_is_told(explain, ports):
 
 def test_what_cannot_be_explained_is_an_error(explain):
     assert "nobody listens for managesieve" in explain("alice", "--service", "managesieve")[2]
-    assert "without the password" in explain("alice", kind="auth_http", auth_http={"url": "http://127.0.0.1:1/"})[2]
     assert explain("alice", "--from", "nowhere")[0] == 2

@@ -20,6 +20,9 @@ ROOT = f"o=internet,{BASE}"
 PASSWORD = "a user's secret"
 USUAL_FILTER = "(|(uid=%U)(mail=%s))"
 
+SUBJECT = "CN=pinned"
+"""Of the one certificate that an entry tells of."""
+
 USER_STATUSES = [
     (attribute, value)
     for attribute, values in (
@@ -109,6 +112,9 @@ PEOPLE = "".join(
         person("eve", "one", host="mailHost:: ZXZpbApzdG9yZQ=="),
         person("homeless", "one", host="host: second.store"),
         person("lost", "one", host=""),
+        person("pinned", "one", "description: 192.0.2.7", "description: 198.51.100.1", f"description: {SUBJECT}"),
+        person("stored", "one", "mailMessageStore: elsewhere", "mailEquivalentAddress: same@one.test"),
+        person("misplaced", "statuses", "inetUserStatus: disabled"),
         *(person(user_with(*status), "statuses", ": ".join(status)) for status in USER_STATUSES),
         person("both", "statuses", "inetUserStatus: inactive", "mailUserStatus: deleted"),
         person("closed", "statuses", "inetUserStatus: active", "mailUserStatus: deleted"),
@@ -128,6 +134,7 @@ TREE = "".join(
         dc("filtered.test", users_in("one"), "inetDomainSearchFilter: (&(uid=%U)(mail=twin@one.test))"),
         dc("misfiltered.test", users_in("one"), "inetDomainSearchFilter: (uid=%X)"),
         dc("baseless.test", f"inetDomainBaseDN: ou=gone,{BASE}"),
+        dc("preferring.test", users_in("one"), "preferredMailHost: second.store", "domainUidSeparator: +"),
         dc("here.test", users_in("one"), "mailAccessProxyPreAuth: yes"),
         dc("there.test", users_in("one"), "mailAccessProxyPreAuth: no"),
         dc("perhaps.test", users_in("one"), "mailAccessProxyPreAuth: perhaps"),

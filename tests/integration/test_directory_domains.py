@@ -2,9 +2,13 @@
 
 import pytest
 from attrs import evolve
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from mmp.config.clients import DefaultDomain
 from mmp.model import Endpoint, Refusal, Security, TLSMode
 from tests import fakes
+from tests.authority import Authority
 from tests.integration import domains
 from tests.integration.domains import (
     CLIENT,
@@ -46,12 +50,27 @@ def asking(server):
 
 PLUS = {"domain_separators": "@+"}
 FULL = {"replay_user": "%s"}
+PINNED = "(&(uid=%U)(description={})(description={}))"
 NAMES = [
     ("3.1.1 the last separator ends the user", "alice+x@one.test", {"login": PLUS}, UNKNOWN),
     ("3.1.1 any of a set separates", "alice+one.test", {"login": PLUS | FULL}, ("one.store", "alice@one.test")),
     ("3.1.1 what is not in the set does not", "alice+one.test", {}, UNKNOWN),
     ("3.1.1 a bare name has the default domain", "alice", {"login": {"default_domain": "two.test"}}, "two.store"),
     ("3.1.1 a bare name without one is unknown", "alice", {}, UNKNOWN),
+    (
+        "3.1.1 a bare name has the default domain of the address that it has come to",
+        "alice",
+        {
+            "login": {
+                "default_domain": "one.test",
+                "default_domains": (
+                    DefaultDomain(address="198.51.100.2", domain="none.test"),
+                    DefaultDomain(address="198.51.100.1", domain="two.test"),
+                ),
+            }
+        },
+        "two.store",
+    ),
     ("3.1.2 a domain in the tree", "alice@one.test", {}, "one.store"),
     ("3.1.2 whatever its case", "alice@One.TEST", {}, "one.store"),
     ("3.1.2 another domain has other users", "alice@two.test", {}, "two.store"),
@@ -94,6 +113,8 @@ NAMES = [
     ("3.1.4 no match", "nobody@one.test", {}, UNKNOWN),
     ("3.1.4 several matches", "twin@one.test", {}, UNKNOWN),
     ("3.1.4 the client's address", "alice@one.test", {"filter": "(&(uid=%U)(!(uid=%C)))"}, "one.store"),
+    ("3.1.4 the client's address and ours", "pinned@one.test", {"filter": PINNED.format("%C", "%S")}, "one.store"),
+    ("3.1.4 another one of ours", "pinned@one.test", {"filter": PINNED.format("%C", "%V")}, UNKNOWN),
     ("3.1.4 as typed", "alice@one.test", {"filter": "(mail=%o)"}, "one.store"),
     ("3.1.5 the first host", "alice@one.test", {"mail_host_attributes": ("mailHost", "host")}, "one.store"),
     ("3.1.5 the next host", "homeless@one.test", {"mail_host_attributes": ("mailHost", "host")}, "second.store"),
@@ -108,12 +129,29 @@ def test_a_login_name_leads_to_an_entry(asking, user, options, expected):
     assert (told[0] if isinstance(expected, str) else told) == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"), [(domains.SUBJECT, "one.store"), ("CN=another", UNKNOWN)], ids=["its own", "another"]
+)
+def test_3_1_4_the_filter_may_have_the_subject_of_a_certificate(asking, name, expected):
+    der = Authority.make("CA").issue(x509.Name.from_rfc4514_string(name)).leaf.public_bytes(Encoding.DER)
+    client = evolve(CLIENT, security=evolve(SECURED.security, certificate=der))
+    told = asking.told("pinned@one.test", filter="(&(uid=%U)(description=%D))", client=client)
+    assert (told[0] if isinstance(expected, str) else told) == expected
+
+
 # 3.2: attributes with a meaning of their own.
 
 OVERRIDES = [
     ("3.2 mailAccessProxyReplay", "bob@replay.test", {}, ("one.store", "bob+twin@one.test#replay.test")),
     ("3.2 mailAccessProxyReplay that cannot be read", "bob@misreplay.test", {}, UNAVAILABLE),
     ("3.2 mailAccessProxyPreAuth that is neither", "alice@perhaps.test", {}, UNAVAILABLE),
+    ("3.2 uid", "alice@one.test", {"filter": "(uid=%U)"}, ("one.store", "alice")),
+    ("3.2 mail by the filter", "alice@one.test", {"filter": "(mail=%s)"}, "one.store"),
+    ("3.2 mailEquivalentAddress by the filter", "same@one.test", {"filter": "(mailEquivalentAddress=%s)"}, "one.store"),
+    ("3.2 mailEquivalentAddress not without", "same@one.test", {}, UNKNOWN),
+    ("3.2 mailMessageStore is the store's own", "stored@one.test", {}, ("one.store", "stored")),
+    ("3.2 preferredMailHost is for new users", "lost@preferring.test", {}, Refusal.BACKEND_UNAVAILABLE),
+    ("3.2 domainUidSeparator is not read", "alice+one@preferring.test", {}, UNKNOWN),
     ("3.2 mailAlternateAddress by the filter", "bobby@one.test", {"filter": "(mailAlternateAddress=%s)"}, "one.store"),
     ("3.2 mailAlternateAddress not without", "bobby@one.test", {}, UNKNOWN),
 ]
@@ -162,8 +200,18 @@ def test_the_status_of_a_domain_decides(asking, attribute, value):
 
 @pytest.mark.parametrize(
     ("user", "expected"),
-    [("both@statuses.test", HOLD), ("closed@statuses.test", CLOSED), ("both@closed.test", CLOSED)],
-    ids=["3.3 inet before mail", "3.3 active leaves it to the next", "3.3 the domain before the user"],
+    [
+        ("both@statuses.test", HOLD),
+        ("closed@statuses.test", CLOSED),
+        ("both@closed.test", CLOSED),
+        ("misplaced@statuses.test", HOLD),
+    ],
+    ids=[
+        "3.3 inet before mail",
+        "3.3 active leaves it to the next",
+        "3.3 the domain before the user",
+        "3.3 a value of mail statuses alone is no value of the others",
+    ],
 )
 def test_the_first_status_that_is_a_hindrance_decides(asking, user, expected):
     assert asking.told(user) is expected
@@ -189,6 +237,21 @@ RULES = {
     "named": ("+imap:.example.com",),
     "unnamed": ("-imap:.example.com",),
     "netgroup": ("+imap:@staff",),
+    "all": ("+ALL:ALL",),
+    "stars": ("+*:*",),
+    "butimap": ("+ALL EXCEPT imap,pop:*",),
+    "butbut": ("+ALL EXCEPT imap EXCEPT imap:*",),
+    "dotted": ("+imap:192.0.2.",),
+    "undotted": ("+imap:192.0.3.",),
+    "both": ("+imap:192.0.2.7$-ALL:*",),
+    "neither": ("+pop:*$-imap:10.0.0.0/8",),
+    "local": ("+imap:LOCAL",),
+    "known": ("+imap:KNOWN",),
+    "unknown": ("-imap:UNKNOWN",),
+    "spoofer": ("-imap:DNSSPOOFER",),
+    "ident": ("+imap:alice@192.0.2.7",),
+    "malformed": ("imap *", "+imap:*"),
+    "web": ("+http,smime:*",),
 }
 IMPLICIT, STARTTLS = TLSMode.IMPLICIT, TLSMode.STARTTLS
 ACCESS = [
@@ -208,6 +271,21 @@ ACCESS = [
     ("a name that is not known lets nobody in", "named@rules.test", CLIENT, TLSMode.NONE, False),
     ("and keeps everybody out", "unnamed@rules.test", CLIENT, TLSMode.NONE, False),
     ("what cannot be judged keeps out", "netgroup@rules.test", CLIENT, TLSMode.NONE, False),
+    ("ALL", "all@rules.test", CLIENT, TLSMode.NONE, True),
+    ("asterisks", "stars@rules.test", CLIENT, TLSMode.NONE, True),
+    ("all services but this", "butimap@rules.test", CLIENT, TLSMode.NONE, False),
+    ("all services but for but for", "butbut@rules.test", CLIENT, TLSMode.NONE, True),
+    ("the beginning of an address", "dotted@rules.test", CLIENT, TLSMode.NONE, True),
+    ("the beginning of another", "undotted@rules.test", CLIENT, TLSMode.NONE, False),
+    ("what lets in counts before what keeps out", "both@rules.test", CLIENT, TLSMode.NONE, True),
+    ("neither of both lets in", "neither@rules.test", CLIENT, TLSMode.NONE, True),
+    ("LOCAL needs a name", "local@rules.test", CLIENT, TLSMode.NONE, False),
+    ("KNOWN needs a name", "known@rules.test", CLIENT, TLSMode.NONE, False),
+    ("UNKNOWN may be everybody", "unknown@rules.test", CLIENT, TLSMode.NONE, False),
+    ("DNSSPOOFER may be everybody", "spoofer@rules.test", CLIENT, TLSMode.NONE, False),
+    ("who somebody is on their host nobody asks", "ident@rules.test", CLIENT, TLSMode.NONE, False),
+    ("one rule that cannot be read keeps out", "malformed@rules.test", CLIENT, TLSMode.NONE, False),
+    ("services that we have not", "web@rules.test", CLIENT, TLSMode.NONE, False),
     ("domain and user let in", "imap@allowed.test", CLIENT, TLSMode.NONE, True),
     ("only the domain does", "pop@allowed.test", CLIENT, TLSMode.NONE, False),
     ("only the user does", "imap@denied.test", CLIENT, TLSMode.NONE, False),

@@ -157,7 +157,7 @@ class Worker:
         self._link = Link(reactor, link, self._received, self._orphaned)
         own = Home(rules(inheritance.loaded.config), reactor.seconds)
         own.others = beyond_reach(inheritance.loaded.config, reactor.seconds)
-        self._desk = Desk(reactor, self._link.send, self._log, own)
+        self._desk = Desk(reactor, self._link.send, self._link.send_along, self._log, own)
         self._parts = Parts(inheritance, reactor, self._log, self._desk)
         self._answerer = Answerer(self._link, self._parts.answers)
         self._link.send(Kind.HELLO, wire.NUMBER.pack(wire.VERSION))

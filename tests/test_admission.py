@@ -22,7 +22,7 @@ NOTHING = Config(limits=Limits(per_address=()), throttle=Throttle(penalty=0.0))
 
 def admission(config):
     clock = Clock()
-    desk = Desk(clock, lambda *_: None, fakes.Log(), Home(rules(config), clock.seconds))
+    desk = Desk(clock, lambda *_: None, lambda *_: None, fakes.Log(), Home(rules(config), clock.seconds))
     return Admission(config, desk, clock, fakes.Log(), HostNames(clock))
 
 

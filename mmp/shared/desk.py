@@ -54,11 +54,12 @@ class Slot:
 class Desk:
     """Puts questions to the home and hands its answers back."""
 
-    def __init__(self, clock: IReactorTime, send: Answer, log: Log, own: Home) -> None:
-        """``own`` decides while the host's home does not answer."""
+    def __init__(self, clock: IReactorTime, ask: Answer, tell: Answer, log: Log, own: Home) -> None:
+        """``tell`` sends what nobody waits for, behind what went before; ``own`` decides while the home is silent."""
         self._clock = clock
         self._log = log
-        self._tell_home = send
+        self._ask_home = ask
+        self._tell_home = tell
         self._own = Guest(own, self._answered)
         self._numbers = (number % (OWN - 1) + 1 for number in itertools.count())  # none is 0
         self._waiting: dict[int, Wait[tuple[Kind, bytes] | None]] = {}
@@ -99,9 +100,12 @@ class Desk:
 
     async def _ask(self, number: int, kind: Kind, body: bytes) -> tuple[Kind, bytes] | None:
         waiting = self._waiting[number] = Wait()
-        if not number & OWN:
+        payload = wire.NUMBER.pack(number) + body
+        if number & OWN:
+            self._own.received(kind, payload)
+        else:
             self._expect_soon(number, waiting)
-        self._send(number, kind, wire.NUMBER.pack(number) + body)
+            self._ask_home(kind, payload)
         return await self._answer_to(number, waiting)
 
     async def later(self, number: int) -> tuple[Kind, bytes]:
@@ -119,7 +123,7 @@ class Desk:
             self.give(number)
             raise
 
-    def _send(self, number: int, kind: Kind, payload: bytes) -> None:
+    def _tell(self, number: int, kind: Kind, payload: bytes) -> None:
         if number & OWN:
             self._own.received(kind, payload)
         else:
@@ -137,16 +141,16 @@ class Desk:
     def give(self, number: int) -> None:
         """Give back what has this number, be it a lease or an attempt."""
         self._slots.pop(number, None)
-        self._send(number, Kind.GIVE, wire.NUMBER.pack(number))
+        self._tell(number, Kind.GIVE, wire.NUMBER.pack(number))
 
     def succeeded(self, number: int) -> None:
         """Tell that an attempt's password was right."""
-        self._send(number, Kind.OUTCOME, wire.OUTCOME.pack(number, Outcome.SUCCEEDED))
+        self._tell(number, Kind.OUTCOME, wire.OUTCOME.pack(number, Outcome.SUCCEEDED))
 
     def failed(self, number: int, bad: Callable[[float, int], None]) -> None:
         """Tell that it was wrong; ``bad`` is then told the badness of the address and its failures, if this is new."""
         self._bad[number] = bad
-        self._send(number, Kind.OUTCOME, wire.OUTCOME.pack(number, Outcome.FAILED))
+        self._tell(number, Kind.OUTCOME, wire.OUTCOME.pack(number, Outcome.FAILED))
 
     # Answers
 
@@ -226,4 +230,4 @@ class Desk:
         for own, (slot, kind, body) in slots.items():
             self._own.received(Kind.GIVE, wire.NUMBER.pack(own))
             slot.number = next(self._numbers)
-            self._tell_home(kind, wire.LEASE.pack(slot.number, 1) + body[1:])
+            self._ask_home(kind, wire.LEASE.pack(slot.number, 1) + body[1:])

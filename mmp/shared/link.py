@@ -15,12 +15,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from twisted.internet.interfaces import IReadWriteDescriptor
+from twisted.internet.interfaces import IDelayedCall, IReadWriteDescriptor
 from zope.interface import implementer
 
 VERSION = 1
 PACKET = 32768
 """Bytes in a packet at most; well under what a socket buffer takes at once."""
+ALONG = 0.01
+"""Seconds that a frame waits which nobody waits for."""
 DESCRIPTORS = 4
 """Descriptors beside a packet at most."""
 PACKETS_A_TURN = 64
@@ -199,27 +201,39 @@ class Link:
         self._soon = getattr(reactor, "soon", None)
         """Our own reactor calls us back before it waits, which costs less than to ask for writability."""
         self._flushing = False
+        self._along: IDelayedCall | None = None
         reactor.addReader(self)
 
     def send(self, kind: Kind, payload: bytes = b"", descriptors: Sequence[int] = ()) -> None:
         """Queue a frame. The descriptors are duplicated: the caller keeps its own. Dropped once the link is closed."""
         if self.closed:
             return
-        octets = frame(kind, payload)
-        copies = tuple(map(os.dup, descriptors)) if descriptors else ()
-        if self._packets and not copies:
+        self._queue(frame(kind, payload), tuple(map(os.dup, descriptors)) if descriptors else ())
+        if self._soon is None:
+            self._reactor.addWriter(self)
+        elif not self._flushing:
+            self._flushing = True
+            self._soon(self.flush)
+
+    def send_along(self, kind: Kind, payload: bytes) -> None:
+        """Queue a frame for which nobody waits: it goes with the next one, or by itself after a moment."""
+        if self.closed:
+            return
+        self._queue(frame(kind, payload), ())
+        if self._along is None and not self._flushing:
+            self._along = self._reactor.callLater(ALONG, self._send_what_waits)
+
+    def _queue(self, octets: bytes, descriptors: tuple[int, ...]) -> None:
+        if self._packets and not descriptors:
             last, beside = self._packets[-1]
             if not beside and len(last) + len(octets) <= PACKET:
                 self._packets[-1] = last + octets, ()
                 return
-        self._packets.append((octets, copies))
-        if self._flushing:
-            return
-        if self._soon is None:
-            self._reactor.addWriter(self)
-        else:
-            self._flushing = True
-            self._soon(self.flush)
+        self._packets.append((octets, descriptors))
+
+    def _send_what_waits(self) -> None:
+        self._along = None
+        self.flush()
 
     def flush(self) -> None:
         """Send what is queued; what the kernel does not take now follows when it does."""
@@ -282,6 +296,7 @@ class Link:
 
     def finish(self) -> None:
         """Say no more, and let the other end see so; what it still says is heard until its own end."""
+        self._send_queued()
         with suppress(OSError):  # it is gone already
             self._link.shutdown(socket.SHUT_WR)
 
@@ -289,6 +304,9 @@ class Link:
         """Close our end; ``lost`` is not told."""
         self._reactor.removeReader(self)
         self._reactor.removeWriter(self)
+        if self._along is not None:
+            self._along.cancel()
+            self._along = None
         for _, descriptors in self._packets:
             _close_all(descriptors)
         self._packets.clear()

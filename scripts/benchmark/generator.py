@@ -40,6 +40,7 @@ class Observation:
     load_cpu: float  # the generator's and the store's
     worker_cpu: tuple[float, ...]  # of each process of the proxy, busiest first
     disturbance: Disturbance
+    first_cpu: float = 0.0  # of the process that was started: mmp's supervisor
 
     @property
     def proxy_busy(self) -> float:
@@ -90,7 +91,7 @@ def observe(laboratory: Laboratory, instance: Instance, work: Callable[[], Seen]
     time.sleep(QUIET_SECONDS)
     proxy = (instance.proxy.account.cpu_ns() - proxy_before) / 1e9
     whole = (time.monotonic() - begun) * len(cores)
-    workers = cpu_by_process(instance)
+    workers, first = cpu_by_process(instance), instance.proxy.process.pid
     ours = (laboratory.our_cpu_ns() - ours_before) / 1e9
     everything = disturbance.core_times_now(cores)
     after = disturbance.calibrate(cores)
@@ -104,6 +105,7 @@ def observe(laboratory: Laboratory, instance: Instance, work: Callable[[], Seen]
             foreign=max(0.0, everything.busy - all_before.busy - ours) / whole,
             calibrations={core: [before[core], after[core]] for core in cores},
         ),
+        first_cpu=(workers.get(first, 0) - workers_before.get(first, 0)) / 1e9,
     )
 
 

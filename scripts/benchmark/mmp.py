@@ -25,6 +25,21 @@ LATER_PARTS = (
 )
 """Parts of the configuration that a build may be too old to know, and would refuse: the newest last."""
 
+UNLIMITED = '[limits]\nper_address = []\n[throttle]\npenalty = "0s"\n'
+LIMITED = """
+[limits]
+sessions = 100000
+per_address = [{{ network = "0.0.0.0/0", sessions = 100000 }}]
+per_user = 100000
+per_backend = 100000
+connections_per_minute = 1000000
+logins_per_minute = 1000000
+[throttle]
+per_user = true
+ban_after = 1000
+"""
+"""Everything that can be limited, so far off that nothing is refused."""
+
 
 @dataclass
 class MMP:
@@ -114,8 +129,14 @@ restrict_plain_passwords = false
 [backend.{task.mail.name}]
 port = {task.store}
 max_connecting = 4096
-{"".join(LATER_PARTS[: self.known]).format(folder=folder)}
+{"".join(self.parts(task.setup.limited)).format(folder=folder)}
 """
+
+    def parts(self, limited: bool | None) -> list[str]:  # noqa: FBT001 - a setup's
+        """Return the parts that this build knows, with other limits where a scenario wants them."""
+        usual, *others = LATER_PARTS
+        chosen = {None: usual, True: LIMITED, False: UNLIMITED}[limited]
+        return [chosen, *others][: self.known]
 
 
 def copied(checkout: Path, folder: Path) -> Path:

@@ -37,7 +37,7 @@ class Nginx:
 
     def can(self, setup: Setup) -> bool:
         """Look nothing up in LDAP, and know one store."""
-        return not setup.ldap and not setup.stopped_store
+        return not setup.for_mmp
 
     def start(self, laboratory: Laboratory, task: Task) -> Program:
         """Start the auth stub and nginx."""
@@ -90,7 +90,7 @@ class HAProxy:
 
     def can(self, setup: Setup) -> bool:
         """Look nothing up in LDAP, and know one store; a worker is a thread here."""
-        return not setup.ldap and not setup.stopped_store
+        return not setup.for_mmp
 
     def start(self, laboratory: Laboratory, task: Task) -> Program:
         """Start HAProxy in the foreground."""
@@ -143,7 +143,7 @@ class Dovecot:
 
     def can(self, setup: Setup) -> bool:
         """Run one login process."""
-        return not setup.ldap and not setup.stopped_store and setup.workers == 1
+        return not setup.for_mmp and setup.workers == 1
 
     def start(self, laboratory: Laboratory, task: Task) -> Program:
         """Start Dovecot in the foreground."""

@@ -76,6 +76,8 @@ RATES = (
 OTHERS = (
     Column("uncached look-up µs", "lookup", "us", 0, 150, 40),
     Column("login p50 ms, store 5 ms away", "far-store", "p50_ms", 1),
+    Column("limits and throttle, worker µs", "admission", "worker_us", 0, 25),
+    Column("limits and throttle, supervisor µs", "admission", "supervisor_us", 0, 25),
     Column("two workers, times one", "two-workers", "times", 2, at_least=1.9),
     Column("busier worker, times the mean", "two-workers", "uneven", 2, 1.3),
     Column("two workers, times one as measured", "two-workers", "measured", 2, at_least=1.9),

@@ -52,6 +52,7 @@ class Effort:
     round_trips: int = 2000
     watch_seconds: float = 2.0
     paced_rate: int = 200
+    admission_rate: int = 500
     paced_logins: int = 500
     outage_logins: int = 500
 
@@ -196,6 +197,31 @@ def two_workers(bench: Bench) -> Measurement:
     if bench.laboratory.cores.separate:
         figures["measured"] = (two.seen.logins / two.seen.seconds) / (one.seen.logins / one.seen.seconds)
     return Measurement(figures, [one, two])
+
+
+def admission(bench: Bench) -> Measurement:
+    """Measure what it costs to have everything limited and throttled: to workers, and to the supervisor.
+
+    Both at the same pace, in turns: first without, then with, then without again, so that a drift weighs nothing.
+    """
+    free, limited = bench.instances
+    logins = 2 * bench.effort.paced_logins
+    did = [
+        churn(bench, Transport.CLEAR, logins, instance=each, rate=bench.effort.admission_rate)
+        for each in (free, limited, limited, free)
+    ]
+    workers = [each.proxy_cpu - each.first_cpu for each in did]
+    first = [each.first_cpu for each in did]
+    return Measurement(
+        {"worker_us": dearer(workers, logins), "supervisor_us": dearer(first, logins)},
+        did,
+    )
+
+
+def dearer(cpu: Sequence[float], logins: int) -> float:
+    """Return by how many microseconds for each login the two in the middle are dearer than the two outside."""
+    before, *between, after = cpu
+    return 1e6 * (sum(between) - before - after) / 2 / logins
 
 
 def unevenness(worker_cpu: Sequence[float]) -> float:
@@ -349,5 +375,6 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("far-store", far_store, setups=(Setup(store_delay_us=5000),), long=True),
     Scenario("disturbance", disturbed(*WAYS), Transport.IMPLICIT, long=True),
     Scenario("disturbance-store", disturbed(STOPPED_STORE), setups=(Setup(stopped_store=True),), long=True),
+    Scenario("admission", admission, setups=(Setup(workers=2, limited=False), Setup(workers=2, limited=True))),
     Scenario("two-workers", two_workers, Transport.IMPLICIT, (Setup(), Setup(workers=2)), in_short=False),
 )

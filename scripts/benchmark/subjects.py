@@ -18,6 +18,12 @@ class Setup:
     store_delay_us: int = 0
     ldap: bool = False
     stopped_store: bool = False  # one user's mail is at a second address, where a store answers nothing
+    limited: bool | None = None  # everything is limited and throttled, or nothing is; None: as usual
+
+    @property
+    def for_mmp(self) -> bool:
+        """Whether only mmp can be set up so."""
+        return self.ldap or self.stopped_store or self.limited is not None
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ class Direct:
 
     def can(self, setup: Setup) -> bool:
         """Take part where the proxy alone makes the difference."""
-        return setup.workers == 1 and not setup.ldap and not setup.stopped_store
+        return setup.workers == 1 and not setup.for_mmp
 
     def start(self, laboratory: Laboratory, task: Task) -> Program:
         """Put another store where a proxy would stand."""

@@ -79,6 +79,11 @@ def status(proxy):
     return mmp_json(proxy, "status")["shared"]
 
 
+def all_answered(proxies):
+    """Tell whether nobody went on without an answer: the machine may be too busy for the store."""
+    return not any(said in proxy.log() for proxy in proxies for said in ("result=alone", "result=late"))
+
+
 def full(held, proxy):
     return not admitted([come(held, proxy)])
 
@@ -87,7 +92,7 @@ def full(held, proxy):
 def test_of_two_hundred_at_once_at_two_hosts_twenty_get_in(run, held):
     proxies = run(limits=per_address(20))
     inside = admitted(rush(held, proxies, 200))
-    if not any("result=alone" in proxy.log() for proxy in proxies):  # the machine may be too busy for the store
+    if all_answered(proxies):
         assert len(inside) == 20
     assert 20 <= len(inside) <= 40
     for proxy in proxies:
@@ -116,7 +121,7 @@ def test_guesses_at_one_host_slow_the_next_at_the_other(run, held):
     guess(held, other, b"wrong-3")
     waited = time.monotonic() - began
     other.logged(" badguy ")
-    if not any("result=alone" in proxy.log() for proxy in (one, other)):  # the machine may be too busy for the store
+    if all_answered((one, other)):
         assert waited >= 2
         other.logged(" badguy ", "badness=3.0")
     assert log_in(come(held, other, "127.0.0.7")).startswith(b"a OK")

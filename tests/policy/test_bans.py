@@ -100,6 +100,34 @@ def test_the_same_failure_counts_once_and_households_count_apart():
     assert threshold.reached(0, b"here", b"other")
 
 
+class ThresholdBesideALog(RuleBasedStateMachine):
+    """Households fail as time passes; the model has a list of all failures since the last ban of each."""
+
+    def __init__(self):
+        super().__init__()
+        self.now = 0.0
+        self.threshold = Threshold(3, 10.0, 100)
+        self.log = {b"here": [], b"there": []}
+
+    @rule(household=st.sampled_from([b"here", b"there"]), digest=st.sampled_from([b"1", b"2", b"3", b"4"]))
+    def fail(self, household, digest):
+        log = self.log[household]
+        recent = {known: when for when, known in log if self.now - when < 10.0}
+        if digest not in recent:
+            log.append((self.now, digest))
+            recent[digest] = self.now
+        assert self.threshold.reached(self.now, household, digest) == (len(recent) >= 3)
+        if len(recent) >= 3:
+            log.clear()
+
+    @rule(seconds=st.sampled_from([1.0, 4.0, 10.0]))
+    def pass_time(self, seconds):
+        self.now += seconds
+
+
+TestThreshold = ThresholdBesideALog.TestCase
+
+
 def test_a_million_households_take_no_more_room_than_there_is():
     threshold = Threshold(5, 10.0, 1000)
     for number in range(1_000_000):

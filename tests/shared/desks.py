@@ -65,12 +65,14 @@ class Joined:
         self.deadlines = Deadlines()
         self.up, self.down = deque(), deque()
         self.guest = Guest(host.home, lambda *frame: self.down.append(frame))
-        self.desk = Desk(
-            host.clock, lambda *frame: self.up.append(frame), self.log, Home(host.rules, host.clock.seconds)
-        )
+        own = Home(host.rules, host.clock.seconds)
+        self.desk = Desk(host.clock, self._send, self._send, self.log, own)
         self.desk.received(Kind.KEY, host.home.key)
         self.door, self.limits = Door(self.desk, self.log), Limits(self.desk, self.log)
         self.throttle = Throttle(self.desk, host.clock, self.deadlines, self.log)
+
+    def _send(self, *frame):
+        self.up.append(frame)
 
     def admit(self, address=HERE, *, make_room=lambda: False):
         """Ask for a connection's slot."""

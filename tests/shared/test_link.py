@@ -260,3 +260,36 @@ def test_what_is_said_to_a_packet_goes_out_at_once_in_one(scene):
     scene.theirs.send(frame(Kind.PING) + frame(Kind.SERVE))
     scene.turning.turn()
     assert list(frames(scene.theirs.recv(PACKET))) == [(Kind.PONG, bytes([kind])) for kind in (Kind.PING, Kind.SERVE)]
+
+
+def test_what_nobody_waits_for_goes_with_the_next_frame_and_in_its_order(scene):
+    scene.link.send_along(Kind.GIVE, b"1")
+    scene.turning.turn()
+    with pytest.raises(BlockingIOError):
+        scene.theirs.recv(PACKET)
+    scene.link.send(Kind.PING)
+    scene.link.send_along(Kind.GIVE, b"2")
+    scene.turning.turn()
+    assert list(frames(scene.theirs.recv(PACKET))) == [(Kind.GIVE, b"1"), (Kind.PING, b""), (Kind.GIVE, b"2")]
+
+
+def test_what_nobody_waits_for_goes_by_itself_after_a_moment(scene):
+    scene.link.send_along(Kind.GIVE, b"1")
+    scene.link.send_along(Kind.GIVE, b"2")
+    got = []
+
+    def received():
+        try:
+            got.append(scene.theirs.recv(PACKET))
+        except BlockingIOError:
+            return False
+        return True
+
+    scene.turning.until(received)
+    assert list(frames(got[0])) == [(Kind.GIVE, b"1"), (Kind.GIVE, b"2")]
+
+
+def test_what_nobody_waits_for_still_goes_before_the_end(scene):
+    scene.link.send_along(Kind.GIVE, b"1")
+    scene.link.finish()
+    assert list(frames(scene.theirs.recv(PACKET))) == [(Kind.GIVE, b"1")]

@@ -88,10 +88,11 @@ def back_off(failures: int) -> float:
 class Generation:
     """Workers with the same configuration; those of the next are forked from the same zygote, if it lives.
 
-    ``settings`` is the pickled configuration and ``sockets`` has the socket of each of its listeners, by their index;
-    ``ready`` is called when all workers serve, ``lost`` when the zygote has died, ``empty`` when a retired generation
-    has no process left that is its own alone, ``counted`` with what each worker has counted in its life. If the
-    directory is ``watched``, one worker follows it, and ``changed`` is called with what that tells.
+    ``settings`` is the pickled configuration and ``sockets`` has those of its listeners, by numbers of which the
+    remainder is the listener's index; ``ready`` is called when all workers serve, ``lost`` when the zygote has died,
+    ``empty`` when a retired generation has no process left that is its own alone, ``counted`` with what each worker has
+    counted in its life. If the directory is ``watched``, one worker follows it, and ``changed`` is called with what
+    that tells.
     """
 
     reactor: Any

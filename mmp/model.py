@@ -56,13 +56,20 @@ class Refusal(enum.Enum):
 
 @frozen
 class Endpoint:
-    """A host (name or address literal, without brackets) and a TCP port."""
+    """A host (name or address literal, without brackets) and a TCP port; or a socket with a name, and no port."""
 
     host: str
     port: int
 
+    @property
+    def is_named(self) -> bool:
+        """Whether it is a socket with a name: ``unix:`` and a path, or ``systemd:`` and what systemd calls it."""
+        return self.host.startswith(("unix:", "systemd:"))
+
     def __str__(self) -> str:
         """Return ``host:port``, with brackets around an IPv6 literal (RFC 3986, 3.2.2)."""
+        if self.is_named:
+            return self.host
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 

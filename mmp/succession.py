@@ -102,7 +102,7 @@ class Succession:
             log_descriptor=self.log_descriptor,
             disabled=self.disabled,
             home=self.home,
-            sockets={index: self.sockets[listener.endpoint] for index, listener in enumerate(config.listener)},
+            sockets=self.sockets.numbered([listener.endpoint for listener in config.listener]),
             ready=self._ready,
             lost=self._zygote_lost,
             empty=self._drained,

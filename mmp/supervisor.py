@@ -24,6 +24,7 @@ from mmp.errors import ConfigError
 from mmp.generation import Generation
 from mmp.model import Endpoint
 from mmp.net.bind import ListeningSockets
+from mmp.net.inherited import inherited, started_with
 from mmp.observe.certificates import CertificateWatch
 from mmp.observe.log import EventLog
 from mmp.shared.elsewhere import Likewise
@@ -55,7 +56,7 @@ class Supervisor(Service):
         self._administration = Administration(reactor, log, self)
         self._systemd = Systemd(reactor, os.environ)
         self._home = Home(rules(loaded.config), time.monotonic)
-        self._sockets = ListeningSockets()
+        self._sockets = ListeningSockets(inherited(started_with()))
         self._succession = Succession(
             reactor=reactor,
             log=log,

@@ -108,9 +108,9 @@ class Parts:
         self._receptions = [receptions.reception(listener) for listener in loaded.config.listener]
         self.dials.survey()
 
-    def listen(self, index: int, listening: socket.socket) -> Port:
-        """Accept for the listener of this index."""
-        receive = partial(self.arrivals.receive, self._receptions[index])
+    def listen(self, number: int, listening: socket.socket) -> Port:
+        """Accept for a listener, whose index is the number's remainder: it may have several sockets."""
+        receive = partial(self.arrivals.receive, self._receptions[number % len(self._receptions)])
         return Port(self._loop, listening, receive, self._log, self._exceeds_share)
 
     def _exceeds_share(self) -> bool:

@@ -9,11 +9,9 @@ from __future__ import annotations
 import json
 import os
 import socket
-import stat
 import struct
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -24,10 +22,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mmp.net.local_socket import local_socket, remove
+
 LONGEST = 65536
 """Octets of a request at most."""
 PRIVILEGED = frozenset({0})
 """Users who may give orders to any proxy."""
+OWNER = 0o600
+"""The socket's mode."""
 CREDENTIALS = struct.Struct("3i")
 """Process, user and group at the other end (unix(7), SO_PEERCRED)."""
 
@@ -59,7 +61,7 @@ class Control:
         """Listen at this path alone, nowhere if it is empty; OSError, and nothing has changed, if that cannot be."""
         if path == self._path:
             return
-        listening = listening_socket(path) if path else None
+        listening = local_socket(path, OWNER) if path else None
         self.close()
         if listening is not None:
             self._path, self._listening = path, listening
@@ -69,8 +71,7 @@ class Control:
         """Listen no more, and take the socket away."""
         if self._listening is not None:
             self._reactor.removeReader(self)
-            with suppress(OSError):
-                Path(self._path).unlink()
+            remove(self._path)
             self._listening.close()
             self._path, self._listening = "", None
 
@@ -94,46 +95,6 @@ class Control:
     def connectionLost(self, reason: object) -> None:  # noqa: ARG002, N802 - Twisted's name
         """The reactor found the descriptor broken."""
         self.close()
-
-
-def listening_socket(path: str) -> socket.socket:
-    """Return a socket that listens there, for its owner alone; OSError if it is not to be had.
-
-    One that nobody listens at any more, and that was ours, makes room for it.
-    """
-    _make_room(path)
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
-        before = os.umask(0o177)
-        try:
-            listening.bind(path)
-        finally:
-            os.umask(before)
-        listening.listen()
-    except OSError:
-        listening.close()
-        raise
-    return listening
-
-
-def _make_room(path: str) -> None:
-    """See to it that nothing is at the path, and that there is a folder for it."""
-    Path(path).parent.mkdir(mode=0o755, exist_ok=True)
-    try:
-        found = os.lstat(path)
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(found.st_mode):
-        raise FileExistsError(f"{path} is there and is no socket")
-    if found.st_uid != os.geteuid():
-        raise PermissionError(f"{path} is somebody else's: of the user with the number {found.st_uid}")
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            Path(path).unlink()
-        else:
-            raise FileExistsError(f"another process listens at {path}")
 
 
 class _Conversations(Factory):

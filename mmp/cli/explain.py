@@ -78,7 +78,8 @@ def _explain(loaded: Loaded, listener: Listener, address: str, user: str) -> int
 def _client(listener: Listener, address: str) -> Client:
     """Return a client as it may be at best: where there is TLS, it has begun."""
     security = CLEAR if listener.tls is TLSMode.NONE else Security("TLSv1.3", "any", 256)
-    return Client("explain", listener.service, Endpoint(address, 0), listener.endpoint, security)
+    local = Endpoint("127.0.0.1", 0) if listener.endpoint.is_named else listener.endpoint
+    return Client("explain", listener.service, Endpoint(address, 0), local, security)
 
 
 async def _walk(reactor: LeanReactor, loaded: Loaded, listener: Listener, client: Client, user: str) -> int:

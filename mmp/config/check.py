@@ -160,6 +160,6 @@ def _unused(usage: Usage) -> Iterator[Finding]:
 
 
 def _notes(usage: Usage) -> Iterator[str]:
-    if low := sorted({listener.port for listener in usage.config.listener if listener.port < _UNPRIVILEGED}):
+    if low := sorted({port for each in usage.config.listener if 0 < (port := each.endpoint.port) < _UNPRIVILEGED}):
         ports = ", ".join(map(str, low))
         yield f"Ports under 1024 ({ports}): after --uid they can be opened again only with CAP_NET_BIND_SERVICE."

@@ -103,6 +103,9 @@ SearchBase = Annotated[str, Text("a distinguished name", spellings.search_base)]
 DistinguishedName = Annotated[str, Text("a distinguished name", spellings.distinguished_name)]
 Attribute = Annotated[str, Text("an attribute's name", spellings.attribute)]
 Ciphers = Annotated[str, _or_empty(Text("a cipher list of OpenSSL's", spellings.ciphers))]
+Listening = Annotated[
+    str, Text('an IPv4 or IPv6 address, "unix:" and an absolute path, or "systemd:" and a name', spellings.listening)
+]
 ListenAddress = Annotated[str, _or_empty(Text("an address and a port", spellings.listen_address))]
 ControlSocket = Annotated[str, _or_empty(Text('"unix:" and an absolute path', spellings.control_socket))]
 CipherSuites = Annotated[str, _or_empty(Text("suites of TLS 1.3, with colons between them", spellings.ciphersuites))]

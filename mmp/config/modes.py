@@ -37,13 +37,19 @@ def excesses(path: str, usage: Usage) -> Iterator[Finding]:
         yield from _excess(named, Path(named.file), stat.S_IWOTH, _WRITABLE)
     for named in secret + public:
         yield from _excess(named, Path(named.file), stat.S_IWGRP, _GROUP)
-    for named in secret + public + _control(usage.config.admin.control_path):
+    for named in secret + public + list(_sockets(usage)):
         yield from _excess(named, Path(named.file).parent, stat.S_IWOTH, _FOLDER)
 
 
-def _control(path: str) -> list[Named]:
-    """Return the control socket, if there is to be one: whoever puts their own there is told what operators say."""
-    return [Named("admin.control", path)] if path else []
+def _sockets(usage: Usage) -> Iterator[Named]:
+    """Yield those that there are to be: whoever puts their own there is told what operators and clients say."""
+    for path, socket in (("admin.control", usage.config.admin.control), *_listeners(usage)):
+        if socket.startswith("unix:"):
+            yield Named(path, socket.removeprefix("unix:"))
+
+
+def _listeners(usage: Usage) -> Iterator[tuple[str, str]]:
+    return ((f"{origin.path}.address", listener.address) for listener, origin in usage.listeners())
 
 
 def _excess(named: Named, path: Path, bits: int, text: str) -> Iterator[Finding]:

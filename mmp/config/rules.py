@@ -23,7 +23,7 @@ from mmp.directory import plugin
 from mmp.directory.certmap import CertificateMap
 from mmp.directory.file import FileDirectory
 from mmp.errors import ConfigError
-from mmp.model import Service
+from mmp.model import Endpoint, Service
 from mmp.net import objections
 from mmp.net.certificates import Chain, Staple
 from mmp.policy.access import Rule
@@ -88,14 +88,18 @@ def _host_names(access: Access) -> Iterator[Finding]:
 
 def _endpoints(listeners: Sequence[Listener]) -> Iterator[Finding]:
     for (one, first), (other, second) in combinations(enumerate(listeners, 1), 2):
-        if first.port == second.port and _same_address(first.address, second.address):
+        if _same_place(first.endpoint, second.endpoint):
             rests = tuple(f"listener[{number}].{key}" for number in (one, other) for key in ("address", "port"))
             yield Finding(f"listener[{other}].port", f"{second.endpoint} is already taken by listener[{one}]", rests)
 
 
-def _same_address(first: str, second: str) -> bool:
+def _same_place(first: Endpoint, second: Endpoint) -> bool:
     """Whether the system refuses to listen at both: an unspecified address takes all of its own family."""
-    one, other = ipaddress.ip_address(first), ipaddress.ip_address(second)
+    if first.is_named or second.is_named:
+        return first == second
+    if first.port != second.port:
+        return False
+    one, other = ipaddress.ip_address(first.host), ipaddress.ip_address(second.host)
     return one == other or (one.version == other.version and (one.is_unspecified or other.is_unspecified))
 
 

@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from mmp.config.clients import TLS, Login
 from mmp.config.directory import Directory
-from mmp.config.kinds import Address, Between, Duration, HostName, Network, OptionalDuration, Port
+from mmp.config.kinds import Between, Duration, HostName, Listening, Network, OptionalDuration, Port
 from mmp.config.limits import Access, Limits, Throttle
 from mmp.config.operators import Admin, Log
 from mmp.config.policy import Policy
@@ -31,11 +31,11 @@ class Listener:
     service: Service = Service.IMAP
     """Protocol spoken."""
 
-    address: Address = "0.0.0.0"  # noqa: S104 - the documented default
-    """Address to listen at; "::" means every IPv6 address."""
+    address: Listening = "0.0.0.0"  # noqa: S104 - the documented default
+    """Address to listen at; "::" means every IPv6 address. Or "unix:PATH", or "systemd:NAME"."""
 
     port: Port = 143
-    """TCP port."""
+    """TCP port; of no meaning for "unix:" and "systemd:"."""
 
     tls: TLSMode = TLSMode.STARTTLS
     """How connections are encrypted."""
@@ -57,7 +57,8 @@ class Listener:
     @property
     def endpoint(self) -> Endpoint:
         """Where it listens."""
-        return Endpoint(self.address, self.port)
+        where = Endpoint(self.address, self.port)
+        return Endpoint(self.address, 0) if where.is_named else where
 
 
 @frozen(kw_only=True)

@@ -56,6 +56,18 @@ def address(text: str) -> str:
         raise ValueError('is not an IPv4 or IPv6 address, such as "0.0.0.0" or "::"') from None
 
 
+def listening(text: str) -> str:
+    """Take an address, or a socket with a name."""
+    scheme, _, name = text.partition(":")
+    if scheme == "unix":
+        return control_socket(text)
+    if scheme == "systemd":
+        if not re.fullmatch(r"[!-9;-~]{1,255}", name):  # FileDescriptorName= in systemd.socket(5)
+            raise ValueError('is not "systemd:" and a name of ASCII without a colon, such as "systemd:imap"')
+        return text
+    return address(text)
+
+
 def network(text: str) -> IPv4Network | IPv6Network:
     """Read a network in CIDR notation; an address alone is a network of one."""
     try:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import MutableMapping
+from collections.abc import Mapping
 from contextlib import suppress
 from itertools import zip_longest
+from pathlib import Path
 from typing import Final, NamedTuple
 
 FIRST: Final = 3
@@ -21,13 +22,19 @@ class Inherited(NamedTuple):
     socket: socket.socket
 
 
-def inherited(environment: MutableMapping[str, str], first: int = FIRST) -> list[Inherited]:
+def started_with() -> dict[str, str]:
+    """Return the environment in which the process was started: Twisted takes these variables out of what it is now."""
+    pairs = Path("/proc/self/environ").read_bytes().decode(errors="surrogateescape").split("\0")
+    return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+
+
+def inherited(environment: Mapping[str, str], first: int = FIRST) -> list[Inherited]:
     """Return the sockets that are meant for this process, in their order; whoever owns them closes them.
 
-    They do not block, and no program that we start has them. The variables are taken out of the environment, since
-    they are for us alone. Descriptors that are no listening stream sockets stay as they are.
+    They do not block, and no program that we start has them. Descriptors that are no listening stream sockets stay as
+    they are.
     """
-    pid, count, names = (environment.pop(name, "") for name in _VARIABLES)
+    pid, count, names = (environment.get(name, "") for name in _VARIABLES)
     if pid != str(os.getpid()) or not count.isdecimal():
         return []
     called = names.split(":") if names else []

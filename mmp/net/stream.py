@@ -27,6 +27,7 @@ READ_SIZE = 65536
 CLOSED = "closed by the other end"
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER for a close that throws away what is unsent and says so: no end that could be taken for a proper one."""
+_THIS_MACHINE = Endpoint("127.0.0.1", 0)
 LINGER = 5.0
 """Seconds that a closed stream waits for the other end's FIN, so that a reset does not destroy our last words."""
 
@@ -367,7 +368,12 @@ class Stream:
         return "stream"
 
 
-def endpoint_of(address: tuple[object, ...]) -> Endpoint:
-    """Return a socket address as an endpoint; an IPv4 client on an IPv6 socket is shown as IPv4."""
+def endpoint_of(address: tuple[object, ...] | str | bytes) -> Endpoint:
+    """Return a socket address as an endpoint; an IPv4 client on an IPv6 socket is shown as IPv4.
+
+    Whoever comes over a Unix socket is on this machine, and so are we.
+    """
+    if isinstance(address, str | bytes):
+        return _THIS_MACHINE
     host = str(address[0])
     return Endpoint(host.removeprefix("::ffff:") if "." in host else host, int(str(address[1])))

@@ -49,7 +49,8 @@ class Kind(enum.IntEnum):
     LOG = 11
     """To a worker, with a descriptor to write the log to."""
     LISTEN = 12
-    """To a worker, with a listening socket: the listener's index in the configuration (u32)."""
+    """To a worker, with a listening socket: a number (u32) whose remainder, divided by how many listeners the
+    configuration has, is the listener's index in it."""
     RENEW = 19
     """To a worker, with a memory file: certificates and keys that have changed, a pickled mapping by file name."""
     SERVE = 17

@@ -313,13 +313,30 @@ def test_the_value_of_an_unknown_key_is_not_repeated_since_it_may_be_a_secret(fo
         ("listener = [1]", ["listener[1]: must be a table, not 1"]),
         ('[[listener]]\nservice = "pop"', [f'listener[1].service: must be {allowed(Service)}, not "pop"']),
         (
-            '[[listener]]\naddress = "unix:/run/mmp/imap.sock"',
+            '[[listener]]\naddress = "localhost"',
+            ['listener[1].address: "localhost" is not an IPv4 or IPv6 address, such as "0.0.0.0" or "::"'],
+        ),
+        (
+            '[[listener]]\naddress = "unix:imap.sock"',
             [
                 (
-                    'listener[1].address: "unix:/run/mmp/imap.sock" is not an IPv4 or IPv6 address, '
-                    'such as "0.0.0.0" or "::"'
+                    'listener[1].address: "unix:imap.sock" is not "unix:" and an absolute path, '
+                    'such as "unix:/run/mmp/control.sock"'
                 )
             ],
+        ),
+        (
+            '[[listener]]\naddress = "systemd:a:b"',
+            [
+                (
+                    'listener[1].address: "systemd:a:b" is not "systemd:" and a name of ASCII without a colon, '
+                    'such as "systemd:imap"'
+                )
+            ],
+        ),
+        (
+            '[[listener]]\naddress = "systemd:a"\n[[listener]]\naddress = "systemd:a"\nport = 993',
+            ["listener[2].port: systemd:a is already taken by listener[1]"],
         ),
         ('[[listener]]\ntls = "startls"', ['listener[1].tls: must be "none", "starttls" or "implicit", not "startls"']),
         ("[[listener]]\nport = 0", ["listener[1].port: must be a whole number from 1 to 65535, not 0"]),

@@ -2,6 +2,7 @@
 
 import configparser
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,6 +26,14 @@ def test_the_unit_gives_more_time_to_end_than_the_proxy_takes():
     unit.read(UNIT)
     assert int(unit["Service"]["TimeoutStopSec"]) >= 30 + 15  # shutdown_grace, and the supervisor's own patience
     assert unit["Service"]["Type"] == "notify"
+
+
+def test_the_socket_unit_is_one_that_systemd_takes(tmp_path):
+    shutil.copy(UNIT.with_name("mmp@.socket"), tmp_path / "mmp@993.socket")
+    (tmp_path / "mmp.service").write_text("[Service]\nExecStart=/bin/true\n")
+    command = ["systemd-analyze", "verify", "--man=no", str(tmp_path / "mmp@993.socket")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_systemd_is_told_when_all_workers_serve_and_of_reloads_and_the_end(run_proxy, ports, tmp_path, monkeypatch):

@@ -2,12 +2,14 @@
 
 import os
 import socket
+import stat
 
 import pytest
 
 from mmp.model import Endpoint
 from mmp.net.alive import SILENCE
-from mmp.net.bind import listening_socket
+from mmp.net.bind import ListeningSockets, listening_socket
+from mmp.net.inherited import Inherited
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -64,3 +66,105 @@ def test_what_is_accepted_is_asked_in_silence_whether_it_still_lives():
         with accepted:
             asked = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
             assert (accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), asked) == (1, SILENCE)
+
+
+# Sockets that are files
+
+
+def test_a_file_that_is_a_socket_is_for_ourselves_and_our_group_and_goes_when_it_is_not_wanted(tmp_path):
+    path = tmp_path / "imap.sock"
+    where = Endpoint(f"unix:{path}", 0)
+    sockets = ListeningSockets()
+    sockets.bind([where])
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        accepted, _ = sockets[where].accept()
+        accepted.close()
+    sockets.keep([where], [])
+    assert path.exists()
+    sockets.keep([], [])
+    assert not path.exists()
+
+
+def test_a_file_that_is_in_the_way_stays_and_is_named(tmp_path):
+    path = tmp_path / "imap.sock"
+    path.write_text("mine")
+    with pytest.raises(OSError, match=rf"cannot listen at unix:{path}: .*is there and is no socket"):
+        listening_socket(Endpoint(f"unix:{path}", 0))
+    assert path.read_text() == "mine"
+
+
+def test_a_socket_that_somebody_listens_at_is_not_taken_from_them(tmp_path):
+    where = Endpoint(f"unix:{tmp_path}/imap.sock", 0)
+    with listening_socket(where), pytest.raises(OSError, match="another process listens"):
+        listening_socket(where)
+
+
+def test_a_socket_that_nobody_listens_at_any_more_makes_room(tmp_path):
+    where = Endpoint(f"unix:{tmp_path}/imap.sock", 0)
+    listening_socket(where).close()
+    listening_socket(where).close()
+
+
+# Sockets that we were started with
+
+
+def test_sockets_that_we_were_started_with_are_found_by_name_and_stay():
+    with socket.create_server(("127.0.0.1", 0)) as given:
+        where = Endpoint("systemd:imap", 0)
+        sockets = ListeningSockets([Inherited("imap", given)])
+        sockets.bind([where])
+        sockets.keep([], [])
+        assert sockets[where] is given
+        with socket.create_connection(given.getsockname()):
+            accepted, _ = given.accept()
+            with accepted:
+                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_a_name_that_no_socket_has_is_told():
+    with pytest.raises(OSError, match="cannot listen at systemd:imap: this process was started with no socket"):
+        ListeningSockets().bind([Endpoint("systemd:imap", 0)])
+
+
+# The same port at one address and at every
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("0.0.0.0", "127.0.0.1"), ("127.0.0.1", "0.0.0.0"), ("::", "::1"), ("::1", "::")],  # noqa: S104 - the test closes it
+)
+def test_a_port_can_be_listened_at_beside_our_own_other_socket_and_by_nobody_else(first, second):
+    sockets = ListeningSockets()
+    with listening_socket(Endpoint(first, 0)) as probe:
+        port = probe.getsockname()[1]
+    sockets.bind([Endpoint(first, port)])
+    sockets.bind([Endpoint(second, port)])
+    for host in (first, second):
+        assert not sockets[Endpoint(host, port)].getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT)
+        with pytest.raises(OSError, match="Address already in use"):
+            listening_socket(Endpoint(host, port))
+    sockets.close()
+
+
+def test_a_socket_at_one_address_goes_on_beside_one_at_every_since_clients_wait_there():
+    with listening_socket(Endpoint("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    one, every, other = (Endpoint(host, port) for host in ("127.0.0.1", "0.0.0.0", "::1"))  # noqa: S104 - it is closed
+    sockets = ListeningSockets()
+    sockets.bind([one, other])
+    sockets.bind([every, other])
+    sockets.keep([every], [])
+    assert sockets.numbered([other, every]).keys() == {1, 3}
+    assert set(sockets) == {one, every}
+    sockets.keep([one], [])
+    assert set(sockets) == {one}
+    sockets.close()
+
+
+def test_systemd_may_have_several_sockets_of_a_name():
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("::1", 0), family=socket.AF_INET6) as two:
+        sockets = ListeningSockets([Inherited("imap", one), Inherited("pop3", two), Inherited("imap", two)])
+        endpoints = [Endpoint("systemd:pop3", 0), Endpoint("systemd:imap", 0)]
+        assert sockets.numbered(endpoints) == {0: two, 1: one, 3: two}

@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 LISTEN, ESTABLISHED = "0A", "01"
@@ -31,7 +32,11 @@ def state(pid):
 
 def descriptors(pid):
     """Return what the open descriptors of a process are."""
-    return {link.readlink().name for link in Path(f"/proc/{pid}/fd").iterdir()}
+    found = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            found.add(link.readlink().name)
+    return found
 
 
 def descriptor_count(pid):

@@ -147,6 +147,12 @@ class Slapd:
             self.process.wait(timeout=30)
             self.process = None
 
+    def kill(self):
+        """End it at once, whatever it is at."""
+        self.process.kill()
+        self.process.wait(timeout=30)
+        self.process = None
+
     def freeze(self):
         """Have it do nothing more, once each of its threads has stopped; the system still takes connections for it."""
         self.process.send_signal(signal.SIGSTOP)

@@ -15,18 +15,19 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from mmp.admin.commands import Commands, WorkerState
+from mmp.admin.commands import Commands, ListenerState, WorkerState
 from mmp.admin.control import Control
 from mmp.admin.http import Pages
 from mmp.admin.monitoring import Monitoring
 from mmp.admin.sessions import stamp
 from mmp.config.files import read_secret
 from mmp.config.load import Loaded
+from mmp.config.schema import Listener
 from mmp.directory.http_client import server_of
 from mmp.directory.ldap.replica import LDAPURL
 from mmp.generation import Generation, State, Worker
 from mmp.interfaces import Log
-from mmp.model import Endpoint, Service
+from mmp.model import Endpoint, Service, TLSMode
 from mmp.observe.certificates import end_of
 from mmp.observe.metrics import Counts
 from mmp.shared.asking import Asked, Question
@@ -163,6 +164,11 @@ class Administration:
         return sum(worker.state is State.SERVING for worker in self._workers())
 
     @property
+    def listeners(self) -> list[ListenerState]:
+        """Where clients connect."""
+        return [_listener(each) for each in self._governor.loaded.config.listener]
+
+    @property
     def directories(self) -> frozenset[Endpoint]:
         """The servers that keep the directory; none if it needs none."""
         used = [listener.directory for listener in self._governor.loaded.config.listener]
@@ -211,3 +217,8 @@ class Administration:
         """Return those that have begun to serve."""
         workers = [worker for generation in self._governor.generations() for worker in generation.workers.values()]
         return [worker for worker in workers if worker.state is not State.STARTING]
+
+
+def _listener(listener: Listener) -> ListenerState:
+    oldest = "" if listener.tls is TLSMode.NONE else listener.tls_settings.min_version
+    return ListenerState(listener.service.value, listener.address, listener.port, listener.tls.value, oldest)

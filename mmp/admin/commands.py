@@ -54,6 +54,17 @@ class WorkerState:
     state: str
 
 
+@frozen
+class ListenerState:
+    """Where clients connect, as ``mmp status`` shows it; ``min_version`` is the oldest TLS, empty if there is none."""
+
+    service: str
+    address: str
+    port: int
+    tls: str
+    min_version: str
+
+
 class Proxy(Protocol):
     """What the supervisor lets commands know and do."""
 
@@ -68,6 +79,10 @@ class Proxy(Protocol):
     @property
     def disabled(self) -> Collection[str]:
         """The stores that no login may go to."""
+
+    @property
+    def listeners(self) -> Sequence[ListenerState]:
+        """Where clients connect."""
 
     @property
     def directories(self) -> Collection[Endpoint]:
@@ -155,6 +170,7 @@ class Commands:
             "started": self.proxy.started,
             "draining": self.proxy.draining,
             "workers": [asdict(each) for each in workers],
+            "listeners": [asdict(each) for each in self.proxy.listeners],
             "sessions": sum(each.sessions for each in workers),
             "directory": {
                 "up": not down or len(down) < len(self.proxy.directories),

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from mmp.cli.answer import Answer, print_json, print_table
 from mmp.cli.live import live_command
+from mmp.model import Endpoint
+
+OUT_OF_DATE: Final = {"1.0", "1.1"}
+"""Versions of TLS that nobody should speak any more (RFC 8996)."""
 
 
 def run(arguments: Namespace) -> int:
@@ -32,6 +36,10 @@ def _print(status: Mapping[str, Any]) -> None:
         print("\n".join(f"warning: {url}: {why}" for why in warnings))
     for url, why in status["directory"]["watched"].items():
         print(f"changes at {url}: {f'not followed: {why}' if why else 'followed'}")
+    for listener in status["listeners"]:
+        if listener["min_version"] in OUT_OF_DATE:
+            where = Endpoint(listener["address"], listener["port"])
+            print(f"warning: {listener['service']} at {where}: TLS from {listener['min_version']} on, for old clients")
     print()
     rows = [(each["pid"], each["state"], each["sessions"]) for each in status["workers"]]
     print_table(("WORKER", "STATE", "SESSIONS"), rows)

@@ -54,7 +54,8 @@ def test_status_tells_versions_workers_and_sessions(proxy):
     with logged_in(proxy, ALICE, BOB):
         status = mmp_json(proxy, "status")
         assert status.keys() == {
-            *("version", "versions", "pid", "started", "draining", "workers", "sessions", "directory", "shared"),
+            *("version", "versions", "pid", "started", "draining", "workers", "listeners", "sessions"),
+            *("directory", "shared"),
         }
         assert status["versions"].keys() == {"python", "twisted", "openssl"}
         assert status["versions"]["openssl"].startswith("OpenSSL ")
@@ -64,8 +65,11 @@ def test_status_tells_versions_workers_and_sessions(proxy):
         assert {each["pid"] for each in status["workers"]} == proxy.workers()
         assert {each["state"] for each in status["workers"]} == {"serving"}
         assert status["sessions"] == sum(each["sessions"] for each in status["workers"]) == 2
+        assert {each["port"] for each in status["listeners"]} == proxy.ports
+        assert {each["min_version"] for each in status["listeners"]} == {"1.2"}
         assert status["directory"]["up"] is True
         assert "serving" in mmp(proxy, "status")
+        assert "warning" not in mmp(proxy, "status")
 
 
 def test_who_tells_all_of_a_session(proxy):

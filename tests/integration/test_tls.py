@@ -15,6 +15,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.integration.client import connected
+from tests.integration.commands import mmp, mmp_json
 from tests.integration.people import ALICE
 from tests.integration.toml import document
 from tests.integration.waiting import until
@@ -96,7 +97,9 @@ def test_alpn_has_to_be_for_this_service(proxy, offered, agreed):
     assert ("no application protocol" in printed) is not agreed
 
 
-def test_an_old_clients_listener_speaks_what_the_others_do_not_and_is_told_of_at_the_start(run_proxy, stores, ports):
+def test_an_old_clients_listener_speaks_what_the_others_do_not_and_is_told_of_at_the_start_and_later(
+    run_proxy, stores, ports
+):
     old, new = ports.free(), ports.free()
     listeners = [
         {"service": "imap", "address": "127.0.0.1", "port": old, "tls": "implicit", "min_version": "1.0"},
@@ -108,6 +111,10 @@ def test_an_old_clients_listener_speaks_what_the_others_do_not_and_is_told_of_at
                 printed = s_client(port, version, "-cipher", "ALL:@SECLEVEL=0", said=b"a LOGOUT\r\n")
                 assert ("BYE" in printed) is (port == old), printed
         assert "TLS older than 1.2 is deprecated" in proxy.logged("configuration", "listener[1].min_version")
+        told = {each["port"]: each["min_version"] for each in mmp_json(proxy, "status")["listeners"]}
+        assert told == {old: "1.0", new: "1.2"}
+        warned = [line for line in mmp(proxy, "status").splitlines() if line.startswith("warning: ")]
+        assert warned == [f"warning: imap at 127.0.0.1:{old}: TLS from 1.0 on, for old clients"]
 
 
 def reloaded(proxy, **changes):

@@ -2,6 +2,7 @@
 
 from tests.integration.client import connected
 from tests.integration.commands import mmp, mmp_json
+from tests.integration.delaying import delaying
 from tests.integration.people import ALICE, BOB
 from tests.integration.slapd import ADDRESS, BASE, slapd
 
@@ -61,3 +62,21 @@ def test_a_frozen_directory_holds_up_nobody_who_is_remembered(run_proxy, stores,
                 assert f"warning: {server.url}: " in mmp(proxy, "status")
             finally:
                 server.thaw()
+
+
+def test_while_a_directory_takes_five_seconds_whoever_is_remembered_does_not_wait(
+    run_proxy, stores, ports, certificates
+):
+    with slapd(ports, entry(ALICE) + entry(BOB)) as server, delaying(server.port) as (port, delay):
+        ldap = {"urls": [f"ldap://{ADDRESS}:{port}"], "base": BASE, "timeout": "30s"}
+        with run_proxy(stores.port, directory={"kind": "ldap", "ldap": ldap}) as proxy:
+            assert log_in(proxy, certificates, ALICE).startswith(b"a OK")
+            delay.seconds = 5.0
+            with connected("127.0.0.1", proxy.port("implicit"), certificates.ca) as waiting:
+                waiting.send(b"a LOGIN %b %b\r\n" % (BOB.user.encode(), BOB.password))
+                for _ in range(2):
+                    assert log_in(proxy, certificates, ALICE).startswith(b"a OK")
+                assert waiting.answer(b"a")[-1].startswith(b"a OK")
+            order = [line for line in proxy.log().splitlines() if " login " in line]
+            assert [ALICE.user in line for line in order] == [True] * 3 + [False]
+            proxy.logged(" directory ", "result=slow", f"ldap://{ADDRESS}:{port}", "an answer took 5.")

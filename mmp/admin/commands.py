@@ -198,8 +198,8 @@ class Commands:
     async def kick(self, order: Order) -> Mapping[str, Any]:
         """End the sessions of a user, from an address, or one."""
         target = order.text("target")
-        told = self.proxy.home.others.kicked(target)
-        return {"count": await self._kick(target, by=order.user), "elsewhere": told}
+        elsewhere = {"elsewhere": True} if self.proxy.home.others.kicked(target) else {}
+        return {"count": await self._kick(target, by=order.user), **elsewhere}
 
     async def kick_too(self, target: str) -> None:
         """End sessions here that another host has ended there."""

@@ -121,6 +121,9 @@ class Conversion:
             nested = {key: nested}
         if mistake := _mistake(nested):
             self.remarks.append(f"{where}: {mistake}")
+        elif path[0] == "access" and isinstance(value, list):  # of which each service has its own
+            there = _put(self.tables, path, [])
+            there += [rule for rule in value if rule not in there]
         elif (there := _put(self.tables, path, value)) == value:
             pass
         elif service and path[0] in OVERRIDABLE.values():
@@ -159,6 +162,7 @@ class Conversion:
 _FIRST: Final = (
     "Made of the files of another product. What could not be carried over is told in these lines.",
     "Certificates were in a database of NSS: export each with its key to PEM, and give their names to [tls].",
+    "CAs of clients' certificates were there, too: export them to PEM for client_ca, if there are any.",
     "Secrets belong in files of their own, with mode 0600: a key that ends in _file names one to be written.",
     "A password is taken in TLS alone, unless restrict_plain_passwords is false.",
 )
@@ -175,7 +179,7 @@ def _printable(text: str) -> str:
     return "".join(each if each.isprintable() else "?" for each in text)
 
 
-def _put(table: dict[str, Any], path: list[str], value: object) -> object:
+def _put(table: dict[str, Any], path: list[str], value: object) -> Any:
     """Put a value where there is none, and return the one that is there."""
     *above, key = path
     for each in above:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from mmp.config.units import render_duration
+from mmp.policy.access import AccessRules, Visitor
 
 Option = Callable[[str, str], Iterator[tuple[str, object]]]
 """Takes a value and the service that it is for; yields paths and values, or raises ValueError with the reason."""
@@ -15,6 +16,7 @@ Option = Callable[[str, str], Iterator[tuple[str, object]]]
 DOMAIN: Final = "defaultdomain"
 _SHORTEST_IDLE: Final = {"imap": 1800, "pop3": 600, "submission": 600}
 _LEVELS: Final = {3: "error", 4: "warn", 5: "info", 6: "info", 7: "debug"}
+_ACCESS_NAMES: Final = {"imap": "imap,imaps", "pop3": "pop,pops", "submission": "smtp,smtps"}
 _TRUE, _FALSE = frozenset({"yes", "1", "true", "on"}), frozenset({"no", "0", "false", "off"})
 
 
@@ -108,6 +110,32 @@ def _network(text: str) -> str:
         raise ValueError(f"{text!r} is not of the form IP|MASK; if it is a file's name, write what is in it") from None
 
 
+def _tcp_access(value: str, service: str) -> Iterator[tuple[str, object]]:
+    """Carry over rules about who may connect; they are about a port with TLS as well as about the one without."""
+    rules = AccessRules.parse(value)
+    found: dict[bool, list[str]] = {True: [], False: []}
+    for each in [service] if service else _ACCESS_NAMES:
+        somebody = Visitor.make(each, "192.0.2.1", implicit_tls=False, encrypted=True)
+        for rule in rules.rules:
+            if rule.services.match(somebody):
+                found[rule.allows].append(f"{_ACCESS_NAMES[each]}: {rule.clients}")
+        if all(rule.allows for rule in rules.rules):
+            found[False].append(f"{_ACCESS_NAMES[each]}: ALL")
+    yield "access.allow", found[True]
+    yield "access.deny", found[False]
+
+
+def _certificate_map(value: str, _: str) -> Iterator[tuple[str, object]]:
+    """Name the file beside it, too, that the CAs of clients are to be put in, which were in a database of NSS."""
+    if value:
+        yield "tls.certificate_map", value
+        yield "tls.client_ca", "tls/client-ca.pem"
+
+
+def _plaintext_bits(value: str, _: str) -> Iterator[tuple[str, object]]:
+    yield "login.plaintext_min_cipher", -1 if value == "-1" else _whole(value)
+
+
 def _relays(value: str, _: str) -> Iterator[tuple[str, object]]:
     relays = [relay.partition(":") for relay in value.split()]
     ports = {port or "25" for _host, _colon, port in relays}
@@ -131,18 +159,18 @@ def _spoof_empty(value: str, _: str) -> Iterator[tuple[str, object]]:
 
 
 _NSS: Final = "is of NSS; certificates and keys are PEM files here: [tls]"
-_BY_HAND: Final = "has no counterpart yet"
+_VERSIONS: Final = "see [tls] min_version, which is 1.2 unless given; SSL 3 is gone"
 
 OPTIONS: Final[Mapping[str, Option | str]] = {
     "backsideport": _number("backend.{service}.port"),
     "timeout": _idle,
     "connlimits": _realms,
-    "tcpaccess": "write its rules to the firewall; rules of users are read as before",
+    "tcpaccess": _tcp_access,
     "tcpaccessattr": _text("directory.ldap.access_attribute"),
-    "clientlookup": "host names of clients are not looked up",
+    "clientlookup": _choice("access.reverse_dns", yes=True, no=False),
     "banner": "the greeting is fixed, but for [top] hostname",
     "capability": "capabilities are learned from the stores",
-    "numthreads": "there are no threads; see workers",
+    "numthreads": _number("workers"),
     "logdir": "the log goes where twistd's --logfile says",
     "loglevel": _level,
     "ldapurl": _ldap_url,
@@ -161,16 +189,17 @@ OPTIONS: Final[Mapping[str, Option | str]] = {
     "ldapcachettl": _seconds("directory.cache_ttl"),
     "authcachesize": "is the same as cache_size",
     "authcachettl": "is the same as cache_ttl",
-    "ldaprefreshinterval": "connections to the directory are kept as long as they work",
+    "ldaprefreshinterval": "connections to the directory are replaced every 35 minutes",
     "authenticationserver": 'see kind = "auth_http" for a server of your own',
-    "authenticationldapattributes": _BY_HAND,
+    "authenticationldapattributes": "a server that is asked by auth_http is told nothing out of the directory",
     "preauth": _choice("login.verify", "directory", "backend"),
     "crams": _proofs,
     "restrictplainpasswords": _choice("login.restrict_plain_passwords", yes=True, no=False),
+    "plaintextmincipher": _plaintext_bits,
     "storeadmin": _text("login.admin_user"),
     "storeadminpass": _secret("login.admin_password_file", "secrets/storeadmin"),
     "adminpolicy": _text("login.admin_policy"),
-    "certmapfile": _text("tls.certificate_map"),
+    "certmapfile": _certificate_map,
     "authservice": "POP before SMTP is gone: submission has logins",
     "authservicettl": "POP before SMTP is gone: submission has logins",
     "bgmax": _number("throttle.table_size"),
@@ -181,6 +210,7 @@ OPTIONS: Final[Mapping[str, Option | str]] = {
     "bgexcluded": _exempt,
     "sslbacksideport": _tls_port,
     "sslcertnicknames": _NSS,
+    "sslnicknames": _NSS,
     "sslcertprefix": _NSS,
     "sslkeyprefix": _NSS,
     "sslcertfile": _NSS,
@@ -190,6 +220,8 @@ OPTIONS: Final[Mapping[str, Option | str]] = {
     "sslcachedir": "sessions are resumed by tickets; see key_period",
     "sslcipherspecs": "suites have OpenSSL's names here: [tls] ciphers",
     "ssladjustciphersuites": "suites have OpenSSL's names here: [tls] ciphers",
+    "tlsv12enable": _VERSIONS,
+    "sslv3enable": _VERSIONS,
     "serverdownalert": _text("outage.imap_alert"),
     "spoofmessagefile": _spoof_message,
     "spoofemptymailbox": _spoof_empty,

@@ -138,7 +138,6 @@ def test_limits_and_throttle_are_the_same(converted):
     [
         "# ImapProxyAService.cfg: default:Capability: capabilities are learned from the stores",
         "# ImapProxyAService.cfg: default:Frobnicate: is not known",
-        "# AService.cfg: default:NumThreads: there are no threads; see workers",
         "# AService.cfg: default:LogLevel: another service has another value, and there is one for all: 'debug'",
         "# vdmap.cfg: one:PreAuth: give it to a [[listener]] of its own at that address",
         "# vdmap.cfg: two:DefaultDomain: no vdmap has this name",

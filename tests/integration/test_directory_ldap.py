@@ -8,7 +8,7 @@ from mmp.directory.entry import AccountRules
 from mmp.directory.ldap.directory import LDAPDirectory, Replicas
 from mmp.directory.ldap.filters import FilterTemplate
 from mmp.directory.ldap.replica import LDAPURL, Opening, Replica
-from mmp.directory.ldap.requests import Search, Simple
+from mmp.directory.ldap.requests import ANY_ENTRY, Search, Simple, read
 from mmp.directory.locate import Locator
 from mmp.directory.names import Naming
 from mmp.directory.replay import ReplayName
@@ -18,6 +18,7 @@ from mmp.net.connect import Connector, TLSConnector
 from mmp.net.tls import ClientTLS
 from tests import fakes
 from tests.integration.certificates import Certificates
+from tests.integration.haproxy import haproxy, pem
 from tests.integration.slapd import BASE, PROXY, slapd
 from tests.net.turning import Turning
 
@@ -263,6 +264,52 @@ def test_a_certificate_of_an_unknown_authority_is_refused_before_the_password_is
     refusal, reason = asking.refusal(locator, "alice")
     assert refusal is Refusal.DIRECTORY_UNAVAILABLE
     assert "self-signed certificate in certificate chain" in reason
+
+
+@pytest.fixture
+def shaken(monkeypatch):
+    """What came of each handshake with a server."""
+    outcomes, start = [], ClientTLS.start
+
+    async def noting(self, stream, host):
+        outcomes.append(await start(self, stream, host))
+        return outcomes[-1]
+
+    monkeypatch.setattr(ClientTLS, "start", noting)
+    return outcomes
+
+
+def links(asking, url, count, **options):
+    """Make links one after the other, each of which is used once; return what each has found."""
+    opening, found = asking._opening(url, **options), []
+    for _ in range(count):
+        link = asking.turning.outcome(opening.link())
+        found.append(asking.turning.outcome(link.search(read(PROXY, ANY_ENTRY, ["cn"], 5.0))).entries[0].name)
+        link.close()
+    return found
+
+
+@pytest.fixture(params=["TLSv1.2", "TLSv1.3"])
+def in_front(request, server, ports, certificates, tmp_path):
+    """A version of TLS, and the URL of what ends it in front of the server: Debian's slapd itself resumes nothing."""
+    file, port = pem(certificates.issue("127.0.0.1"), tmp_path), ports.free()
+    bind = f"ssl crt {file} ssl-min-ver {request.param} ssl-max-ver {request.param}"
+    with haproxy({"port": port, "behind": server.port, "bind": bind, "server": ""}):
+        yield request.param, f"ldaps://127.0.0.1:{port}"
+
+
+def test_a_second_link_resumes_the_session_of_the_first(asking, in_front, shaken):
+    version, url = in_front
+    assert links(asking, url, 3) == [PROXY] * 3
+    assert [(each.version, each.resumed) for each in shaken] == [(version, False), (version, True), (version, True)]
+
+
+@pytest.mark.parametrize("start_tls", [False, True])
+def test_a_second_link_to_slapd_itself_shakes_hands_as_the_first(asking, server, shaken, start_tls):
+    url = server.url if start_tls else server.tls_url
+    assert links(asking, url, 3, start_tls=start_tls) == [PROXY] * 3
+    assert len(shaken) == 3
+    assert all(each.encrypted for each in shaken)
 
 
 def test_a_server_without_tls_is_not_spoken_to_in_clear(asking, own_server):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -173,6 +174,9 @@ class Entry(Protocol):
 
     def get(self, attribute: str) -> tuple[str, ...]:
         """Return the values of an attribute, case-insensitively; empty if absent."""
+
+    def lacks(self, attributes: AbstractSet[str]) -> bool:
+        """Whether it has none of these attributes, given in lower case."""
 
 
 Ask = Callable[[bytes], Awaitable[bytes]]

@@ -97,7 +97,7 @@ class Security:
 CLEAR = Security()
 
 
-@frozen
+@frozen(cache_hash=True)
 class Offer:
     """What a client may do at its present security, before login.
 

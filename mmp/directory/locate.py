@@ -58,8 +58,10 @@ class Locator:
             credentials, note = await self._promoted(client, credentials, ask)
         changes = self.changes()
         typed = _whom(credentials, acting=acting)
-        names = await self._place(self.naming.names(client, typed))
-        authority = authority if acting else self._authority(names.within)
+        names = self.naming.names(client, typed)
+        if self.domains is not None:
+            names = await self.domains.place(names)
+            authority = authority if acting else self._authority(names.within)
         entry, administrator, verdict = await self._judged(authority, names, credentials, ask)
         judged = authority.judges(credentials)
         if changes != self.changes():
@@ -70,6 +72,8 @@ class Locator:
             why = "SCRAM tells the store the name as it was typed, and no other"
             raise await authority.nobody_there(credentials, ask, why)
         standing = None if self.marks is None else self._standing(typed, names, entry, account.host)
+        if not (administrator or judged or note or verdict.note or standing):
+            return account
         return Account(
             account.user,
             account.replay_user,

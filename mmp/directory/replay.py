@@ -52,7 +52,7 @@ class ReplayName:
 
     def render(self, names: Names, entry: Entry) -> str:
         """Return the name, or raise Refused if the entry does not give one that can be told."""
-        name = "".join(_text(piece, names, entry) for piece in self.pieces)
+        name = "".join([_text(piece, names, entry) for piece in self.pieces])
         if not name:  # to an administrator's login it would mean the administrator
             raise Refused(Refusal.BACKEND_UNAVAILABLE, "the name for the store is empty")
         if not name.isprintable():
@@ -67,13 +67,11 @@ def _piece(escape: re.Match[str]) -> _Typed | _Attribute:
 
 
 def _text(piece: str | _Typed | _Attribute, names: Names, entry: Entry) -> str:
-    match piece:
-        case str():
-            return piece
-        case _Typed(field):
-            text: str = getattr(names, field)
-            return text
-        case _Attribute(attribute):
-            if values := entry.get(attribute):
-                return values[0]
-            raise Refused(Refusal.BACKEND_UNAVAILABLE, f"no {attribute}, which the name for the store needs")
+    if isinstance(piece, _Typed):
+        text: str = getattr(names, piece.field)
+        return text
+    if isinstance(piece, str):
+        return piece
+    if values := entry.get(piece.name):
+        return values[0]
+    raise Refused(Refusal.BACKEND_UNAVAILABLE, f"no {piece.name}, which the name for the store needs")

@@ -61,7 +61,11 @@ class Buffer:
         self._searched = 0
 
     def _cut(self, end: int) -> bytes:
-        octets = bytes(self._octets[:end])
-        del self._octets[:end]
+        if end == len(self._octets):  # nearly always: half as dear as to cut it off
+            octets = bytes(self._octets)
+            self._octets.clear()
+        else:
+            octets = bytes(self._octets[:end])
+            del self._octets[:end]
         self._searched = 0
         return octets

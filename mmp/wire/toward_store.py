@@ -44,8 +44,10 @@ class Conversation(Generic[S]):
     _queue: list[bytes] = field(factory=list, init=False)
     relaying: bool = field(default=False, init=False)
     """Whether the mechanism of the pending login lets the store ask the client for more."""
-    _unspeakable: tuple[bytes, ...] = field(default=(), init=False)
-    """The password, plain and encoded, while the login is pending: a store may repeat it, a log must not."""
+    _secrets: tuple[bytes, ...] = field(default=(), init=False)
+    """The password while the login is pending: a store may repeat it, a log must not."""
+    _said: tuple[bytes, ...] = field(default=(), init=False)
+    """The lines that have it in their last words, perhaps encoded."""
     onlooker: overheard.Onlooker | None = field(default=None, init=False)
     """Shown what is said, as far as anybody may see it."""
     _lines: overheard.Lines = field(init=False)
@@ -79,6 +81,11 @@ class Conversation(Generic[S]):
         self._queue.clear()
         return octets
 
+    @property
+    def _unspeakable(self) -> tuple[bytes, ...]:
+        """The password, plain and as it was said."""
+        return (*self._secrets, *map(_last_word, self._said))
+
     def feed(self, octets: bytes) -> None:
         """Buffer what the store sent; once it is no use, nobody wants it."""
         if self.state is not self._over:
@@ -93,7 +100,7 @@ class Conversation(Generic[S]):
         self.received.clear()
         self._queue.clear()
         self.steps.clear()
-        self._unspeakable = ()
+        self._secrets = self._said = ()
 
     # The login
 
@@ -101,7 +108,7 @@ class Conversation(Generic[S]):
         """Take the lines that log in, with the password in the last."""
         self.steps = steps
         self.relaying = replay.mechanism != "PLAIN"
-        self._unspeakable = (replay.secret, _last_word(steps[-1]))
+        self._secrets, self._said = (replay.secret,), (steps[-1],)
 
     def next_step(self) -> None:
         """Say what is next of the login."""
@@ -110,6 +117,9 @@ class Conversation(Generic[S]):
     def begin(self, tag: bytes = b"") -> None:
         """Say the first of the login: it has a command's name, and that alone may be seen."""
         step = self.steps.pop(0)
+        if self.onlooker is None:
+            self.say(tag + step)
+            return
         name, _, argument = step.partition(b" ")
         self.say(tag + step, tag + overheard.command(name.rstrip(b"\r\n"), argument))
 
@@ -126,12 +136,13 @@ class Conversation(Generic[S]):
 
     def respond(self, octets: bytes, line: bytes) -> None:
         """Queue the client's answer, of which this is the line."""
-        self._unspeakable += (octets, _last_word(line))
+        self._secrets += (octets,)
+        self._said += (line,)
         self.say(line, overheard.RESPONSE)
 
     def log_in(self, event: str) -> bytes:
         """Go where a login that succeeded leads, and return what the store has sent behind it: it's the client's."""
-        self._unspeakable = ()
+        self._secrets = self._said = ()
         self.to(event)
         return self.received.rest()
 

@@ -16,10 +16,12 @@ from mmp.errors import LocalProtocolError, RemoteProtocolError
 from mmp.model import Refusal, Replay
 from mmp.wire.events import BackendEvent, Challenge, LoggedIn, LoginRefused, Ready, StartTLS
 from mmp.wire.imap import render, replies
-from mmp.wire.imap.response import Response, ResponseReader
+from mmp.wire.imap.response import NOTHING, Offered, Response, ResponseReader
 from mmp.wire.overheard import Onlooker
 from mmp.wire.sasl import lines
 from mmp.wire.toward_store import Conversation, Phase
+
+_VERSIONS = frozenset({b"IMAP4REV1", b"IMAP4REV2"})
 
 UNTAGGED_LIMIT = 100
 """Untagged responses before login: a store has a handful to say, and an endless stream has to end somewhere."""
@@ -74,7 +76,7 @@ class Client:
     """Of the commands that are not answered yet, in order."""
     _commands: int = field(default=0, init=False)
     _untagged: int = field(default=0, init=False)
-    _capabilities: tuple[bytes, ...] = field(default=(), init=False)
+    _offered: Offered = field(default=NOTHING, init=False)
     _text: bytes = field(default=b"", init=False)
 
     @property
@@ -90,12 +92,12 @@ class Client:
     @property
     def capabilities(self) -> tuple[bytes, ...]:
         """What the store offers, as far as it is known."""
-        return self._capabilities
+        return self._offered.capabilities
 
     @property
     def mechanisms(self) -> frozenset[bytes]:
         """The SASL mechanisms among them, in upper case."""
-        return frozenset(name.removeprefix(b"AUTH=") for name in self._offered() if name.startswith(b"AUTH="))
+        return self._offered.mechanisms
 
     def overhear(self, onlooker: Onlooker) -> None:
         """Show somebody from now on what is said."""
@@ -129,7 +131,7 @@ class Client:
         self._talk.to("CAPABILITY")
         self._starttls = False
         self._talk.received.clear()
-        self._capabilities = ()
+        self._offered = NOTHING
         self._command(b"CAPABILITY\r\n")
 
     def log_in(self, replay: Replay) -> None:
@@ -140,13 +142,13 @@ class Client:
         """
         if self._talk.state is not State.NOT_AUTHENTICATED:
             raise LocalProtocolError(f"log_in() while {self.phase}")
-        offered = self._offered()
+        offered = self._offered.names
         steps = render.login(replay, offered)
         if replay.origin is not None and b"ID" in offered:
             self._command(render.identification(replay.origin))
         self._talk.to("login")
         self._talk.prepare(replay, steps)
-        self._capabilities = ()
+        self._offered = NOTHING
         self._talk.begin(self._next_tag())
 
     def respond(self, octets: bytes) -> None:
@@ -172,7 +174,7 @@ class Client:
         self._untagged += 1
         if self._untagged > UNTAGGED_LIMIT:
             raise RemoteProtocolError(f"More than {UNTAGGED_LIMIT} untagged responses before login")
-        self._capabilities = response.capabilities or self._capabilities
+        self._offered = response.offered or self._offered
         if self._talk.state is State.GREETING:
             return self._greeted(response)
         if response.kind != b"BYE":
@@ -186,26 +188,26 @@ class Client:
             raise RemoteProtocolError("The store takes us for logged in already (PREAUTH): its users could not log in")
         if response.kind != b"OK":
             raise RemoteProtocolError(f"The store does not greet as IMAP does: {self._words(response)}")
-        if self._capabilities:
+        if self._offered is not NOTHING:
             return self._capable()
         self._talk.to("CAPABILITY")
         self._command(b"CAPABILITY\r\n")
         return None
 
     def _capability_answered(self, response: Response) -> Ready | None:
-        if response.kind != b"OK" or not self._capabilities:
+        if response.kind != b"OK" or self._offered is NOTHING:
             raise RemoteProtocolError(f"The store does not tell its capabilities: {self._words(response)}")
         return self._capable()
 
     def _capable(self) -> Ready | None:
-        offered = self._offered()
+        offered = self._offered.names
         if self._starttls:
             if b"STARTTLS" not in offered:
                 raise RemoteProtocolError("The store does not offer STARTTLS")
             self._talk.to("STARTTLS")
             self._command(b"STARTTLS\r\n")
             return None
-        if not offered & {b"IMAP4REV1", b"IMAP4REV2"}:
+        if offered.isdisjoint(_VERSIONS):
             raise RemoteProtocolError("The store speaks neither IMAP4rev1 nor IMAP4rev2")
         self._talk.to("ready")
         return Ready()
@@ -233,8 +235,8 @@ class Client:
         if self._talk.steps:
             raise RemoteProtocolError("The store agrees to a login that it has not heard")
         self._text = response.text
-        self._capabilities = response.capabilities or self._capabilities
-        if self._capabilities:
+        self._offered = response.offered or self._offered
+        if self._offered is not NOTHING:
             return self._logged_in(response)
         self._talk.to("CAPABILITY")
         self._command(b"CAPABILITY\r\n")
@@ -242,7 +244,7 @@ class Client:
 
     def _logged_in(self, _response: Response) -> LoggedIn:
         trailing = self._talk.log_in("OK")
-        return LoggedIn(self._capabilities, replies.text(self._text), trailing)
+        return LoggedIn(self._offered.capabilities, replies.text(self._text), trailing)
 
     def _refused(self, refusal: Refusal, response: Response) -> LoginRefused:
         words = self._words(response)
@@ -269,9 +271,6 @@ class Client:
         tag = b"m%d" % self._commands
         self._tags.append(tag)
         return tag + b" "
-
-    def _offered(self) -> set[bytes]:
-        return set(b" ".join(self._capabilities).upper().split())
 
     def _words(self, response: Response) -> str:
         """Return a status as the store worded it, fit for a log: bounded, printable, without the password."""

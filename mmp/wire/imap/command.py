@@ -94,6 +94,8 @@ class CommandReader:
         self._await(announced)
 
     def _limit(self, received: Buffer, *, response: bool) -> int:
+        if len(received) < LINE_LIMIT:  # nearly always: then no limit is reached, and which it is does not matter
+            return LINE_LIMIT
         begun = self._command.text or self._refused
         sasl = not begun and (response or grammar.AUTHENTICATE.match(received.front(_AUTHENTICATE_LONGEST)))
         return SASL_LIMIT if sasl else LINE_LIMIT

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Final, NamedTuple
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from mmp.errors import RemoteProtocolError
 from mmp.wire.buffer import Buffer
@@ -21,8 +22,20 @@ _STATUS = re.compile(
     rb"(OK|NO|BAD|BYE|PREAUTH)(?![^ ]) ?(?:\[([^\] ]++) ?([^\]]*+)\] ?)?(.*)", re.DOTALL | re.IGNORECASE
 )
 _DATA = re.compile(rb"([^ ]++) ?(.*)", re.DOTALL)
+_REMEMBERED: Final = 64
+"""Greetings and lists of capabilities that are not taken apart again: all stores of a site have a few among them."""
+_MEMORABLE: Final = 2048
+"""Octets of the longest of them."""
 _CAPABILITY = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\\]]++')
-_CAPABILITIES = re.compile(rb'[^\x00-\x1f\x7f-\xff(){%*"\\\]]*+')
+
+
+@frozen(eq=False)
+class Offered:
+    """What a store can do: as it spells it, in upper case, and the names of SASL mechanisms among that."""
+
+    capabilities: tuple[bytes, ...]
+    names: frozenset[bytes]
+    mechanisms: frozenset[bytes]
 
 
 class Response(NamedTuple):
@@ -43,14 +56,13 @@ class Response(NamedTuple):
         return self.tag == b"*" and self.kind not in STATUSES
 
     @property
-    def capabilities(self) -> tuple[bytes, ...]:
-        """The capabilities that it lists, as data or as a response code; empty if it lists none."""
+    def offered(self) -> Offered | None:
+        """What it lists, as data or as a response code; None if it lists nothing."""
         if b"CAPABILITY" not in (self.kind, self.code):
-            return ()
+            return None
         names = self.argument if self.code else self.text
-        if _CAPABILITIES.fullmatch(names):  # nearly always; to look at each name costs five times as much
-            return tuple(names.split())
-        return tuple(name for name in names.split(b" ") if _CAPABILITY.fullmatch(name))
+        offered = _remembered_offer(names) if len(names) <= _MEMORABLE else _offer(names)
+        return offered if offered.capabilities else None
 
 
 @define(eq=False, repr=False)
@@ -60,6 +72,7 @@ class ResponseReader:
     _begun: Response | None = field(default=None, init=False)
     _awaited: int = field(default=0, init=False)
     _size: int = field(default=0, init=False)
+    _is_greeted: bool = field(default=False, init=False)
 
     def next(self, received: Buffer) -> Response | None:
         """Return the next response, or None until it is whole; RemoteProtocolError if it is none, or too long."""
@@ -68,7 +81,7 @@ class ResponseReader:
             line = received.line(RESPONSE_LIMIT)
             if line is None:
                 return None
-            response = self._begun or parse(line)
+            response = self._begun or self._parsed(line)
             announced = grammar.announcement(line) if response.is_data else None
             self._begun = response if announced else None
             if announced is None:
@@ -79,6 +92,25 @@ class ResponseReader:
             if self._size > RESPONSE_LIMIT:
                 raise RemoteProtocolError(f"Response longer than {RESPONSE_LIMIT} octets")
         return None
+
+    def _parsed(self, line: bytes) -> Response:
+        is_greeted, self._is_greeted = self._is_greeted, True
+        return parse(line) if is_greeted or len(line) > _MEMORABLE else _greeting(line)
+
+
+NOTHING: Final = Offered((), frozenset(), frozenset())
+
+
+def _offer(names: bytes) -> Offered:
+    """Take a list of capabilities apart."""
+    capabilities = tuple(name for name in names.split(b" ") if _CAPABILITY.fullmatch(name))
+    offered = frozenset(name.upper() for name in capabilities)
+    mechanisms = frozenset(name.removeprefix(b"AUTH=") for name in offered if name.startswith(b"AUTH="))
+    return Offered(capabilities, offered, mechanisms)
+
+
+_remembered_offer = lru_cache(_REMEMBERED)(_offer)
+"""Nearly every list was seen before: to take the two of a login apart would cost it 15 µs."""
 
 
 def parse(line: bytes) -> Response:
@@ -97,3 +129,7 @@ def parse(line: bytes) -> Response:
     if data is None or tag != b"*":
         raise RemoteProtocolError("Not an IMAP response")
     return Response(tag, data[1].upper(), b"", b"", data[2])
+
+
+_greeting = lru_cache(_REMEMBERED)(parse)
+"""Of what a store says to everybody; what it says later may repeat a password, and is not kept."""

@@ -6,6 +6,9 @@ from mmp.errors import Refused
 from mmp.model import Credentials, Refusal, Replay
 from mmp.wire.sasl.mechanism import SASLError, identity
 
+_NULS = 2
+"""In a message: one between each two parts."""
+
 
 class PlainServer:
     """Takes the one message of a client."""
@@ -28,7 +31,7 @@ class PlainServer:
 
 def initial_response(replay: Replay) -> bytes:
     """Return the client's message; no part may hold a NUL."""
-    parts = replay.authzid.encode(), replay.user.encode(), replay.secret
-    if any(b"\0" in part for part in parts):
+    message = b"\0".join((replay.authzid.encode(), replay.user.encode(), replay.secret))
+    if message.count(b"\0") != _NULS:
         raise Refused(Refusal.BAD_CREDENTIALS, "NUL in the user name or password to replay")
-    return b"\0".join(parts)
+    return message

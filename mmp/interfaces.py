@@ -335,3 +335,6 @@ class Log(Protocol):
         Facts that are None or an empty string are left out; an Enum is written as its value, anything else that is no
         number as its ``str``. The names are those of docs/reference/log.md.
         """
+
+    def heeds(self, level: Level) -> bool:
+        """Tell whether events of this level are written: facts of those that are not are in vain, except to count."""

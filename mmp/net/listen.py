@@ -252,7 +252,8 @@ class Arrival:
         """Begin the session."""
         house = self._arrivals.house
         house.loop.wheel.add(self, self._reception.deadline)
-        house.log.event("connected", "debug", **self.record.facts())
+        record = self.record
+        house.log.event("connected", "debug", **(record.facts() if house.log.heeds("debug") else record.counted()))
         self._running = Running(self._session().run(), self._ended)
         self._running.go_on()
 

@@ -130,6 +130,10 @@ class EventLog:
         except Exception:  # noqa: BLE001 - some object's __str__ failed; no session may end for the sake of its log
             appender.lost += 1
 
+    def heeds(self, level: Level) -> bool:
+        """Tell whether events of this level are written."""
+        return _RANKS[level] >= self._least
+
     def reopen(self, descriptor: int) -> None:
         """Write to this descriptor, which the log owns from now on."""
         self._appender.reopen(descriptor)
@@ -258,3 +262,7 @@ class Silent:
 
     def event(self, name: str, level: Level = "info", /, **facts: object) -> None:
         """Let it pass."""
+
+    def heeds(self, level: Level) -> bool:  # noqa: ARG002 - a log's
+        """Heed nothing."""
+        return False

@@ -23,6 +23,7 @@ PART = 10
 """Items in one part: with the longest names of stores a frame still holds them."""
 _UP: Final = frozenset({"connected", "refused"})
 _DOWN: Final = frozenset({"failed", "untrusted"})
+_UP_OR_DOWN: Final = _UP | _DOWN
 """What was said of an attempt at a store that is there, and of one at a store that is not, or not to be trusted."""
 MOST = 20_000
 """Keys at most: directories name the stores, and one that goes mad must not fill our memory."""
@@ -126,6 +127,10 @@ class Counted:
         """Write to this log from now on."""
         self._log = log
 
+    def heeds(self, level: Level) -> bool:
+        """Tell whether events of this level are written; all are counted."""
+        return self._log.heeds(level)
+
     def _connected(self, facts: Mapping[str, Any]) -> None:
         self.counts.add(("connections_total", facts["service"], "accepted"))
 
@@ -152,7 +157,7 @@ class Counted:
 
     def _backend(self, facts: Mapping[str, Any]) -> None:
         result = facts["result"]
-        if result in _UP | _DOWN:
+        if result in _UP_OR_DOWN:
             key = "store", facts["backend"], _plain(facts["service"])
             self._see(key, facts["reason"] if result in _DOWN else "")
 
@@ -186,4 +191,4 @@ class Counted:
 
 
 def _plain(value: Any) -> str:
-    return str(getattr(value, "value", value))
+    return value if type(value) is str else str(getattr(value, "value", value))

@@ -134,6 +134,10 @@ class Traces:
             if name == "closed":
                 self._sessions.pop(str(facts["session"]), None)
 
+    def heeds(self, level: Level) -> bool:  # noqa: ARG002 - a log's
+        """Heed everything: this is the log only while somebody follows."""
+        return True
+
     # For transcripts
 
     def followers(self, record: Record) -> list[Trace]:

@@ -94,7 +94,8 @@ class Session:
             self.log.event("tls", "info", result="failed", reason=str(error), **self.record.facts())
             raise
         self.record.client = self.record.client.under(security)
-        self.log.event("tls", "debug", result="ok", resumed=security.resumed, **self.record.facts())
+        if self.log.heeds("debug"):
+            self.log.event("tls", "debug", result="ok", resumed=security.resumed, **self.record.facts())
         self.core.tls_started(self.offer(security))
 
     def _refuse(self, refused: Refused) -> None:

@@ -120,7 +120,6 @@ class Dial:
         core = self.route.make_core()
         self.begun(client.session, core)
         channel = Channel(core, self.handshake(host))
-        session = _session(host, client, account, credentials)
         login_begun = False
         began = self.wheel.seconds()
         try:
@@ -135,16 +134,20 @@ class Dial:
         except StoreError as error:
             channel.abort()
             reason = f"{core.phase}: {error}"
+            session = _session(host, client, account, credentials)
             self._tell("untrusted" if error.untrusted else "failed", session, reason)
             raise StoreError(reason, login_begun=login_begun) from None
         except Refused as refused:
             channel.close()
-            self._tell("refused", session, refused.reason)
+            self._tell("refused", _session(host, client, account, credentials), refused.reason)
             raise
         except BaseException:  # cancelled, or the client broke its protocol when it was asked
             channel.abort()
             raise
-        self._tell("connected", session, "")
+        if self.log.heeds("debug"):
+            self._tell("connected", _session(host, client, account, credentials), "")
+        else:  # it is counted all the same
+            self.log.event("backend", "debug", result="connected", reason="", service=client.service, backend=host)
         if self.took is not None:
             self.took(host, ready - began, self.wheel.seconds() - ready)
         return StoreConnection(channel, answered, host)

@@ -18,6 +18,9 @@ class Events:
     def __init__(self) -> None:
         self.written: list[tuple[str, dict[str, object]]] = []
 
+    def heeds(self, level: Level) -> bool:
+        return True
+
     def event(self, name: str, _level: Level = "info", /, **facts: object) -> None:
         self.written.append((name, facts))
 

@@ -22,6 +22,9 @@ class Events:
     def __init__(self) -> None:
         self.written: list[dict[str, object]] = []
 
+    def heeds(self, level: Level) -> bool:
+        return True
+
     def event(self, name: str, level: Level = "info", /, **facts: object) -> None:
         known = {key: str(value) for key, value in facts.items() if value not in {None, ""}}
         self.written.append({"event": name, "level": level} | known)

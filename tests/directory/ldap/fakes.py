@@ -87,6 +87,10 @@ class Noted:
     def __init__(self):
         self.events = []
 
+    def heeds(self, level):
+        """Heed everything."""
+        return True
+
     def event(self, name, level="info", /, **facts):
         self.events.append((name, level, facts))
 

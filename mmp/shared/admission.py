@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Final
@@ -34,8 +35,9 @@ _FULL_HOUSE: Final = "limit: sessions"
 _RATES: Final = frozenset({b"connections_per_minute", b"logins_per_minute", b"throttle"})
 
 
+@lru_cache(1000)
 def octets_of(host: str) -> bytes:
-    """Return the 4 or 16 octets of an address, none if it is none."""
+    """Return the 4 or 16 octets of an address, none if it is none; every login asks twice, and some addresses often."""
     try:
         return inet_pton(AF_INET, host)
     except OSError:
@@ -150,7 +152,8 @@ class Throttle:
         _refuse_banned(self._desk, octets)
         body = self._digests(credentials) + octets
         number, kind, payload = await self._desk.ask(Kind.ATTEMPT, body)
-        await self._wait(client, number, kind, payload)
+        if seconds := self._seconds(client, kind, payload):
+            await self._wait(client, number, seconds)
         return Attempt(self._desk, number, lambda badness, failures: self._tell(client, credentials, badness, failures))
 
     def _is_exempt(self, octets: bytes) -> bool:
@@ -170,10 +173,7 @@ class Throttle:
         whole.update(b"\0" + credentials.secret if shown else os.urandom(_DIGEST))
         return named.digest() + whole.digest()
 
-    async def _wait(self, client: Client, number: int, kind: Kind, payload: bytes) -> None:
-        seconds = self._seconds(client, kind, payload)
-        if not seconds:
-            return
+    async def _wait(self, client: Client, number: int, seconds: float) -> None:
         self._deadlines.pause(client.session)
         try:
             while math.isinf(seconds):
@@ -191,7 +191,8 @@ class Throttle:
         if kind is Kind.DENIED:
             raise _refused(payload, Refusal.RATE_EXCEEDED)
         _, seconds, observed = wire.WAIT.unpack_from(payload)
-        _tell_observed(self._log, client, payload[wire.WAIT.size :])
+        if len(payload) > wire.WAIT.size:
+            _tell_observed(self._log, client, payload[wire.WAIT.size :])
         if observed and seconds:
             self._log.event("badguy", result="observed", **_facts(client), seconds=seconds)
         return 0.0 if observed else seconds

@@ -83,45 +83,51 @@ class Desk:
             return 0, Kind.DENIED, refusal[1]
         if not self._alone:
             number = next(self._numbers)
-            if (said := await self._ask(number, kind, body)) is not None:
-                self._remember(body, *said)
+            waiting = self._waiting[number] = Wait()
+            self._expect_soon(number, waiting)
+            self._ask_home(kind, wire.NUMBER.pack(number) + body)
+            try:
+                said = await waiting
+            except BaseException:
+                self._give_up(number)
+                raise
+            if said is not None:
+                if said[0] is Kind.DENIED:
+                    self._remember(body, said[1])
                 return number, *said
-        number = next(self._numbers) | OWN
-        said = await self._ask(number, kind, body)
-        assert said is not None  # noqa: S101 - our own answers are never late
-        return number, *said
+        return await self._decide(kind, body)
 
-    def _remember(self, body: bytes, kind: Kind, payload: bytes) -> None:
-        """Know for how long a question need not be asked again."""
-        if kind is Kind.DENIED and (seconds := wire.DENIED.unpack_from(payload)[1]):
+    def _remember(self, body: bytes, payload: bytes) -> None:
+        """Know for how long a question need not be asked again, if that was told."""
+        if seconds := wire.DENIED.unpack_from(payload)[1]:
             if len(self._refusals) >= REFUSALS:
                 self._refusals.clear()
             self._refusals[body] = self._clock.seconds() + seconds, payload
 
-    async def _ask(self, number: int, kind: Kind, body: bytes) -> tuple[Kind, bytes] | None:
+    async def _decide(self, kind: Kind, body: bytes) -> Said:
+        """Return this worker's own answer to a question."""
+        number = next(self._numbers) | OWN
         waiting = self._waiting[number] = Wait()
-        payload = wire.NUMBER.pack(number) + body
-        if number & OWN:
-            self._own.received(kind, payload)
-        else:
-            self._expect_soon(number, waiting)
-            self._ask_home(kind, payload)
-        return await self._answer_to(number, waiting)
+        self._own.received(kind, wire.NUMBER.pack(number) + body)
+        return number, *await self._answer_to(number, waiting)
 
     async def later(self, number: int) -> tuple[Kind, bytes]:
         """Return what is said next to what has this number, however long that takes."""
         waiting = self._waiting[number] = Wait()
-        said = await self._answer_to(number, waiting)
+        return await self._answer_to(number, waiting)
+
+    async def _answer_to(self, number: int, waiting: Wait[tuple[Kind, bytes] | None]) -> tuple[Kind, bytes]:
+        try:
+            said = await waiting
+        except BaseException:
+            self._give_up(number)
+            raise
         assert said is not None  # noqa: S101 - nothing of this can be late
         return said
 
-    async def _answer_to(self, number: int, waiting: Wait[tuple[Kind, bytes] | None]) -> tuple[Kind, bytes] | None:
-        try:
-            return await waiting
-        except BaseException:
-            self._waiting.pop(number, None)
-            self.give(number)
-            raise
+    def _give_up(self, number: int) -> None:
+        self._waiting.pop(number, None)
+        self.give(number)
 
     def _tell(self, number: int, kind: Kind, payload: bytes) -> None:
         if number & OWN:

@@ -207,7 +207,7 @@ class Link:
 
     def send(self, kind: Kind, payload: bytes = b"", descriptors: Sequence[int] = ()) -> None:
         """Queue a frame. The descriptors are duplicated: the caller keeps its own. Dropped once the link is closed."""
-        if self.closed:
+        if self._link.fileno() == -1:
             return
         self._queue(frame(kind, payload), tuple(map(os.dup, descriptors)) if descriptors else ())
         if self._soon is None:

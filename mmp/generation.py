@@ -240,6 +240,8 @@ class Generation:
     def _worker_lost(self, serial: int) -> None:
         worker = self.workers.pop(serial)
         worker.asker.lost()
+        if not self.retired:
+            worker.counts.add(("worker_losses_total",))
         self.counted(worker.counts)
         worker.answered()
         worker.guest.leave()

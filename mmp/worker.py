@@ -208,6 +208,7 @@ class Worker:
             self._link.send(Kind.CHANGED, message)
 
     def _tell_counts(self) -> None:
+        self._parts.counted.counts.learn([(("log_lines_lost_total",), self._log.lost)])
         for part in parts(self._parts.counted.counts):
             self._link.send(Kind.COUNTS, part)
 

@@ -50,6 +50,8 @@ METRICS: Final[Mapping[str, Kind]] = MappingProxyType(
         "certificate_expiry_seconds": Kind("gauge", "Seconds left to a certificate that clients see", ("name",)),
         "shared_state_up": Kind("gauge", "Whether what workers share is within their reach"),
         "workers": Kind("gauge", "Worker processes that serve or drain"),
+        "worker_losses_total": Kind("counter", "Worker processes that ended though nobody told them to"),
+        "log_lines_lost_total": Kind("counter", "Lines of workers that could not be written to the log"),
     }
 )
 

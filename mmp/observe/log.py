@@ -65,6 +65,7 @@ class Appender:
 
     def __init__(self, descriptor: int) -> None:
         self.lost = 0
+        self.lost_ever = 0
         self._torn = False
         self._take(descriptor)
 
@@ -81,6 +82,7 @@ class Appender:
         else:
             self._torn = self._torn or written > 0
             self.lost += 1
+            self.lost_ever += 1
         return complete
 
     def reopen(self, descriptor: int) -> None:
@@ -133,6 +135,11 @@ class EventLog:
     def heeds(self, level: Level) -> bool:
         """Tell whether events of this level are written."""
         return _RANKS[level] >= self._least
+
+    @property
+    def lost(self) -> int:
+        """How many lines could not be written, ever."""
+        return self._appender.lost_ever
 
     def reopen(self, descriptor: int) -> None:
         """Write to this descriptor, which the log owns from now on."""

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import urllib.request
 from contextlib import contextmanager
 
 import pytest
@@ -23,7 +24,7 @@ def configured(ports, pair, tmp_path):
     """A configuration of two workers, in a folder, with a store."""
     store = ports.free()
     write_users(tmp_path / "users.toml", MAIL_HOSTS)
-    two = {"workers": 2, "login": {"restrict_plain_passwords": False}}
+    two = {"workers": 2, "login": {"restrict_plain_passwords": False}, "admin": {"http": f"127.0.0.1:{ports.free()}"}}
     made = settings(ports, pair, store, tmp_path / "users.toml", **two)
     (tmp_path / "mmp.toml").write_text(document(made))
     with rapid_store(FIRST, store):
@@ -62,6 +63,14 @@ def log_in_often(port):
 def test_a_full_disk_stops_no_login(configured, tmp_path):
     with running(tmp_path, "--logfile=/dev/full"):
         log_in_often(configured["listener"][0]["port"])
+        until(lambda: _lost(configured) >= LOGINS, "monitoring is told")
+
+
+def _lost(configured):
+    """Return how many lines of the log are lost, as monitoring is told."""
+    with urllib.request.urlopen(f"http://{configured['admin']['http']}/metrics", timeout=30) as answer:
+        (line,) = [line for line in answer.read().decode().splitlines() if line.startswith("mmp_log_lines_lost_total ")]
+    return float(line.split()[1])
 
 
 def test_a_pipe_that_nobody_reads_stops_no_login_and_what_was_lost_is_told(configured, tmp_path):

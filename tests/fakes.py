@@ -79,6 +79,10 @@ class Stream:
         self.written = b""
         self.closed = self.aborted = 0
         self.reading = True
+        self.socket = self
+
+    def getpeername(self):
+        return "192.0.2.9", 143
 
     def write(self, octets):
         self.written += octets

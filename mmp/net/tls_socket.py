@@ -125,6 +125,11 @@ class TLSSocket:
         held._context = self._context  # noqa: SLF001 - likewise
         return held
 
+    def getpeername(self) -> tuple[str, int]:
+        """Return the address of the other end, as sockets do."""
+        address: tuple[str, int] = self._socket.getpeername()
+        return address
+
     def setsockopt(self, level: int, option: int, value: bytes) -> None:
         """Set an option of the socket."""
         self._socket.setsockopt(level, option, value)

@@ -18,6 +18,7 @@ from mmp.net.tls import ClientTLS, UntrustedError
 from mmp.net.wheel import Wheel
 from mmp.session.backend_login import answer, make_ready
 from mmp.session.record import Record
+from mmp.stores.rounds import Rounds
 from mmp.stores.routing import Hosts, MailHost
 from mmp.wire.events import Challenge, LoggedIn
 from mmp.wire.proxy_header import Header
@@ -81,6 +82,14 @@ def _fault(error: Exception) -> StoreError:
     return StoreError(str(error), untrusted=isinstance(error, UntrustedError))
 
 
+def _address(channel: Channel) -> str:
+    """Return where a store is that has just said what it offers."""
+    try:
+        return channel.other_end().host
+    except OSError as error:
+        raise _fault(error) from None
+
+
 @define(eq=False)
 class Dial:
     """Connects and logs in, once; who else might be asked is decided around it."""
@@ -96,6 +105,7 @@ class Dial:
     """Told for how many seconds a store was being connected to and then logged in to."""
     begun: Callable[[str, ClientCore], object] = lambda _session, _core: None
     """Told of the core that is to speak to a store for a session, before it does."""
+    _rounds: Rounds = field(factory=Rounds, init=False)
     _connecting: dict[str, int] = field(factory=dict, init=False)
 
     async def connect(self, client: Client, account: Account, credentials: Credentials, ask: Ask) -> StoreConnection:
@@ -127,10 +137,11 @@ class Dial:
             ready = self.wheel.seconds()
             if self.learn is not None:
                 self.learn(host, core.capabilities, core.mechanisms)
-            core.log_in(self._replay(client, account, credentials))
-            login_begun = True
-            while isinstance(answered := await self._answer(channel, core), Challenge):
-                core.respond(await ask(answered.octets))
+            with self._rounds.one_more(client, account.user, _address(channel)):
+                core.log_in(self._replay(client, account, credentials))
+                login_begun = True
+                while isinstance(answered := await self._answer(channel, core), Challenge):
+                    core.respond(await ask(answered.octets))
         except StoreError as error:
             channel.abort()
             reason = f"{core.phase}: {error}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from attrs import define, field, frozen
@@ -107,6 +107,16 @@ class Badness:
         for key, bad in self._bad.items():
             if left := self._left(now, bad):
                 yield key, left, bad.failures, bad.since + self.penalties.decay
+
+    def state(self) -> list[tuple[bytes, float, float, int, list[bytes]]]:
+        """Return all of it in builtin types, for ``restore``."""
+        return [(key, bad.badness, bad.since, bad.failures, bad.seen) for key, bad in self._bad.items()]
+
+    def restore(self, state: Iterable[tuple[bytes, float, float, int, list[bytes]]]) -> None:
+        """Take what ``state`` told, on the same clock, in place of what is known."""
+        self._bad = OrderedDict(
+            (key, _Bad(badness, since, failures, seen)) for key, badness, since, failures, seen in state
+        )
 
     def clear(self, key: bytes) -> None:
         """Forget it all."""

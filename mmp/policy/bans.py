@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final
 
@@ -149,6 +149,14 @@ class Threshold:
         while len(self._failures) > self._size:
             self._failures.popitem(last=False)
         return False
+
+    def state(self) -> list[tuple[bytes, list[tuple[float, bytes]]]]:
+        """Return what is remembered, in builtin types, for ``restore``."""
+        return list(self._failures.items())
+
+    def restore(self, state: Iterable[tuple[bytes, list[tuple[float, bytes]]]]) -> None:
+        """Take what ``state`` told, on the same clock, in place of what is remembered."""
+        self._failures = OrderedDict(state)
 
     def __len__(self) -> int:
         return len(self._failures)

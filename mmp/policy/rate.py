@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Final
 
 MINUTE: Final = 60.0
@@ -38,6 +38,14 @@ class Rate:
         """Take an event for one that has not happened."""
         if key in self._over:
             self._over[key] -= self.step
+
+    def state(self) -> list[tuple[Hashable, float]]:
+        """Return what is kept, in builtin types if the keys are, for ``restore``."""
+        return list(self._over.items())
+
+    def restore(self, state: Iterable[tuple[Hashable, float]]) -> None:
+        """Take what ``state`` told, on the same clock, in place of what is kept."""
+        self._over = OrderedDict(state)
 
     def _forget(self, now: float) -> None:
         """Forget what is over, two at a time, and what there is no room for; what was counted just now is neither."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import enum
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
 
 from attrs import define, field, frozen
 
@@ -266,6 +266,25 @@ class Throttle:
             self._vouch(household, user, now, known.vouched)
         else:
             self._vouched.pop((household, user), None)
+
+    # For the program that replaces this one
+
+    def state(self) -> dict[str, Any]:
+        """Return what is known, in builtin types, for ``restore``; attempts are whoever's who makes them."""
+        return {
+            "households": self._households.state(),
+            "users": [] if self._users is None else self._users.state(),
+            "vouched": [(*key, vouched.until, vouched.forgiven) for key, vouched in self._vouched.items()],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take what ``state`` told, on the same clock, in place of what is known."""
+        self._households.restore(state["households"])
+        if self._users is not None:
+            self._users.restore(state["users"])
+        self._vouched = OrderedDict(
+            ((household, user), _Vouched(until, forgiven)) for household, user, until, forgiven in state["vouched"]
+        )
 
     # For those who ask
 

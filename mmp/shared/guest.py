@@ -6,13 +6,13 @@ Where other hosts count together with this one, they are asked before the answer
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from attrs import define
 
 from mmp.policy.bans import Network
-from mmp.policy.counts import Verdict
+from mmp.policy.counts import Claim, Verdict
 from mmp.policy.sessions import household
 from mmp.policy.throttle import Attempt, Known, Outcome
 from mmp.shared import link as wire
@@ -233,6 +233,37 @@ class Guest:
                 home.failed(attempt)
             failures = attempt.failures if attempt.counted else 0
             self._answer(Kind.BAD, wire.BAD.pack(number, attempt.badness, failures))
+
+    # For the program that replaces this one
+
+    def state(self) -> dict[str, Any]:
+        """Return what the worker holds and has asked for, in builtin types, for ``restore``."""
+        queued = self._home.queued
+        return {
+            "asked": list(self._asked),
+            "held": [
+                (number, [(each.limit, each.key, each.most, each.observed) for each in claims])
+                for number, claims in self._held.items()
+            ],
+            "attempts": [
+                (number, each.household, each.user, each.digest, each in queued)
+                for number, each in self._attempts.items()
+            ],
+            "metered": [(number, *metered) for number, metered in self._metered.items()],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Hold again what ``state`` told. Attempts that were queued begin anew; the others wait, or run, already."""
+        self._asked = set(state["asked"])
+        self._held = {number: tuple(Claim(*claim) for claim in claims) for number, claims in state["held"]}
+        for claims in self._held.values():
+            self._home.counts.take_anyway(claims)
+        self._metered = {number: (limit, user) for number, limit, user in state["metered"]}
+        for number, origin, user, digest, is_queued in state["attempts"]:
+            if is_queued:
+                self._begin(number, origin, user, digest, "")
+            else:
+                self._attempts[number] = Attempt(origin, user, digest, wait=0.0)
 
     # Bans
 

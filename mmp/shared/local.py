@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Container
-from typing import Final, Protocol
+from collections.abc import Callable, Container, Mapping
+from ipaddress import ip_network
+from typing import Any, Final, Protocol
 
 from attrs import field, frozen
 
@@ -157,6 +158,32 @@ class Home:
         network = network_of(household)
         if not any(network.version == each.version and network.overlaps(each) for each in self.rules.never_banned):
             self.too_many_failures(network, self.rules.ban_time, self.rules.ban_after)
+
+    # For the program that replaces this one
+
+    def state(self) -> dict[str, Any]:
+        """Return what is known, in builtin types, for ``restore``; what is held is in the states of the workers."""
+        return {
+            "key": self.key,
+            "throttle": self.throttle.state(),
+            "failures": self._threshold.state(),
+            "bans": [(str(network), until, reason) for network, until, reason in self.bans.listed(self.now())],
+            "rates": {limit: rate.state() for limit, (_, rate) in self._rates.items()},
+            "exceeded": [(limit, user, until) for (limit, user), until in self.exceeded.items()],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take what ``state`` told, on the same clock; of what the rules do not ask for any more nothing is kept."""
+        self.key = state["key"]
+        self.throttle.restore(state["throttle"])
+        self._threshold.restore(state["failures"])
+        for network, until, reason in state["bans"]:
+            self.bans.ban(self.now(), ip_network(network), until, reason)
+        for limit in self._rates.keys() & state["rates"].keys():
+            self._rates[limit][1].restore(state["rates"][limit])
+        self.exceeded = OrderedDict(((limit, user), until) for limit, user, until in state["exceeded"])
+
+    # Attempts
 
     def tell(self, attempts: list[Attempt]) -> None:
         """Tell those who queued what has become of that."""

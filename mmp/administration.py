@@ -25,7 +25,7 @@ from mmp.config.load import Loaded
 from mmp.config.schema import Listener
 from mmp.directory.http_client import server_of
 from mmp.directory.ldap.replica import LDAPURL
-from mmp.generation import Generation, State, Worker
+from mmp.generation import Generation
 from mmp.interfaces import Log
 from mmp.model import Endpoint, Service, TLSMode
 from mmp.observe.certificates import end_of
@@ -33,6 +33,7 @@ from mmp.observe.metrics import Counts
 from mmp.shared.asking import Asked, Question
 from mmp.shared.kept_bans import KeptBans
 from mmp.shared.local import Home
+from mmp.worker_process import State, Worker
 
 
 class Governor(Protocol):
@@ -102,6 +103,23 @@ class Administration:
             self._pages.open(admin.http_endpoint, token)
         except OSError as error:
             self._log.event("http", "error", reason=str(error))
+
+    def state(self) -> dict[str, Any]:
+        """Return what operators have decided and all has been counted, and where we listen, for ``restore``."""
+        return {
+            "started": self.started,
+            "disabled": list(self.disabled),
+            "counted": list(self.counted.items()),
+            "control": self._control.state(),
+            "http": self._pages.state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on with what ``state`` told."""
+        self.started, self.disabled = state["started"], frozenset(state["disabled"])
+        self.counted.learn(state["counted"])
+        self._control.restore(state["control"])
+        self._pages.restore(state["http"])
 
     def close(self) -> None:
         """Listen no more."""

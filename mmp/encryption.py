@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Mapping
+from typing import Any
 
 from attrs import frozen
 
 from mmp.config.clients import TLS
 from mmp.config.load import Loaded
-from mmp.config.schema import Config
+from mmp.config.schema import Config, Listener
 from mmp.model import Endpoint, Security, TLSMode
 from mmp.net.certificates import Chain, ClientTrust
 from mmp.net.stream import Stream
@@ -70,6 +71,22 @@ def _trust(config: Config) -> frozenset[tuple[Endpoint, str, str]]:
         for listener in config.listener
         if listener.tls is not TLSMode.NONE and listener.tls_settings.client_ca
     )
+
+
+def trust_told(known: Loaded) -> dict[str, Any]:
+    """Return in builtin types by which files clients are trusted, and what workers have been told of these."""
+    trust = [(where.host, where.port, ca, crl) for where, ca, crl in _trust(known.config)]
+    names = {name for *_, ca, crl in trust for name in (ca, crl) if name in known.files}
+    return {"listeners": trust, "files": {name: known.files[name] for name in names}}
+
+
+def trust_known(told: Mapping[str, Any]) -> Loaded:
+    """Return a configuration that has nothing but what ``trust_told`` told: it may be one of another version."""
+    listeners = tuple(
+        Listener(address=host, port=port, tls=TLSMode.STARTTLS, tls_settings=TLS(client_ca=ca, client_crl=crl))
+        for host, port, ca, crl in told["listeners"]
+    )
+    return Loaded("", Config(listener=listeners), told["files"])
 
 
 class Encryption:

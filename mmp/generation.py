@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import json
 import os
 import pickle
@@ -13,16 +12,15 @@ from contextlib import suppress
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 
+from mmp.handover import taken
 from mmp.interfaces import Log
 from mmp.observe.metrics import Counts
+from mmp.orphans import Orphan
 from mmp.shared import link as wire
-from mmp.shared.asking import PATIENCE, Asker
-from mmp.shared.guest import Guest
-from mmp.shared.link import Kind, Link
+from mmp.shared.link import Kind
 from mmp.shared.local import Home
+from mmp.worker_process import State, Worker
 from mmp.zygote_process import ZygoteProcess, memory
 
 PING_EVERY = 5.0
@@ -34,49 +32,6 @@ UNANSWERED_STARTING = 60
 """The same for one that has not begun to serve: it may have many keys and users to load."""
 SHORT_LIFE = 10.0
 """A worker or zygote that lived for fewer seconds makes the next one wait."""
-
-
-class State(enum.Enum):
-    """Where a worker is in its life."""
-
-    STARTING = "starting"
-    SERVING = "serving"
-    DRAINING = "draining"
-
-
-@define(eq=False)
-class Worker:
-    """A worker process, as its supervisor knows it.
-
-    ``process`` is a descriptor of the process, -1 until the zygote has told of it; ``unanswered`` counts pings.
-    """
-
-    serial: int
-    link: Link
-    asker: Asker
-    guest: Guest
-    began: float
-    state: State = State.STARTING
-    pid: int = 0
-    process: int = -1
-    unanswered: int = 0
-    sessions: int = 0
-    counts: Counts = field(factory=Counts)
-    _awaited: list[Deferred[None]] = field(factory=list, init=False)
-
-    def tell_counts(self, clock: IReactorTime) -> Deferred[None]:
-        """Have it tell what it has counted; wait until it has, or is gone, or does not answer."""
-        told: Deferred[None] = Deferred()
-        self._awaited.append(told)
-        self.link.send(Kind.PING)
-        return told.addTimeout(PATIENCE, clock, onTimeoutCancel=lambda *_: None)
-
-    def answered(self) -> None:
-        """Let those go on who wait for what it has counted."""
-        awaited, self._awaited = self._awaited, []
-        for told in awaited:
-            if not told.called:
-                told.callback(None)
 
 
 def back_off(failures: int) -> float:
@@ -168,14 +123,10 @@ class Generation:
             except OSError:
                 ours.close()
                 raise
-        link = Link(
-            self.reactor,
-            ours,
-            lambda kind, payload, descriptors: self._from_worker(serial, kind, payload, descriptors),
-            lambda: self._worker_lost(serial),
-        )
-        guest = Guest(self.home, link.send)
-        self.workers[serial] = Worker(serial, link, Asker(link, self.reactor), guest, self.reactor.seconds())
+        self.workers[serial] = self._worker(serial, ours)
+
+    def _worker(self, serial: int, link: socket.socket) -> Worker:
+        return Worker.on(self.reactor, link, self.home, serial, received=self._from_worker, lost=self._worker_lost)
 
     def _from_worker(self, serial: int, kind: Kind, payload: bytes, _descriptors: list[int]) -> None:
         worker = self.workers[serial]
@@ -245,8 +196,7 @@ class Generation:
         self.counted(worker.counts)
         worker.answered()
         worker.guest.leave()
-        if worker.process != -1:
-            os.close(worker.process)
+        self._let_go(worker)
         if self.retired:
             self._end_if_empty()
             return
@@ -256,6 +206,13 @@ class Generation:
         reason = "its zygote is gone, too" if self.zygote.closed else "another one is forked"
         self.log.event("worker", "error", result="lost", pid=worker.pid, reason=reason)
         self.reactor.callLater(back_off(self._failures), self._fork)
+
+    def _let_go(self, worker: Worker) -> None:
+        """Its zygote reaps it and tells how it has ended; where there is none any more, we do if we can."""
+        if worker.process != -1 and self.zygote.closed:
+            Orphan(self.reactor, self.log, worker.pid, worker.process)
+        elif worker.process != -1:
+            os.close(worker.process)
 
     def _watch(self) -> None:
         """Ask every worker whether it is alive; kill one that has not answered for too long."""
@@ -327,6 +284,41 @@ class Generation:
         if self._fresh:
             with memory(pickle.dumps(self._fresh)) as descriptor:
                 worker.link.send(Kind.RENEW, descriptors=[descriptor])
+
+    # For the program that replaces this one
+
+    @property
+    def waits(self) -> bool:
+        """Whether some process has not yet heard all that was said to it."""
+        return self.zygote.waits or any(worker.link.waits for worker in self.workers.values())
+
+    def state(self) -> dict[str, Any]:
+        """Return all of this in builtin types, for ``restore``; the workers' descriptors stay open."""
+        return {
+            "number": self._number,
+            "size": self.size,
+            "watched": self.watched,
+            "retired": self.retired,
+            "announced": self._announced,
+            "serial": self._serial,
+            "watcher": self._watcher,
+            "fresh": self._fresh,
+            "workers": [worker.state_to_keep() for worker in self.workers.values()],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Be the generation of which ``state`` told, in place of ``start``."""
+        self.retired, self._announced = state["retired"], state["announced"]
+        self._number, self._serial, self._watcher = state["number"], state["serial"], state["watcher"]
+        self._fresh = state["fresh"]
+        self.zygote.take_in(self._number, self)
+        for each in state["workers"]:
+            worker = self._worker(each["serial"], socket.socket(fileno=taken(each["link"])))
+            worker.restore(each)
+            self.workers[worker.serial] = worker
+        self._watch()
+        if self.retired:
+            self.reactor.callLater(0, self._end_if_empty)
 
     def reopen_log(self) -> None:
         """Have all workers write to the log's present descriptor."""

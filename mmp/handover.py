@@ -12,10 +12,8 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, Final
 
-from mmp.shared import link as wire
-
-FORMAT: Final = f"1/{wire.VERSION}"
-"""Of the file, and of the frames that workers speak which cross with it; both sides must have the same."""
+FORMAT: Final = 1
+"""What the file means; both sides must have the same."""
 _VARIABLE: Final = "MMP_HANDOVER"
 
 

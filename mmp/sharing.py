@@ -49,6 +49,8 @@ class Sharing:
         self._home = home
         self._log = log
         self._elsewhere = elsewhere
+        self.host = secrets.token_hex(6)
+        """What this host is called in a store: it stays so while the workers live that hold something there."""
         self._settings: _Settings | None = None
         self._hosts: Hosts | None = None
 
@@ -64,7 +66,7 @@ class Sharing:
         if settings.shared.url:
             shared = settings.shared
             terms = Terms(shared.prefix, shared.lease, shared.on_failure == "refuse")
-            store = store_of(self._reactor, loaded)
+            store = store_of(self._reactor, loaded, self.host)
             self._home.others = self._hosts = Hosts(
                 self._reactor, store, self._home, self._log, terms, elsewhere=self._elsewhere
             )
@@ -84,12 +86,12 @@ class Sharing:
         return "" if self._hosts is None else self._hosts.why
 
 
-def store_of(reactor: Any, loaded: Loaded) -> Store:
-    """Return the store that a configuration names, not connected."""
-    return _STORES[loaded.config.shared.scheme](reactor, _Settings.of(loaded))
+def store_of(reactor: Any, loaded: Loaded, host: str) -> Store:
+    """Return the store that a configuration names, not connected; ``host`` is what we are called there."""
+    return _STORES[loaded.config.shared.scheme](reactor, _Settings.of(loaded), host)
 
 
-def _redis(reactor: Any, settings: _Settings) -> Store:
+def _redis(reactor: Any, settings: _Settings, host: str) -> Store:
     from mmp.shared.redis import Access, RedisStore  # noqa: PLC0415 - brings a library that not everybody has
 
     shared = settings.shared
@@ -100,17 +102,17 @@ def _redis(reactor: Any, settings: _Settings) -> Store:
         if shared.scheme == "rediss"
         else endpoints.clear(reactor, shared.endpoint)
     )
-    return RedisStore(reactor, endpoint, access, secrets.token_hex(6), shared.lease)
+    return RedisStore(reactor, endpoint, access, host, shared.lease)
 
 
-def _memcached(reactor: Any, settings: _Settings) -> Store:
+def _memcached(reactor: Any, settings: _Settings, host: str) -> Store:
     from mmp.shared.memcached import MemcachedStore  # noqa: PLC0415 - likewise, a client is loaded where it is used
 
     endpoint = endpoints.clear(reactor, settings.shared.endpoint)
-    return MemcachedStore(reactor, endpoint, secrets.token_hex(6), settings.shared.lease, time.time)
+    return MemcachedStore(reactor, endpoint, host, settings.shared.lease, time.time)
 
 
-_STORES: dict[str, Callable[[Any, _Settings], Store]] = {
+_STORES: dict[str, Callable[[Any, _Settings, str], Store]] = {
     "redis": _redis,
     "rediss": _redis,
     "memcached": _memcached,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import pickle
-from collections.abc import Callable, Collection
+import socket
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -13,7 +14,7 @@ from attrs import define, evolve, field
 from twisted.internet.interfaces import IDelayedCall
 
 from mmp.config.load import Loaded
-from mmp.encryption import front_settings, renewal
+from mmp.encryption import front_settings, renewal, trust_known, trust_told
 from mmp.generation import SHORT_LIFE, Generation, back_off
 from mmp.interfaces import Log
 from mmp.net.bind import ListeningSockets
@@ -60,9 +61,10 @@ class Succession:
     # Coming
 
     def start(self) -> None:
-        """Have the next generation come, for which there must be sockets; if it cannot, try again later."""
+        """Have the next generation come; if it cannot, try again later."""
         self._not_due()
         try:
+            self.sockets.bind(listener.endpoint for listener in self.loaded().config.listener)
             generation = self._generation(self._living_zygote())
             generation.start()
         except OSError as error:
@@ -93,25 +95,40 @@ class Succession:
 
     def _generation(self, zygote: ZygoteProcess) -> Generation:
         config = self.loaded().config
-        generation = Generation(
+        sockets = self.sockets.numbered([listener.endpoint for listener in config.listener])
+        watched = any(listener.directory.is_watched for listener in config.listener)
+        generation = self._made(
+            zygote, pickle.dumps(self.loaded()), config.workers or os.cpu_count() or 1, sockets, watched=watched
+        )
+        self._known[generation] = self.loaded()
+        return generation
+
+    def _made(
+        self,
+        zygote: ZygoteProcess,
+        settings: bytes,
+        size: int,
+        sockets: Mapping[int, socket.socket],
+        *,
+        watched: bool,
+    ) -> Generation:
+        return Generation(
             reactor=self.reactor,
             log=self.log,
             zygote=zygote,
-            settings=pickle.dumps(self.loaded()),
-            size=config.workers or os.cpu_count() or 1,
+            settings=settings,
+            size=size,
             log_descriptor=self.log_descriptor,
             disabled=self.disabled,
             home=self.home,
-            sockets=self.sockets.numbered([listener.endpoint for listener in config.listener]),
+            sockets=sockets,
             ready=self._ready,
             lost=self._zygote_lost,
             empty=self._drained,
             counted=self.counted,
-            watched=any(listener.directory.is_watched for listener in config.listener),
+            watched=watched,
             changed=self._tell_changed,
         )
-        self._known[generation] = self.loaded()
-        return generation
 
     def _ready(self, generation: Generation) -> None:
         """The new workers serve: the old ones may go."""
@@ -194,6 +211,49 @@ class Succession:
         self._draining.discard(generation)
         if not self.generations():
             self.empty()
+
+    # For the program that replaces this one
+
+    @property
+    def waits(self) -> bool:
+        """Whether some process has not yet heard all that was said to it."""
+        return any(generation.waits for generation in self.generations())
+
+    def hand_over(self) -> dict[str, Any]:
+        """Return what there is, in builtin types, for ``restore``; one that is still coming is passed over."""
+        self._not_due()
+        self._pass_over()
+        zygotes = list({generation.zygote for generation in self.generations()})
+        return {
+            "sockets": self.sockets.state(),
+            "zygotes": [zygote.state() for zygote in zygotes],
+            "generations": [
+                {
+                    "zygote": zygotes.index(each.zygote),
+                    "serving": each is self._serving,
+                    "sockets": {index: listening.fileno() for index, listening in each.sockets.items()},
+                    "trust": trust_told(self._known[each]),
+                    **each.state(),
+                }
+                for each in self.generations()
+            ],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Have those generations of which ``hand_over`` told; the next comes from a zygote that runs our code."""
+        sockets = self.sockets.restore(state["sockets"])
+        zygotes = [ZygoteProcess.restored(self.reactor, self.log, each) for each in state["zygotes"]]
+        for each in state["generations"]:
+            used = {index: sockets[number] for index, number in each["sockets"].items() if number in sockets}
+            made = self._made(zygotes[each["zygote"]], b"", each["size"], used, watched=each["watched"])
+            if each["serving"]:
+                self._serving = made
+            else:
+                self._draining.add(made)
+            self._known[made] = trust_known(each["trust"])
+            made.restore(each)
+
+    # Ending
 
     def drain(self, seconds: float) -> None:
         """Let all sessions end within so many seconds; no generation follows."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from types import FrameType
@@ -16,6 +16,7 @@ from twisted.application.service import Service
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IDelayedCall
 
+from mmp import __version__
 from mmp.admin.systemd import Systemd
 from mmp.administration import Administration
 from mmp.admission import rules
@@ -27,6 +28,8 @@ from mmp.net.bind import ListeningSockets
 from mmp.net.inherited import inherited, started_with
 from mmp.observe.certificates import CertificateWatch
 from mmp.observe.log import EventLog
+from mmp.rehearsal import facts
+from mmp.replacement import SIGNALS, Program, Replacement
 from mmp.shared.elsewhere import Likewise
 from mmp.shared.kept_bans import KeptBans
 from mmp.shared.local import Home
@@ -41,9 +44,16 @@ class Supervisor(Service):
     """Has the configuration, the sockets and the log; obeys signals and operators."""
 
     def __init__(
-        self, reactor: Any, loaded: Loaded, load: Callable[[str], Loaded], log: EventLog, open_log: Callable[[], int]
+        self,
+        reactor: Any,
+        loaded: Loaded,
+        load: Callable[[str], Loaded],
+        log: EventLog,
+        open_log: Callable[[], int],
+        *,
+        program: Program,
     ) -> None:
-        """``load`` reads the configuration anew; ``open_log`` opens the log anew."""
+        """``load`` reads the configuration anew; ``open_log`` opens the log anew; ``program`` is what runs here."""
         self._reactor = reactor
         self._loaded = loaded
         self._load = load
@@ -73,6 +83,16 @@ class Supervisor(Service):
         self._bans = KeptBans(reactor, self._home, log, state, time.time)
         self._sharing = Sharing(reactor, self._home, log, Likewise(self._bans, self._administration.kicked))
         self._certificates = CertificateWatch(reactor, log, lambda: datetime.now(UTC), self.renew)
+        self._replacement = Replacement(
+            reactor=reactor,
+            log=log,
+            program=program,
+            told=lambda: facts(self._sockets),
+            waits=lambda: self._succession.waits,
+            leave=self._leave,
+            stay=self._stay,
+        )
+        self._replaces = False
 
     @property
     def loaded(self) -> Loaded:
@@ -113,7 +133,8 @@ class Supervisor(Service):
     def startService(self) -> None:  # noqa: N802 - Twisted's name
         """Start the first generation; take the signals over once Twisted has installed its own."""
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's
-        self._bans.open()
+        if not self._replaces:
+            self._bans.open()
         self._sharing.use(self._loaded)
         self._succession.start()
         self._watch_certificates()
@@ -124,7 +145,8 @@ class Supervisor(Service):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal(self.terminate))
         signal.signal(signal.SIGHUP, self._on_signal(self.reload))
-        signal.signal(signal.SIGUSR2, self._on_signal(self._keep_program))
+        signal.signal(signal.SIGUSR2, self._on_signal(self._replacement.begin))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # the program before us may have held them back
 
     def _on_signal(self, call: Callable[[], object]) -> Callable[[int, FrameType | None], None]:
         return lambda _number, _frame: self._reactor.callFromThread(call)
@@ -140,7 +162,7 @@ class Supervisor(Service):
         if self._stopping:
             return ["the proxy is draining"]
         self._systemd.reloading()
-        if mistakes := self._reload():
+        if mistakes := ["the program is being replaced"] if self._replacement.under_way else self._reload():
             self._log.event("reload", "error", result="refused", reason="; ".join(mistakes))
             self._systemd.ready()
         return mistakes
@@ -211,10 +233,35 @@ class Supervisor(Service):
         self._log.reopen(os.dup(descriptor))
         self._succession.reopen_log()
 
-    def _keep_program(self) -> None:
-        """Go on: left to itself this signal, which other servers take for an upgrade, would end us and all sessions."""
-        reason = "SIGUSR2: replacing the program is not built yet; start the proxy anew to run other code"
-        self._log.event("program", "warn", result="kept", reason=reason)
+    # Replacing the program
+
+    def _leave(self) -> dict[str, Any]:
+        """Let go of everything, and return what the next program has to know to go on with it."""
+        self._systemd.reloading()
+        self._sharing.stop()
+        self._bans.close()
+        succession = self._succession.hand_over()  # first: what is still said changes what is known
+        return {
+            "host": self._sharing.host,
+            "succession": succession,
+            "home": self._home.state(),
+            "administration": self._administration.state(),
+        }
+
+    def _stay(self) -> None:
+        """Go on in spite of that; the generation that is made now takes the place of one that was passed over."""
+        self._sharing.use(self._loaded)
+        self._succession.replace()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where the program stopped that was here before us, in place of ``bind``."""
+        self._replaces = True
+        self._sharing.host = state["host"]
+        self._home.restore(state["home"])
+        self._administration.restore(state["administration"])
+        self._succession.restore(state["succession"])
+        self._systemd.live()
+        self._log.event("program", result="replaced", version=__version__)
 
     def generations(self) -> set[Generation]:
         """Return all that have workers."""
@@ -246,6 +293,7 @@ class Supervisor(Service):
 
     def _stop_accepting(self) -> None:
         self._stopping = True
+        self._replacement.cancel()
         self._systemd.stopping()
         self._certificates.stop()
         self._sockets.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,12 +13,16 @@ from twisted.internet.main import installReactor
 from twisted.logger import ILogObserver
 from twisted.python import usage
 
+from mmp import rehearsal
 from mmp.config.check import load_with_warnings
 from mmp.config.load import Loaded
 from mmp.errors import ConfigError
+from mmp.handover import take
 from mmp.interfaces import Log
 from mmp.net.reactor import LeanReactor
 from mmp.observe.log import EventLog, LineObserver, open_log
+from mmp.program import Program
+from mmp.rehearsal import Rehearsal
 from mmp.supervisor import Supervisor
 
 
@@ -34,7 +38,7 @@ def makeService(options: Any) -> Service:  # noqa: N802 - Twisted's name
     End the program, saying why, if the configuration is unusable or a socket or the log is not to be had.
     """
     try:
-        return _service(options["config"], (options.parent or {}).get("logfile") or "-")
+        return _service(options["config"], options.parent)
     except ConfigError as error:
         mistakes = error.mistakes
     except OSError as error:
@@ -44,21 +48,44 @@ def makeService(options: Any) -> Service:  # noqa: N802 - Twisted's name
     raise SystemExit(1)
 
 
-def _service(configuration: str, logfile: str) -> Service:
-    loaded, warnings = load_with_warnings(configuration, datetime.now(UTC))
+def _service(configuration: str, twistd: Any) -> Service:
+    state, told = take(os.environ), rehearsal.wanted(os.environ)
+    if state is None:
+        loaded, warnings = load_with_warnings(configuration, datetime.now(UTC))
+    else:
+        loaded, warnings = rehearsal.rehearsed(state["loaded"])
+    logfile = twistd["logfile"] or "-"
     path = "" if logfile == "-" else os.path.abspath(logfile)  # noqa: PTH100 - twistd changes directory later
+    if told is not None:
+        return _rehearsal(loaded, warnings, told, path)
     log = EventLog(open_log(path), loaded.config.log.format, loaded.config.log.level)
-    proxy = Proxy(LineObserver(log))
 
     def load(configuration: str) -> Loaded:
         loaded, warnings = load_with_warnings(configuration, datetime.now(UTC))
         _tell(log, warnings)
         return loaded
 
-    supervisor = Supervisor(_reactor(), loaded, load, log, lambda: open_log(path))
-    supervisor.bind()
+    supervisor = Supervisor(_reactor(), loaded, load, log, lambda: open_log(path), program=Program.running(twistd))
+    if state is None:
+        supervisor.bind()
+    else:
+        supervisor.restore(state)
     _tell(log, warnings)
-    supervisor.setServiceParent(proxy)  # type: ignore[no-untyped-call]  # Twisted's
+    return _proxy(supervisor, log)
+
+
+def _rehearsal(loaded: Loaded, warnings: Sequence[str], told: Mapping[str, Any], path: str) -> Service:
+    """Return what only shows whether we could take over from the program that runs; all that it says is why not."""
+    os.close(open_log(path))
+    log = EventLog(open_log(), "text", "error")
+    service = Rehearsal(_reactor(), log, loaded, warnings)
+    service.check(told)
+    return _proxy(service, log)
+
+
+def _proxy(service: Service, log: EventLog) -> Service:
+    proxy = Proxy(LineObserver(log))
+    service.setServiceParent(proxy)
     return proxy
 
 

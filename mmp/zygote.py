@@ -27,6 +27,9 @@ from mmp.worker import Inheritance, run
 IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 """Sent to the whole process group by Ctrl-C and systemd; the supervisor decides what they mean."""
 
+MOMENT = 2000
+"""Milliseconds that a worker gets to be gone after its link has ended; by then the supervisor wants our end as well."""
+
 
 class Zygote:
     """Answers the supervisor's frames, one after the other."""
@@ -53,8 +56,21 @@ class Zygote:
                     os.read(self._wakeup, 512)
                     self._reap()
                 elif not self._answer():
-                    self._reap()
+                    self._see_off()
                     return
+
+    def _see_off(self) -> None:
+        """Tell how the last workers ended, who have let go of their links but may take a moment longer to be gone.
+
+        Nobody waits for that if the supervisor is gone: its workers live on without us.
+        """
+        poll = select.poll()
+        poll.register(self._link, 0)  # for a hang-up alone
+        poll.register(self._wakeup, select.POLLIN)
+        self._reap()
+        while self._own and (ready := dict(poll.poll(MOMENT))) and self._link.fileno() not in ready:
+            os.read(self._wakeup, 512)
+            self._reap()
 
     def _answer(self) -> bool:
         packet, descriptors = receive(self._link)

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 import mmp
+from mmp.handover import kept, memory_file, taken
 from mmp.interfaces import Log
 from mmp.shared import link as wire
 from mmp.shared.link import Kind, Link
@@ -46,13 +48,42 @@ def how_it_ended(code: int) -> str:
     return f"killed by {named.get(-code, f'signal {-code}')}"
 
 
+class Process(Protocol):
+    """A child of ours, as ``subprocess`` knows it."""
+
+    @property
+    def pid(self) -> int:
+        """Its id."""
+
+    def wait(self) -> int:
+        """Wait for its end; return its exit code, negative for a signal."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+
+@frozen
+class Child:
+    """A child of ours that another program has started under our process id, and nobody has waited for yet."""
+
+    pid: int
+
+    def wait(self) -> int:
+        """Wait for its end; return its exit code, negative for a signal."""
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+    def kill(self) -> None:
+        """End it at once."""
+        os.kill(self.pid, signal.SIGKILL)
+
+
 @define(eq=False)
 class ZygoteProcess:
     """A zygote that has been started; it ends when nobody needs it any more."""
 
     log: Log
     began: float
-    _process: subprocess.Popen[bytes]
+    _process: Process
     _link: Link = field(init=False)
     _broods: dict[int, Brood] = field(factory=dict, init=False)
     _number: int = field(default=0, init=False)
@@ -77,6 +108,29 @@ class ZygoteProcess:
         zygote._link = Link(reactor, ours, zygote._received, zygote._lost)
         return zygote
 
+    @classmethod
+    def restored(cls, reactor: Any, log: Log, state: Mapping[str, Any]) -> ZygoteProcess:
+        """Return the one of which ``state`` told another program under our process id."""
+        zygote = cls(log, state["began"], Child(state["pid"]))
+        zygote._number = state["number"]
+        alive = state["link"] != -1
+        link = socket.socket(fileno=taken(state["link"])) if alive else socket.socket(socket.AF_UNIX)
+        zygote._link = Link(reactor, link, zygote._received, zygote._lost)
+        if not alive:
+            zygote._link.close()
+        return zygote
+
+    def state(self) -> dict[str, Any]:
+        """Return what there is to know of it, in builtin types, for ``restored``; its link stays open."""
+        self._link.flush()
+        link = -1 if self.closed else kept(self._link.fileno())
+        return {"pid": self._process.pid, "began": self.began, "number": self._number, "link": link}
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has not yet heard all that was said."""
+        return self._link.waits
+
     @property
     def closed(self) -> bool:
         """Whether it is gone."""
@@ -97,6 +151,10 @@ class ZygoteProcess:
         self._number += 1
         self._broods[self._number] = brood
         return self._number
+
+    def take_in(self, number: int, brood: Brood) -> None:
+        """Know for whom it has prepared under this number."""
+        self._broods[number] = brood
 
     def fork(self, number: int, serial: int, link: int) -> None:
         """Ask for a worker with the settings of this number, which is to be known by ``serial``; OSError likewise.
@@ -152,10 +210,11 @@ class ZygoteProcess:
 @contextmanager
 def memory(octets: bytes) -> Iterator[int]:
     """Lend a file in memory that holds this; it is one for each receiver, since the position in it is shared."""
-    with os.fdopen(os.memfd_create("mmp-settings"), "wb") as file:
-        file.write(octets)
-        file.flush()
-        yield file.fileno()
+    descriptor = memory_file("mmp-settings", octets)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _environment() -> dict[str, str]:

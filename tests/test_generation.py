@@ -5,9 +5,10 @@ import struct
 
 import pytest
 
-from mmp.generation import PING_EVERY, UNANSWERED, State, back_off
+from mmp.generation import PING_EVERY, UNANSWERED, back_off
 from mmp.shared import link as wire
 from mmp.shared.link import Kind
+from mmp.worker_process import State
 from mmp.zygote_process import how_it_ended
 from tests.generations import Scene
 

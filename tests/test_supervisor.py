@@ -36,7 +36,9 @@ class Governed(Scene):
         self.turning.reactor.stop = lambda: self.stopped.append(1)
         self.opened = []
         self.loaded = self.configuration(self.free())
-        self.supervisor = Supervisor(self.turning.reactor, self.loaded, self.load, self.log, self.open_log)
+        self.supervisor = Supervisor(
+            self.turning.reactor, self.loaded, self.load, self.log, self.open_log, program=self
+        )
         monkeypatch.setattr(self.supervisor, "_install_signals", lambda: None)
 
     @staticmethod

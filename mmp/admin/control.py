@@ -22,6 +22,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mmp.handover import kept, taken
 from mmp.net.local_socket import local_socket, remove
 
 LONGEST = 65536
@@ -64,8 +65,21 @@ class Control:
         listening = local_socket(path, OWNER) if path else None
         self.close()
         if listening is not None:
-            self._path, self._listening = path, listening
-            self._reactor.addReader(self)
+            self._listen(path, listening)
+
+    def _listen(self, path: str, listening: socket.socket) -> None:
+        self._path, self._listening = path, listening
+        self._reactor.addReader(self)
+
+    def state(self) -> tuple[str, int] | None:
+        """Return path and descriptor, for ``restore``; it stays open in the next program."""
+        return None if self._listening is None else (self._path, kept(self._listening.fileno()))
+
+    def restore(self, state: tuple[str, int] | None) -> None:
+        """Listen where ``state`` told."""
+        if state is not None:
+            path, descriptor = state
+            self._listen(path, socket.socket(fileno=taken(descriptor)))
 
     def close(self) -> None:
         """Listen no more, and take the socket away."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import socket
 from collections.abc import Coroutine, Mapping
 from io import BytesIO
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
+from mmp.handover import kept, taken
 from mmp.model import Endpoint
 from mmp.net.bind import listening_socket
 from mmp.observe.exposition import CONTENT_TYPE
@@ -80,12 +82,25 @@ class Pages:
         listening = None if where is None else listening_socket(where)
         self.close()
         self._root.token = token
-        if listening is not None:
-            with listening:
-                site = _Site(self._root, timeout=IDLE)  # type: ignore[no-untyped-call]  # Twisted's
-                few = _Few(site, maxConnectionCount=MOST)  # type: ignore[no-untyped-call]  # Twisted's
-                self._port = self._reactor.adoptStreamPort(listening.fileno(), listening.family, few)
-            self._where = where
+        if where is not None and listening is not None:
+            self._listen(where, listening)
+
+    def _listen(self, where: Endpoint, listening: socket.socket) -> None:
+        with listening:
+            site = _Site(self._root, timeout=IDLE)  # type: ignore[no-untyped-call]  # Twisted's
+            few = _Few(site, maxConnectionCount=MOST)  # type: ignore[no-untyped-call]  # Twisted's
+            self._port = self._reactor.adoptStreamPort(listening.fileno(), listening.family, few)
+        self._where = where
+
+    def state(self) -> tuple[str, int, int] | None:
+        """Return host, port and descriptor, for ``restore``; it stays open in the next program."""
+        return None if self._where is None else (self._where.host, self._where.port, kept(self._port.fileno()))
+
+    def restore(self, state: tuple[str, int, int] | None) -> None:
+        """Listen where ``state`` told."""
+        if state is not None:
+            host, port, descriptor = state
+            self._listen(Endpoint(host, port), socket.socket(fileno=taken(descriptor)))
 
     def close(self) -> None:
         """Listen no more."""

@@ -24,6 +24,10 @@ class Systemd:
     def ready(self) -> None:
         """All that we have to do for a start or a reload is done."""
         self._tell("READY=1")
+        self.live()
+
+    def live(self) -> None:
+        """Begin to say that we are alive."""
         if self._next is None:
             self._watch()
 

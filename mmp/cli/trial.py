@@ -165,7 +165,7 @@ class _Trial:
 
     async def _shared(self) -> Finding:
         url = self._loaded.config.shared.url
-        store = store_of(self._reactor, self._loaded)
+        store = store_of(self._reactor, self._loaded, "check")
         try:
             await store.connect(lambda _: None, lambda: None)
         except SharedError as error:

@@ -6,6 +6,7 @@ import errno
 import socket
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
+from mmp.handover import kept, taken
 from mmp.model import Endpoint
 from mmp.net.alive import keep_alive
 from mmp.net.inherited import Inherited
@@ -124,6 +125,16 @@ class ListeningSockets:
             arriving = [each for where, each in self._sockets.items() if _arrives(where, endpoint)]
             found |= {index + turn * len(endpoints): each for turn, each in enumerate(arriving)}
         return found
+
+    def state(self) -> list[tuple[str, int, int]]:
+        """Return host, port and descriptor of each, for ``restore``; they stay open in the next program."""
+        return [(where.host, where.port, kept(each.fileno())) for where, each in self._sockets.items()]
+
+    def restore(self, state: Iterable[tuple[str, int, int]]) -> dict[int, socket.socket]:
+        """Have those of which ``state`` told; return them by their descriptors."""
+        made = {descriptor: socket.socket(fileno=taken(descriptor)) for _, _, descriptor in state}
+        self._sockets = {Endpoint(host, port): made[descriptor] for host, port, descriptor in state}
+        return made
 
     def close(self) -> None:
         """Close all of them."""

@@ -93,13 +93,14 @@ class Asker:
         self.clock = clock
         self._link = link
         self._asked: dict[int, Question] = {}
-        self._number = 0
+        self.number = 0
+        """The last question's; it also numbers those that another program has asked on the same link before."""
 
     def ask(self, asked: Asked) -> Question:
         """Ask; the first page is on its way."""
-        self._number += 1
-        question = self._asked[self._number] = Question(self, self._number)
-        self._link.send(Kind.ASK, wire.NUMBER.pack(self._number) + _json(asked))
+        self.number += 1
+        question = self._asked[self.number] = Question(self, self.number)
+        self._link.send(Kind.ASK, wire.NUMBER.pack(self.number) + _json(asked))
         return question
 
     def want(self, kind: Kind, number: int) -> None:
@@ -120,6 +121,11 @@ class Asker:
         if part == Part.LAST:
             del self._asked[number]
         question.received(Part(part), payload[wire.PIECE.size :])
+
+    def end(self) -> None:
+        """Want no more of any question."""
+        for question in tuple(self._asked.values()):
+            question.close()
 
     def lost(self) -> None:
         """Tell whoever waits that the worker is gone."""

@@ -314,6 +314,11 @@ class Link:
         self._link.close()
 
     @property
+    def waits(self) -> bool:
+        """Whether something is queued that the kernel has not taken."""
+        return bool(self._packets)
+
+    @property
     def closed(self) -> bool:
         """Whether either end has closed it."""
         return self._link.fileno() == -1

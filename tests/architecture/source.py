@@ -13,6 +13,7 @@ ROOTS = (
     "mmp.tap",
     "mmp.supervisor",
     "mmp.succession",
+    "mmp.rehearsal",
     "mmp.zygote",
     "mmp.worker",
     "mmp.cores",

@@ -11,7 +11,7 @@ from tests.integration.dovecot import Dovecot, dovecot
 from tests.integration.people import BOB, FIRST, MAIL_HOSTS, MASTERS, PASSWORDS, SECOND, secrets
 from tests.integration.ports import Ports
 from tests.integration.postfix import Postfix, postfix
-from tests.integration.proxy import running
+from tests.integration.proxy import CHECKOUT, running
 from tests.integration.settings import settings, write_users
 
 MECHANISMS = ["PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER", "SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5"]
@@ -101,10 +101,10 @@ def run_proxy(tmp_path_factory, ports, pair):
     """Runs a proxy as a context manager, and sees at its end that no password is in its log."""
 
     @contextmanager
-    def run(store_port, mail_hosts=MAIL_HOSTS, passwords=None, groups=None, **changes):
+    def run(store_port, mail_hosts=MAIL_HOSTS, passwords=None, code=CHECKOUT, groups=None, **changes):
         directory = tmp_path_factory.mktemp("proxy")
         write_users(directory / "users.toml", mail_hosts, passwords, groups)
-        with running(directory, settings(ports, pair, store_port, directory / "users.toml", **changes)) as proxy:
+        with running(directory, settings(ports, pair, store_port, directory / "users.toml", **changes), code) as proxy:
             yield proxy
         assert not [secret for secret in secrets() if secret in proxy.log()]
 

@@ -12,16 +12,16 @@ from attrs import define, field
 
 from tests.integration import processes
 from tests.integration.toml import document
-from tests.integration.waiting import until
+from tests.integration.waiting import PATIENCE, until
 
 CHECKOUT = Path(__file__).parents[2]
 MARK = "MMP_TEST_MARK"
 TWISTD = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "--nodaemon", "--pidfile="]
 
 
-def environment(mark):
-    """Return the environment in which the checkout runs uninstalled."""
-    paths = f"{CHECKOUT / 'plugins'}{os.pathsep}{CHECKOUT}"
+def environment(mark, code=CHECKOUT):
+    """Return the environment in which the checkout, or a copy of it, runs uninstalled."""
+    paths = f"{code / 'plugins'}{os.pathsep}{code}"
     return os.environ | {"PYTHONPATH": paths, MARK: mark}
 
 
@@ -31,6 +31,7 @@ class Proxy:
 
     directory: Path
     settings: dict
+    code: Path = CHECKOUT
     process: subprocess.Popen = None
     mark: str = field(factory=lambda: uuid.uuid4().hex)
 
@@ -60,7 +61,7 @@ class Proxy:
             self.process = subprocess.Popen(
                 [*TWISTD, "mmp", "--config", self.configuration],
                 cwd=self.directory,
-                env=environment(self.mark),
+                env=environment(self.mark, self.code),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -73,14 +74,14 @@ class Proxy:
         """Return all that it has logged so far."""
         return self._log_path.read_text(errors="replace") if self._log_path.exists() else ""
 
-    def logged(self, *words, after=0):
+    def logged(self, *words, after=0, patience=PATIENCE):
         """Wait for a log line that has all of these words, and return it; ``after`` skips so many characters."""
 
         def found():
             lines = self.log()[after:].splitlines()
             return next((line for line in lines if all(word in line for word in words)), None)
 
-        return until(found, f"a line with {words} in the log:\n{self.log()[after:]}")
+        return until(found, f"a line with {words} in the log:\n{self.log()[after:]}", patience)
 
     def pids(self):
         """Return the ids of all of its living processes, also of those that have lost their parent."""
@@ -137,9 +138,9 @@ class Proxy:
 
 
 @contextmanager
-def running(directory, settings):
+def running(directory, settings, code=CHECKOUT):
     """Run a proxy; at the end nothing of it may be left."""
-    proxy = Proxy(directory=directory, settings=settings)
+    proxy = Proxy(directory=directory, settings=settings, code=code)
     try:
         proxy.start()
         yield proxy

@@ -5,17 +5,16 @@ import re
 import signal
 import socket
 import subprocess
-import threading
 
 import pytest
 
 from tests.integration.client import connected
-from tests.integration.people import ALICE, FIRST
+from tests.integration.people import FIRST
 from tests.integration.scripted import orderly, scripted
+from tests.integration.visitors import LOG_IN, Visitors
 from tests.integration.waiting import until
 
 TWO = {"workers": 2, "login": {"restrict_plain_passwords": False}}
-LOG_IN = b"a LOGIN %b %b" % (ALICE.user.encode(), ALICE.password)
 
 
 @pytest.fixture
@@ -24,52 +23,6 @@ def store_port(ports):
     port = ports.free()
     with scripted(FIRST, port, orderly):
         yield port
-
-
-class Visitors:
-    """Logs in about a hundred times a second, until told to stop, and counts what becomes of it."""
-
-    def __init__(self, port):
-        self.port = port
-        self.refused, self.cut, self.welcome = [], [], 0
-        self._stopping = threading.Event()
-        self._threads = [threading.Thread(target=self._visit) for _ in range(4)]
-
-    def _visit(self):
-        while not self._stopping.wait(0.04):
-            try:
-                connection = socket.create_connection(("127.0.0.1", self.port), timeout=30)
-            except OSError as error:
-                self.refused.append(error)
-                continue
-            with connection:
-                try:
-                    connection.sendall(LOG_IN + b"\r\n")
-                    heard = b""
-                    while b"a OK" not in heard:
-                        more = connection.recv(4096)
-                        if not more:
-                            raise ConnectionError(heard)
-                        heard += more
-                    self.welcome += 1
-                except OSError as error:
-                    self.cut.append(error)
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        until(lambda: self.welcome > 20, "people log in")
-        return self
-
-    def __exit__(self, *_):
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join()
-
-    def more(self, count=40):
-        """Wait until so many more have logged in."""
-        before = self.welcome
-        until(lambda: self.welcome >= before + count, "people log in")
 
 
 def test_a_killed_worker_is_replaced_and_nobody_is_refused(run_proxy, store_port):
@@ -114,19 +67,6 @@ def test_workers_drain_and_end_when_the_supervisor_is_killed(run_proxy, store_po
             assert client.command(b"b NOOP")[-1].startswith(b"b OK")
             assert client.rest() == b""
         proxy.wait_for_end()
-
-
-def test_a_proxy_that_is_asked_to_replace_its_program_says_that_it_cannot_and_goes_on(run_proxy, store_port):
-    with run_proxy(store_port, **TWO) as proxy:
-        until(lambda: len(proxy.workers()) == 2, "both workers run")
-        before = proxy.pids()
-        with connected("127.0.0.1", proxy.port("starttls")) as client:
-            assert client.command(LOG_IN)[-1].startswith(b"a OK")
-            for pid in before:
-                os.kill(pid, signal.SIGUSR2)
-            proxy.logged("program result=kept", "SIGUSR2", "not built yet")
-            assert client.command(b"b NOOP")[-1].startswith(b"b OK")
-            assert proxy.pids() == before
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -6,7 +6,8 @@ from attrs import evolve
 from mmp.config.clients import TLS
 from mmp.config.load import Loaded
 from mmp.config.schema import Config, Listener
-from mmp.encryption import key_rings, renewal
+from mmp.encryption import key_rings, renewal, trust_known, trust_told
+from mmp.handover import leave, take
 from mmp.model import TLSMode
 
 
@@ -75,3 +76,10 @@ def test_workers_with_another_configuration_are_told_only_whom_to_trust(overtake
 def test_workers_that_are_overtaken_trust_nobody_where_trust_is_by_other_files(now):
     assert renewal(OLD, now, overtaken=False) == {}
     assert renewal(OLD, now, overtaken=True) == {"ca": b"", "crl": b""}
+
+
+def test_whom_workers_of_another_program_trust_is_known_of_them():
+    known = trust_known(take(leave(trust_told(OLD))))
+    now = evolve(OLD, config=evolve(OLD.config, workers=7), files={**OLD.files, "ca": b"new"})
+    assert renewal(known, now, overtaken=True) == renewal(OLD, now, overtaken=True) == {"ca": b"new"}
+    assert renewal(known, loaded(evolve(TRUSTING, client_ca="")), overtaken=True) == {"ca": b"", "crl": b""}

@@ -59,7 +59,7 @@ def test_a_killed_zygote_is_replaced_with_its_workers_and_nobody_notices(run_pro
 
 
 def test_workers_drain_and_end_when_the_supervisor_is_killed(run_proxy, store_port):
-    with run_proxy(store_port, shutdown_grace="2s", **TWO) as proxy:
+    with run_proxy(store_port, shutdown_grace="6s", **TWO) as proxy:
         with connected("127.0.0.1", proxy.port("starttls")) as client:
             assert client.command(LOG_IN)[-1].startswith(b"a OK")
             os.kill(proxy.process.pid, signal.SIGKILL)

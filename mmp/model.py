@@ -35,6 +35,7 @@ class Refusal(enum.Enum):
     TOO_MANY_CONNECTIONS = "too-many-connections"
     RATE_EXCEEDED = "rate-exceeded"
     BAD_CREDENTIALS = "bad-credentials"
+    POLICY_REFUSED = "policy-refused"
     NOT_AUTHORIZED = "not-authorized"
     ACCOUNT_DISABLED = "account-disabled"
     ACCOUNT_ON_HOLD = "account-on-hold"

@@ -25,6 +25,7 @@ from mmp.admin.tracing import Trace
 from mmp.interfaces import Log
 from mmp.model import Endpoint
 from mmp.policy.bans import Network
+from mmp.policy.networks import unmapped
 from mmp.shared.asking import Asked, Question
 from mmp.shared.kept_bans import ANOTHER, KeptBans
 from mmp.shared.local import Home
@@ -307,7 +308,7 @@ class Commands:
 
 def _network(order: Order) -> Network:
     try:
-        return ip_network(order.text("network"), strict=False)
+        return unmapped(ip_network(order.text("network"), strict=False))
     except ValueError as error:
         raise CommandError(f"network: {error}") from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address, ip_network
 
+from mmp.policy.networks import unmapped
 from mmp.session.record import Record
 
 Matches = Callable[[Record, str], bool]
@@ -26,7 +27,7 @@ def _is_user(name: str) -> Matches:
 
 
 def _is_from(network: str) -> Matches:
-    within = ip_network(network, strict=False)
+    within = unmapped(ip_network(network, strict=False))
     return lambda record, _: ip_address(record.client.address.host) in within
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from ipaddress import ip_address
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -23,6 +22,7 @@ from mmp.net.stream import Loop
 from mmp.net.wheel import Wheel
 from mmp.observe.log import Silent
 from mmp.observe.metrics import Counts
+from mmp.policy.pattern import address_of
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -53,7 +53,7 @@ def run(arguments: Namespace) -> int:
 
 def _address(text: str) -> str:
     try:
-        return str(ip_address(text))
+        return str(address_of(text))
     except ValueError:
         raise ArgumentTypeError(f"{text!r} is not an address") from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import cache
+from importlib.util import find_spec
 from itertools import combinations
 from typing import Final, TypeVar
 
@@ -234,9 +235,11 @@ def _monitoring(admin: Admin, listeners: Sequence[Listener]) -> Iterator[Finding
 
 
 def _shared(shared: Shared) -> Iterator[Finding]:
-    """What only Redis has."""
+    """What only Redis has, and what it takes."""
     if shared.scheme == "memcached" and shared.password_file:
         yield Finding("shared.password_file", "has no meaning with memcached, which asks for none", ("shared.url",))
+    if shared.scheme in {"redis", "rediss"} and find_spec("txredisapi") is None:
+        yield Finding("shared.url", "needs the Python package txredisapi, which is not here: pip install 'mmp[redis]'")
 
 
 def _idle_timeouts(usage: Usage) -> Iterator[Finding]:

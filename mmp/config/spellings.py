@@ -17,6 +17,7 @@ from mmp.directory.replay import ReplayName
 from mmp.model import Endpoint
 from mmp.net import objections
 from mmp.policy.access import Rule
+from mmp.policy.networks import unmapped
 from mmp.wire.sasl import MECHANISMS
 
 _TLS13_SUITES: Final = (
@@ -69,9 +70,9 @@ def listening(text: str) -> str:
 
 
 def network(text: str) -> IPv4Network | IPv6Network:
-    """Read a network in CIDR notation; an address alone is a network of one."""
+    """Read a network in CIDR notation; an address alone is a network of one, and IPv4 written as IPv6 is IPv4."""
     try:
-        return ipaddress.ip_network(text)
+        return unmapped(ipaddress.ip_network(text))
     except ValueError:
         raise ValueError('is not a network, such as "10.0.0.0/8" or "2001:db8::/32"' + _hint(text)) from None
 

@@ -53,7 +53,7 @@ class HTTPPolicy:
         """Wait as long as the service wants it; Refused if it does not want the login to be tried."""
         facts = self._facts(client, credentials)
         try:
-            status, why = _verdict(await self.client.ask(self._request("allow", facts)))
+            status, why, is_failure = _verdict(await self.client.ask(self._request("allow", facts)))
         except (OSError, ValueError, RecursionError) as error:
             self.availability.down(str(error))
             if self.refuses:
@@ -62,7 +62,8 @@ class HTTPPolicy:
         self.availability.up()
         if status < 0:
             self._tell(facts | {"success": False, "policy_reject": True})
-            raise Refused(Refusal.BAD_CREDENTIALS, f"policy: {why!r:.200}")
+            refusal = Refusal.BAD_CREDENTIALS if is_failure else Refusal.POLICY_REFUSED
+            raise Refused(refusal, f"policy: {why!r:.200}")
         if status:
             await self._wait(client, min(status, _LONGEST_WAIT))
 
@@ -123,12 +124,14 @@ class HTTPPolicy:
         return post(target, self.url.netloc, fields, json.dumps(facts).encode())
 
 
-def _verdict(response: Response) -> tuple[int, str]:
-    """Return the status and the message; ValueError if there is none."""
+def _verdict(response: Response) -> tuple[int, str, bool]:
+    """Return the status, the message, and whether a refusal counts as a wrong password; ValueError if there is none."""
     if response.status != _OK:
         raise ValueError(f"answered {response.status}")
     answer: Any = json.loads(response.body)
     status = answer.get("status") if isinstance(answer, dict) else None
     if not isinstance(status, int) or isinstance(status, bool):
         raise ValueError("answered without a status")  # noqa: TRY004 - it is no mistake of ours
-    return status, str(answer.get("msg", ""))
+    attributes = answer.get("r_attrs")
+    is_failure = isinstance(attributes, dict) and str(attributes.get("failure")) == "1"
+    return status, str(answer.get("msg", "")), is_failure

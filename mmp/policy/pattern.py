@@ -6,9 +6,7 @@ import enum
 import re
 from ipaddress import (
     IPv4Address,
-    IPv4Network,
     IPv6Address,
-    IPv6Network,
     ip_address,
     ip_network,
 )
@@ -16,8 +14,9 @@ from typing import Final, Protocol
 
 from attrs import frozen
 
+from mmp.policy.networks import Network, unmapped
+
 Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
 
 _LABEL: Final = "[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
 _HOST: Final = re.compile(rf"\.?(?:{_LABEL}\.)*(?![0-9]+\Z){_LABEL}")
@@ -118,7 +117,7 @@ def _network(word: str) -> Network | None:
         if _PREFIX.fullmatch(text) and not slash:
             given = text.count(".")
             return ip_network(f"{text}{'.'.join('0' * (_OCTETS - given))}/{8 * given}")
-        network = ip_network(text.strip("[]") + slash + mask)
+        network = unmapped(ip_network(text.strip("[]") + slash + mask))
     except ValueError:
         return None
     if "." in mask and str(network.netmask) != mask:  # 0.0.0.255 is taken for the mask's complement by the library

@@ -108,6 +108,13 @@ def _abort(protocol: Any) -> None:
         protocol.transport.abortConnection()
 
 
+def _given_up(protocol: Any, error: BaseException) -> BaseException:
+    """Let go of a connection; return why: if it has ended by itself, that is why nothing was answered."""
+    ended = protocol.why
+    _abort(protocol)
+    return StoreError(ended) if ended else error
+
+
 class RedisStore:
     """One pair of connections at a time; ``host`` and ``lease`` go with every question."""
 
@@ -130,15 +137,13 @@ class RedisStore:
         try:
             await asking.script_load(SCRIPT)
             listening = await self._open(_Factory(self._reactor, self._access, _Listening, nudged))
-        except BaseException:
-            _abort(asking)
-            raise
+        except BaseException as error:
+            raise _given_up(asking, error) from error
         try:
             await listening.subscribe(self._access.channel)
-        except BaseException:
+        except BaseException as error:
             _abort(asking)
-            _abort(listening)
-            raise
+            raise _given_up(listening, error) from error
         self._protocol = asking
         asking.whenDisconnected().addCallback(lambda _: self._lost(lost, asking, listening))
         listening.whenDisconnected().addCallback(lambda _: _abort(asking))

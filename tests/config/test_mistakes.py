@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from mmp.config.values import allowed
@@ -231,6 +233,17 @@ VALUES = [
 @pytest.mark.parametrize(("toml", "mistake"), VALUES)
 def test_a_wrong_value_is_told_with_its_path_and_what_is_allowed(folder: Folder, toml, mistake):
     assert folder.mistakes(f"{toml}\n{LISTENER}") == [mistake]
+
+
+@pytest.mark.parametrize(("url", "mistakes"), [("redis://h", 1), ("rediss://h", 1), ("memcached://h", 0), ("", 0)])
+def test_redis_needs_a_package_that_may_be_missing(folder: Folder, monkeypatch, url, mistakes):
+    monkeypatch.setitem(sys.modules, "txredisapi", None)
+    told = "shared.url: needs the Python package txredisapi, which is not here: pip install 'mmp[redis]'"
+    text = f'shared.url = "{url}"\n{LISTENER}'
+    if mistakes:
+        assert folder.mistakes(text) == [told]
+    else:
+        folder.load(text)
 
 
 @pytest.mark.parametrize(

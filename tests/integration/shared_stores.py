@@ -17,7 +17,7 @@ ADDRESS = "127.0.0.1"
 
 @define
 class Server:
-    """A server on a port, which keeps nothing over its end; ``words`` is what it answers to ``question``."""
+    """A server on a port, which keeps nothing over its end; ``words`` is what it answers to ``question``, if any."""
 
     command: list
     port: int
@@ -41,7 +41,7 @@ class Server:
         try:
             with socket.create_connection((ADDRESS, self.port), 1) as connection:
                 connection.sendall(self.question)
-                return self.words in connection.recv(1000)
+                return not self.question or self.words in connection.recv(1000)
         except OSError:
             return False
 
@@ -63,6 +63,17 @@ def redis(port, *options):
     with tempfile.TemporaryDirectory() as folder:
         command = ["redis-server", "--bind", ADDRESS, "--port", str(port), "--save", "", "--dir", folder, *options]
         with _running(Server(command, port, Path(folder, "log"), "redis", b"PING\r\n", b"")) as server:
+            yield server
+
+
+@contextmanager
+def redis_in_tls(port, pair):
+    """Run Redis, which speaks in TLS alone and shows this certificate."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["redis-server", "--bind", ADDRESS, "--port", "0", "--save", "", "--dir", folder]
+        command += ["--tls-port", str(port), "--tls-auth-clients", "no"]
+        command += ["--tls-cert-file", str(pair.certificate), "--tls-key-file", str(pair.key)]
+        with _running(Server(command, port, Path(folder, "log"), "rediss", b"", b"")) as server:
             yield server
 
 

@@ -97,3 +97,5 @@ def test_rules_keep_out_whom_they_deny_and_are_named_in_the_log(run):
         assert explained(proxy, "127.0.0.1") == "refused   access-denied: access: -imap:127.0.0.0/8"
         assert 'reason="access: -imap:127.0.0.0/8"' in proxy.logged("refused", "result=access-denied")
         assert greeted(proxy, ELSEWHERE).startswith(b"* OK")
+        mmp(proxy, "ban", f"::ffff:{ELSEWHERE}")  # the same address, as programs log it that listen for both kinds
+        until(lambda: greeted(proxy, ELSEWHERE) == BANNED, "it is banned")

@@ -2,8 +2,10 @@
 
 import pytest
 
+from tests.integration.certificates import LOOPBACK, Certificates
 from tests.integration.commands import MMP, run
 from tests.integration.people import FIRST, NOBODY_THERE
+from tests.integration.shared_stores import redis_in_tls
 from tests.integration.slapd import BASE, PROXY, slapd
 from tests.integration.test_password_policy import PASSWORD, PEOPLE, POLICIES, changed, own, under
 from tests.integration.toml import document
@@ -86,6 +88,32 @@ def test_whoever_is_away_is_an_error(check, ports, server):
     ]
     assert "noSuchObject" in lines[0]
     assert status == 1
+
+
+NOT_THE_NAME, NOT_VERIFIED = "TLS: the certificate is not for this name", "TLS: certificate verify failed"
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        (True, (LOOPBACK, 1), ""),
+        (True, (["redis.example.com"], 1), NOT_THE_NAME),
+        (True, (LOOPBACK, -1), NOT_VERIFIED),
+        (False, (LOOPBACK, 1), NOT_VERIFIED),
+    ],
+    ids=["good", "another's name", "expired", "another authority's"],
+)
+def test_a_shared_store_in_tls_is_tried_and_its_certificate_judged(check, ports, tmp_path_factory, case):
+    ours, (names, days), why = case
+    users = tmp_path_factory.mktemp("directory") / "users.toml"
+    users.write_text(document({"users": {}}))
+    known, another = (Certificates.make(tmp_path_factory.mktemp(name)) for name in ("known", "another"))
+    with redis_in_tls(ports.free(), (known if ours else another).issue(*names, days=days)) as server:
+        directory = {"kind": "file", "file": {"path": str(users)}}
+        status, lines = check({}, directory=directory, shared={"url": server.url, "ca": str(known.ca)})
+    told = f"error: shared {server.url}: {why}" if why else f"note: shared {server.url}: connected"
+    assert [line for line in lines if " shared " in line] == [told]
+    assert status == bool(why)
 
 
 def test_a_file_of_users_names_the_stores(check, tmp_path, stores):

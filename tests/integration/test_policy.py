@@ -58,10 +58,10 @@ def run(run_proxy, ports, tmp_path):
         (tmp_path / name).write_text(f"{name}\n")
         (tmp_path / name).chmod(0o600)
 
-    def start(port, **policy):
+    def start(port, throttle=None, **policy):
         files = {"secret_file": str(tmp_path / "secret"), "nonce_file": str(tmp_path / "nonce")}
         settings = {"url": f"http://127.0.0.1:{port}/?a=b"} | files | policy
-        return run_proxy(store, {ALICE.user: FIRST}, login=PLAIN, policy=settings)
+        return run_proxy(store, {ALICE.user: FIRST}, login=PLAIN, policy=settings, throttle=throttle or {})
 
     with scripted(FIRST, store, judging):
         yield start
@@ -104,10 +104,23 @@ def test_whom_the_service_refuses_the_store_never_sees_and_whom_it_delays_gets_i
     with serving(port) as service, run(port) as proxy:
         service.answer = b'{"status": -1, "msg": "go away"}'
         assert b"AUTHENTICATIONFAILED" in tried(proxy, certificates)
-        proxy.logged("login", "result=bad-credentials", "policy: ", "go away")
+        proxy.logged("login", "result=policy-refused", "policy: ", "go away")
         until(lambda: [each["policy_reject"] for each in told(service, "report")] == [True], "it is told")
         service.answer = b'{"status": 1}'
         assert tried(proxy, certificates).startswith(b"a OK")
+
+
+def test_what_the_service_refuses_makes_nobody_bad_unless_it_says_so(run, ports, certificates):
+    port = ports.free()
+    with serving(port) as service, run(port, throttle={"ban_after": 2, "penalty": "0s"}) as proxy:
+        service.answer = b'{"status": -1, "msg": ""}'
+        answers = {tried(proxy, certificates, b"guess%d" % number) for number in range(4)}
+        service.answer = b'{"status": -1, "msg": "", "r_attrs": {"failure": "1"}}'
+        for number in range(2):
+            answers.add(tried(proxy, certificates, b"guess%d" % number))
+        assert answers == {b"a NO [AUTHENTICATIONFAILED] User name or password is wrong"}
+        proxy.logged(" ban ", "result=banned", "2 failures")
+        assert proxy.log().count("result=policy-refused") == 4
 
 
 @pytest.mark.parametrize("answer", [None, b"{}", b"[]", b"no JSON", b'{"status": "x"}', b"[" * 60_000])

@@ -8,12 +8,13 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.integration.certificates import LOOPBACK
 from tests.integration.client import Client
 from tests.integration.commands import mmp, mmp_json
 from tests.integration.ordinary import PLAIN
 from tests.integration.people import ALICE, BOB, FIRST
 from tests.integration.scripted import PATIENCE, scripted
-from tests.integration.shared_stores import memcached, redis
+from tests.integration.shared_stores import memcached, redis, redis_in_tls
 from tests.integration.test_bans import BANNED, TIMES, greeted
 from tests.integration.test_limits import admitted, come, guess, judging, log_in, per_address
 from tests.integration.waiting import until
@@ -199,3 +200,12 @@ def test_failures_are_counted_over_hosts_until_the_address_is_banned_at_all(run,
         until(lambda proxy=proxy: greeted(proxy, "127.0.0.9") == BANNED, "it is banned")
     assert all(greeted(proxy).startswith(b"* OK") for proxy in proxies)
     assert sum('reason="4 failures"' in proxy.logged(" ban ", "result=banned") for proxy in proxies) == 2
+
+
+def test_hosts_share_a_redis_in_tls(run, held, ports, certificates):
+    with redis_in_tls(ports.free(), certificates.issue(*LOOPBACK)) as server:
+        one, other = run(limits=per_address(2), shared={"url": server.url, "ca": str(certificates.ca)})
+        assert len(admitted([come(held, one), come(held, other)])) == 2
+        until(lambda: full(held, one), "it knows of both")
+        mmp(one, "ban", "127.0.0.9")
+        until(lambda: greeted(other, "127.0.0.9") == BANNED, "the other hears of it")

@@ -10,6 +10,7 @@ from mmp.model import Endpoint
 from mmp.net.alive import SILENCE
 from mmp.net.bind import ListeningSockets, listening_socket
 from mmp.net.inherited import Inherited
+from mmp.net.stream import endpoint_of
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -23,6 +24,18 @@ def test_a_socket_listens_does_not_block_and_is_not_inherited(host):
             with accepted:
                 assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
                 assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+
+def test_a_client_of_ipv4_at_a_socket_for_both_is_shown_as_ipv4():
+    """Such sockets are not made here, but may be given to us."""
+    with (
+        socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as both,
+        socket.create_connection(("127.0.0.1", both.getsockname()[1])) as client,
+    ):
+        accepted, address = both.accept()
+        with accepted:
+            assert endpoint_of(address) == Endpoint("127.0.0.1", client.getsockname()[1])
+            assert address[0].startswith("::ffff:")
 
 
 def test_ipv4_and_ipv6_can_be_listened_for_apart():

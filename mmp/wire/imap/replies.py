@@ -20,6 +20,7 @@ REFUSALS: Mapping[Refusal, tuple[str, str]] = MappingProxyType(
         Refusal.RATE_EXCEEDED: ("LIMIT", "Too many attempts in a short time"),
         # One text for unknown user and wrong password (RFC 9051, 11.7).
         Refusal.BAD_CREDENTIALS: ("AUTHENTICATIONFAILED", "User name or password is wrong"),
+        Refusal.POLICY_REFUSED: ("AUTHENTICATIONFAILED", "User name or password is wrong"),
         Refusal.NOT_AUTHORIZED: ("AUTHORIZATIONFAILED", "This user may not log in here, or not as somebody else"),
         Refusal.ACCOUNT_DISABLED: ("AUTHORIZATIONFAILED", "This account is disabled"),
         Refusal.ACCOUNT_ON_HOLD: ("UNAVAILABLE", "This account is on hold for the moment"),

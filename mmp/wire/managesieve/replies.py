@@ -17,6 +17,7 @@ REFUSALS: Mapping[Refusal, tuple[str, str]] = MappingProxyType(
         Refusal.RATE_EXCEEDED: ("TRYLATER", "Too many attempts in a short time"),
         # One text for unknown user and wrong password; there is no code for it.
         Refusal.BAD_CREDENTIALS: ("", "User name or password is wrong"),
+        Refusal.POLICY_REFUSED: ("", "User name or password is wrong"),
         Refusal.NOT_AUTHORIZED: ("", "This user may not log in here, or not as somebody else"),
         Refusal.ACCOUNT_DISABLED: ("", "This account is disabled"),
         Refusal.ACCOUNT_ON_HOLD: ("TRYLATER", "This account is on hold for the moment"),

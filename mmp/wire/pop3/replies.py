@@ -17,6 +17,7 @@ REFUSALS: Mapping[Refusal, tuple[str, str]] = MappingProxyType(
         Refusal.RATE_EXCEEDED: ("SYS/TEMP", "Too many attempts in a short time"),
         # One text for unknown user and wrong password (RFC 1939, 7). AUTH alone lets a client ask for the password.
         Refusal.BAD_CREDENTIALS: ("AUTH", "User name or password is wrong"),
+        Refusal.POLICY_REFUSED: ("AUTH", "User name or password is wrong"),
         Refusal.NOT_AUTHORIZED: ("AUTH", "This user may not log in here, or not as somebody else"),
         Refusal.ACCOUNT_DISABLED: ("AUTH", "This account is disabled"),
         Refusal.ACCOUNT_ON_HOLD: ("SYS/TEMP", "This account is on hold for the moment"),

@@ -16,6 +16,7 @@ REFUSALS: Mapping[Refusal, tuple[str, str]] = MappingProxyType(
         Refusal.RATE_EXCEEDED: ("421 4.7.0", "Too many attempts in a short time"),
         # One text for unknown user and wrong password (RFC 4954, 6).
         Refusal.BAD_CREDENTIALS: ("535 5.7.8", "User name or password is wrong"),
+        Refusal.POLICY_REFUSED: ("535 5.7.8", "User name or password is wrong"),
         Refusal.NOT_AUTHORIZED: ("535 5.7.8", "This user may not log in here, or not as somebody else"),
         Refusal.ACCOUNT_DISABLED: ("535 5.7.8", "This account is disabled"),
         Refusal.ACCOUNT_ON_HOLD: ("454 4.7.0", "This account is on hold for the moment"),

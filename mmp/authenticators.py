@@ -58,9 +58,9 @@ from mmp.interfaces import Authenticator, Deadlines, Log
 from mmp.model import Administrator, Client, Security, Standing, TLSMode
 from mmp.net.certificates import Chain
 from mmp.net.connect import Connector, TLSConnector
+from mmp.net.loop import Loop
 from mmp.net.reactor import LeanReactor
 from mmp.net.resolve import Resolver
-from mmp.net.stream import Loop
 from mmp.net.tls import ClientTLS
 from mmp.observe.measured import MeasuredAuthenticator, MeasuredDirectory, MeasuredRequests
 from mmp.observe.metrics import Counts

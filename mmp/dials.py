@@ -12,8 +12,8 @@ from mmp.interfaces import ClientCore, Log
 from mmp.model import Service
 from mmp.net.certificates import Chain
 from mmp.net.connect import Connector
+from mmp.net.loop import Loop
 from mmp.net.resolve import Resolver
-from mmp.net.stream import Loop
 from mmp.net.tls import ClientTLS
 from mmp.observe.metrics import Counts
 from mmp.stores.dial import Dial, Route

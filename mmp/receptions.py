@@ -19,7 +19,8 @@ from mmp.encryption import Encryption
 from mmp.interfaces import Log, Policy, ServerCore
 from mmp.model import Offer, Security, Service, TLSMode
 from mmp.net.listen import Arrivals, Reception
-from mmp.net.stream import Loop, Stream
+from mmp.net.loop import Loop
+from mmp.net.stream import Stream
 from mmp.observe.measured import MeasuredHandshake, MeasuredLogIn
 from mmp.observe.metrics import Counts
 from mmp.policy.security import offer

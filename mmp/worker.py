@@ -33,12 +33,13 @@ from mmp.directory.ldap.watch import Watch
 from mmp.encryption import Encryption, KeyRing
 from mmp.model import Refusal
 from mmp.net.listen import Arrivals, House
+from mmp.net.loop import Loop
 from mmp.net.port import Port
 from mmp.net.reactor import LeanReactor
 from mmp.net.resolve import Resolver
 from mmp.net.reverse import HostNames
 from mmp.net.share import Share
-from mmp.net.stream import Loop, Stream
+from mmp.net.stream import Stream
 from mmp.net.takeover import Relays
 from mmp.net.tls import FrontSettings
 from mmp.net.wheel import Deadline, Wheel
@@ -247,7 +248,7 @@ class Worker:
         else:
             self._tell_counts()
             self._link.doWrite()  # nobody will ask it to any more
-            self._reactor.removeReader(self._link)  # type: ignore[no-untyped-call]  # stopping ends it: that is no loss
+            self._reactor.removeReader(self._link)  # stopping ends it: that is no loss
             self._reactor.stop()
 
     def _streams(self) -> Iterator[Stream]:

@@ -16,3 +16,12 @@ def started(coroutine):
     done = Deferred(lambda _: running.cancel())
     running.go_on()
     return done
+
+
+def awaited(awaitable):
+    """Begin to wait for it; return the Deferred of the outcome."""
+    return started(_outcome(awaitable))
+
+
+async def _outcome(awaitable):
+    return await awaitable

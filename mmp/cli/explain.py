@@ -16,9 +16,9 @@ from mmp.config.load import Loaded, load
 from mmp.config.schema import Listener
 from mmp.errors import ConfigError, Refused
 from mmp.model import CLEAR, Client, Endpoint, Security, Service, TLSMode
+from mmp.net.loop import Loop
 from mmp.net.reactor import LeanReactor
 from mmp.net.resolve import Resolver
-from mmp.net.stream import Loop
 from mmp.net.wheel import Wheel
 from mmp.observe.log import Silent
 from mmp.observe.metrics import Counts

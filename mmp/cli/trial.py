@@ -21,10 +21,10 @@ from mmp.directory.ldap.requests import MOST_ENTRIES, below
 from mmp.directory.ldap.responses import SIZE_LIMIT_EXCEEDED, SUCCESS
 from mmp.model import Service
 from mmp.net.channel import Channel
+from mmp.net.loop import Loop
 from mmp.net.reactor import LeanReactor
 from mmp.net.resolve import Resolver
 from mmp.net.running import Running
-from mmp.net.stream import Loop
 from mmp.net.wheel import Wheel
 from mmp.observe.log import Silent
 from mmp.observe.metrics import Counts

@@ -16,8 +16,9 @@ from mmp.interfaces import Receiver, Transport
 from mmp.model import Endpoint, Security
 from mmp.net.alive import keep_alive
 from mmp.net.channel import Channel
+from mmp.net.loop import Loop
 from mmp.net.resolve import Resolver
-from mmp.net.stream import Loop, Stream
+from mmp.net.stream import Stream
 from mmp.net.tls import ClientTLS
 
 Network = IPv4Network | IPv6Network
@@ -65,14 +66,15 @@ class Connector:
         *others, last = addresses = await self._addresses(endpoint)
         if (arrived_at.host, arrived_at.port) in addresses:
             raise PermissionError(f"{arrived_at} is where the client has come in: that would be a loop")
-        channel.stream = await self._first(others, channel) or Stream(self._loop, self._set_out(*last), channel)
+        reached = await self._first(others, channel) if others else None
+        channel.stream = reached or Stream(self._loop, self._set_out(*last), channel)
 
     async def _addresses(self, endpoint: Endpoint) -> list[tuple[str, int]]:
         addresses = await self._resolver.addresses(endpoint.host)
         allowed = [(address, endpoint.port) for address in addresses if self._allows(address)]
         if not allowed:
             raise PermissionError(f"{', '.join(addresses)} is not in backend.networks")
-        return sorted(allowed, key=self._is_avoided)
+        return allowed if len(allowed) == 1 else sorted(allowed, key=self._is_avoided)
 
     async def _first(self, addresses: list[tuple[str, int]], receiver: Receiver) -> Stream | None:
         """Return a stream to the first of the addresses that takes us; None if none does."""

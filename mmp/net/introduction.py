@@ -10,7 +10,7 @@ from zope.interface import implementer
 
 from mmp.errors import RemoteProtocolError
 from mmp.model import Refusal
-from mmp.net.stream import Loop
+from mmp.net.loop import Loop
 from mmp.wire.proxy_header import LIMIT, Header, parse, size
 
 

@@ -22,8 +22,9 @@ from mmp.net.channel import Channel
 from mmp.net.connect import Network
 from mmp.net.door import AtTheDoor
 from mmp.net.introduction import Introduction
+from mmp.net.loop import Loop
 from mmp.net.running import Running
-from mmp.net.stream import Loop, Stream, endpoint_of
+from mmp.net.stream import Stream, endpoint_of
 from mmp.net.takeover import Relays
 from mmp.observe.accounting import Accounting
 from mmp.session.login import LogIn

@@ -11,11 +11,10 @@ from zope.interface import implementer
 
 from mmp.interfaces import Log
 from mmp.model import Endpoint
-from mmp.net.stream import Loop, endpoint_of
+from mmp.net.loop import Loop
+from mmp.net.stream import endpoint_of
 from mmp.net.wheel import Deadline
 
-ACCEPTS_A_TURN = 16
-"""Few, so that established sessions are served in between."""
 BREATH = 0.002
 """Seconds that a worker with more than its part leaves to the others; then it takes one, lest they all be stuck."""
 PAUSE = 1.0
@@ -49,7 +48,7 @@ class Port:
 
     def doRead(self) -> None:  # noqa: N802 - Twisted's name
         """Accept what is waiting, a few at a time."""
-        for _ in range(ACCEPTS_A_TURN):
+        while self._loop.accepts.take():
             if self._exceeds():
                 self._loop.reactor.removeReader(self)
                 self._breath = self._loop.reactor.callLater(BREATH, self._breathed)

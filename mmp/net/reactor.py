@@ -29,6 +29,7 @@ class LeanReactor(EPollReactor):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's
+        self.turn = 0
         self._before_waiting: list[Callable[[], None]] = []
 
     def soon(self, call: Callable[[], None]) -> None:
@@ -68,16 +69,53 @@ class LeanReactor(EPollReactor):
                 why = error
             if why:
                 self._disconnectSelectable(selectable, why, False)  # type: ignore[no-untyped-call]  # noqa: FBT003 - Twisted's
+        self.turn += 1
+
+    # To watch or not takes one call here where it takes Twisted two or three, and mostly nothing is to be changed: with
+    # the wheel's, 4 % of the calls of Python at a login.
+
+    def addReader(self, reader: Any) -> None:  # noqa: N802 - Twisted's name
+        """Watch for data to read."""
+        fd = reader.fileno()
+        if fd not in self._reads:
+            self._watch(reader, fd, self._writes, select.EPOLLIN)
+            self._reads.add(fd)
+
+    def addWriter(self, writer: Any) -> None:  # noqa: N802 - Twisted's name
+        """Watch for room to write."""
+        fd = writer.fileno()
+        if fd not in self._writes:
+            self._watch(writer, fd, self._reads, select.EPOLLOUT)
+            self._writes.add(fd)
+
+    def _watch(self, selectable: Any, fd: int, others: set[int], event: int) -> None:
+        if fd in others:
+            self._poller.modify(fd, select.EPOLLIN | select.EPOLLOUT)
+        else:
+            self._poller.register(fd, event)
+        self._selectables[fd] = selectable
+
+    def removeReader(self, reader: Any) -> None:  # noqa: N802 - Twisted's name
+        """Watch no more for data."""
+        fd = reader.fileno()
+        if fd in self._reads or fd < 0:  # closed: Twisted knows how to find it all the same
+            super().removeReader(reader)  # type: ignore[no-untyped-call]  # Twisted's
+
+    def removeWriter(self, writer: Any) -> None:  # noqa: N802 - Twisted's name
+        """Watch no more for room."""
+        fd = writer.fileno()
+        if fd in self._writes or fd < 0:  # likewise
+            super().removeWriter(writer)  # type: ignore[no-untyped-call]  # Twisted's
 
     def replace(self, old: Any, new: Any) -> None:
         """Watch for data through ``new`` the descriptor that ``old`` was watching, without a system call."""
         fd = new.fileno()
         if fd in self._writes:
-            self.removeWriter(old)  # type: ignore[no-untyped-call]  # Twisted's
+            self.removeWriter(old)
         if fd in self._reads:
             self._selectables[fd] = new
         else:
-            self.addReader(new)  # type: ignore[no-untyped-call]  # Twisted's
+            self.addReader(new)
 
     def forget(self, selectable: Any) -> None:
         """Watch no more a descriptor that has no copy and is closed next, which ends it for epoll too."""

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from mmp.errors import RemoteProtocolError
 from mmp.interfaces import Guard
+from mmp.net.loop import READ_SIZE, Loop
 from mmp.net.splice import Pipe
-from mmp.net.stream import READ_SIZE, RESET, Loop
+from mmp.net.stream import RESET
 from mmp.net.tls_socket import TLSSocket, WantRead, WantWrite
 from mmp.net.wheel import RESOLUTION
 from mmp.session.record import Who

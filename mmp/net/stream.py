@@ -7,70 +7,24 @@ import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
 
-from attrs import field, frozen
 from OpenSSL import SSL
-from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IPushProducer, IReadWriteDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mmp.interfaces import Receiver
 from mmp.model import Endpoint, Security
-from mmp.net.splice import Pipes
+from mmp.net.loop import Loop
 from mmp.net.tls_socket import TLSSocket, WantRead, WantWrite, security_of
-from mmp.net.wheel import Wheel
 
-READ_SIZE = 65536
-"""One read. Smaller ones double the cost of a bulk transfer."""
 CLOSED = "closed by the other end"
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER for a close that throws away what is unsent and says so: no end that could be taken for a proper one."""
 _THIS_MACHINE = Endpoint("127.0.0.1", 0)
 LINGER = 5.0
 """Seconds that a closed stream waits for the other end's FIN, so that a reset does not destroy our last words."""
-
-
-class Reactor(Protocol):
-    """What is used of Twisted's reactor."""
-
-    def addReader(self, reader: Any) -> None:  # noqa: N802 - Twisted's names, here and below
-        """Watch for data to read."""
-
-    def removeReader(self, reader: Any) -> None:  # noqa: N802 - Twisted's name
-        """Watch no more; harmless if it was not watched."""
-
-    def addWriter(self, writer: Any) -> None:  # noqa: N802 - Twisted's name
-        """Watch for room to write."""
-
-    def removeWriter(self, writer: Any) -> None:  # noqa: N802 - Twisted's name
-        """Watch no more; harmless if it was not watched."""
-
-    def replace(self, old: Any, new: Any) -> None:
-        """Watch for data through ``new`` the descriptor that ``old`` was watching."""
-
-    def forget(self, selectable: Any) -> None:
-        """Watch no more a descriptor that is closed right after."""
-
-    def callLater(self, delay: float, callable: Callable[..., object], *args: object) -> Any:  # noqa: A002, N802 - Twisted's names
-        """Call after so many seconds."""
-
-
-Successor = TypeVar("Successor")
-
-
-@frozen
-class Loop:
-    """What everything on one event loop shares: the reactor, the deadlines, a buffer to read into, pipes to splice by.
-
-    The buffer's content is only valid until control returns to the reactor or another read is made.
-    """
-
-    reactor: Reactor
-    wheel: Wheel
-    buffer: memoryview = field(factory=lambda: memoryview(bytearray(READ_SIZE)), repr=False)
-    pipes: Pipes = field(factory=Pipes)
 
 
 class Phase(enum.Enum):
@@ -88,6 +42,9 @@ class Phase(enum.Enum):
     CLOSED = enum.auto()
 
 
+Successor = TypeVar("Successor")
+
+
 @implementer(IReadWriteDescriptor, IPushProducer)
 class Stream:
     """A connection. The receiver hears ``dataReceived`` and, once, ``connectionLost``, never inside a call it made.
@@ -97,6 +54,7 @@ class Stream:
 
     __slots__ = (
         "_connection",
+        "_failed",
         "_loop",
         "_phase",
         "_queue",
@@ -116,7 +74,8 @@ class Stream:
         self._queue = bytearray()
         self._phase = Phase.OPEN
         self._read_waits = False
-        self._shaken: Deferred[Security] | None = None
+        self._shaken: Callable[[Security], object] | None = None
+        self._failed: Callable[[ConnectionError], object] | None = None
         self.due = self.tick = 0
         loop.reactor.addReader(self)
 
@@ -148,7 +107,7 @@ class Stream:
     def doWrite(self) -> None:  # noqa: N802 - Twisted's name
         """Write what is queued; then finish closing, if that is what it was for."""
         if self._phase is Phase.SHAKING:
-            return self._shake()
+            return self._shake_in_turn()
         if self._read_waits and not self._go_on_reading():
             return None
         try:
@@ -174,7 +133,7 @@ class Stream:
     def doRead(self) -> None:  # noqa: N802 - Twisted's name
         """Read once and hand it to the receiver."""
         if self._phase is Phase.SHAKING:
-            return self._shake()
+            return self._shake_in_turn()
         try:
             got = self.socket.recv_into(self._loop.buffer)
         except WantWrite:
@@ -183,7 +142,8 @@ class Stream:
             return self._go_on_writing()
         except OSError as error:
             return self._lose(error)
-        self._go_on_writing()
+        if self._queue or self._phase is not Phase.OPEN:
+            self._go_on_writing()
         if not got:
             return self._ended()
         if self._phase is Phase.OPEN and self.receiver is not None:
@@ -225,22 +185,34 @@ class Stream:
 
     # TLS
 
-    def start_tls(self, connection: SSL.Connection, *, speak_first: bool) -> Deferred[Security]:
+    def start_tls(
+        self,
+        connection: SSL.Connection,
+        shaken: Callable[[Security], object],
+        failed: Callable[[ConnectionError], object],
+        *,
+        speak_first: bool,
+    ) -> None:
         """Begin a handshake behind what is queued already; ``connection`` is made on ``self.socket``.
 
-        The client side of TLS speaks first. The Deferred fails with a ConnectionError; cancelling it aborts the stream.
+        The client side of TLS speaks first. One of the calls is made at the end, later. ConnectionError if this stream
+        is no more to be used.
         """
         if self._phase is not Phase.OPEN:
-            return fail(ConnectionError("connection lost"))
+            raise ConnectionError("connection lost")
         self._phase = Phase.SHAKING
-        self._shaken = Deferred(self._give_up_shaking)
+        self._shaken, self._failed = shaken, failed
         self._connection = connection
         self._loop.reactor.addReader(self)
         if speak_first:
             self._loop.reactor.addWriter(self)
-        return self._shaken
 
-    def _shake(self) -> None:
+    def _shake_in_turn(self) -> None:
+        if self._loop.handshakes.may_go_on(self):
+            self.shake()
+
+    def shake(self) -> None:
+        """Go on with the handshake, as far as that does not have to wait."""
         reactor = self._loop.reactor
         try:
             if isinstance(self.socket, socket.socket):
@@ -261,16 +233,14 @@ class Stream:
             reactor.removeWriter(self)
             reactor.addReader(self)
             self._phase = Phase.OPEN
-            self._report(security_of(connection))
+            shaken, self._shaken, self._failed = self._shaken, None, None
+            if shaken is not None:
+                shaken(security_of(connection))
 
-    def _give_up_shaking(self, _cancelled: Deferred[Security]) -> None:
-        self._shaken = None
+    def give_up_shaking(self) -> None:
+        """Abort; nobody wants to be told how the handshake ended."""
+        self._shaken = self._failed = None
         self.abortConnection()
-
-    def _report(self, result: Security | Failure) -> None:
-        shaken, self._shaken = self._shaken, None
-        if shaken is not None:
-            shaken.callback(result)
 
     # Ending
 
@@ -336,7 +306,9 @@ class Stream:
         self.socket.close()
 
     def _tell(self, error: BaseException) -> None:
-        self._report(Failure(error if isinstance(error, ConnectionError) else ConnectionError(str(error))))
+        failed, self._shaken, self._failed = self._failed, None, None
+        if failed is not None:
+            failed(error if isinstance(error, ConnectionError) else ConnectionError(str(error)))
         receiver, self.receiver = self.receiver, None  # no cycle stays behind
         if receiver is not None:
             receiver.connectionLost(error)

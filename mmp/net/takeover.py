@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from functools import partial
 from types import MappingProxyType
 
@@ -11,8 +10,9 @@ from mmp import interfaces
 from mmp.interfaces import Guard, Lease, Meter
 from mmp.model import Service
 from mmp.net.channel import Channel
+from mmp.net.loop import Loop
 from mmp.net.relay import End, Relay
-from mmp.net.stream import Loop
+from mmp.net.stream import Stream
 from mmp.session.login import Relayed
 from mmp.session.record import Record, Who
 from mmp.wire.events import LoggedIn
@@ -20,6 +20,13 @@ from mmp.wire.events import LoggedIn
 MakeGuard = Callable[[LoggedIn, Meter | None], Guard | None]
 
 _NO_GUARDS: Mapping[Service, MakeGuard] = MappingProxyType({})
+
+
+def _open(channel: Channel) -> Stream:
+    stream = channel.stream
+    if stream is None or not stream.open:
+        raise ConnectionError("connection lost")
+    return stream
 
 
 class Relays:
@@ -57,22 +64,22 @@ class Relays:
         store = relayed.backend.channel
         assert isinstance(channel, Channel)  # noqa: S101 - there is one transport
         assert isinstance(store, Channel)  # noqa: S101 - likewise
-        with ExitStack() as held:
-            meter = self._make_meter(record)
-            if meter is not None:
-                held.callback(meter.close)
+        meter = self._make_meter(record)
+        try:
             guard = self._write_first(channel, relayed, trailing, record, meter)
-            client, backend = channel.stream, store.stream
-            if client is None or backend is None or not (client.open and backend.open):
-                raise ConnectionError("connection lost")
-            held.pop_all()
+            client, backend = _open(channel), _open(store)
+        except BaseException:
+            if meter is not None:
+                meter.close()
+            raise
         relay = Relay(self._loop, self._finished, guard)
         if meter is not None:
             meter.go_on = relay.go_on
         self._running[relay] = (relayed.lease,) if meter is None else (relayed.lease, meter), record
-        ends = client.hand_over(partial(End, relay)), backend.hand_over(partial(End, relay))
-        relay.start(*ends, self._idle[record.client.service])
-        relay.heed_guard()
+        make = partial(End, relay)
+        relay.start(client.hand_over(make), backend.hand_over(make), self._idle[record.client.service])
+        if guard is not None:
+            relay.heed_guard()
 
     def _write_first(
         self, channel: Channel, relayed: Relayed, trailing: bytes, record: Record, meter: Meter | None

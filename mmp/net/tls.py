@@ -19,9 +19,11 @@ from attrs import evolve, frozen
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
+from twisted.internet.defer import Deferred
 
 from mmp.model import Security
 from mmp.net.certificates import Chain, ClientTrust, Staples, by_name, use
+from mmp.net.running import Wait
 from mmp.net.stream import Stream
 from mmp.net.tls_socket import TLSSocket, distrust
 
@@ -70,19 +72,13 @@ def _front(settings: FrontSettings) -> SSL.Context:
     return context
 
 
-@frozen
-class _Terms:
-    """What is in force for one handshake; ``protocol`` is the only one that ALPN may agree on, empty for any."""
-
-    context_for: Callable[[bytes | None], SSL.Context]
-    verify: int
-    protocol: bytes
+_Terms = tuple["ServerTLS", bytes]
+"""Who accepts a handshake, and the only protocol that ALPN may agree on, empty for any."""
 
 
 def _swap(connection: SSL.Connection) -> None:
     terms: _Terms = connection.get_app_data()
-    connection.set_context(terms.context_for(connection.get_servername()))
-    connection.set_verify(terms.verify)
+    terms[0].show(connection)
 
 
 def _agree(connection: SSL.Connection, offered: list[bytes]) -> Any:
@@ -91,11 +87,12 @@ def _agree(connection: SSL.Connection, offered: list[bytes]) -> Any:
     A client that came for another protocol was sent here by somebody who means no good.
     """
     terms: _Terms = connection.get_app_data()
-    if not terms.protocol:
+    protocol = terms[1]
+    if not protocol:
         return SSL.NO_OVERLAPPING_PROTOCOLS
-    if terms.protocol not in offered:
+    if protocol not in offered:
         raise SSL.Error([("", "", "no application protocol in common")])
-    return terms.protocol
+    return protocol
 
 
 def _server_context(settings: FrontSettings, *, lowest_level: bool = False) -> SSL.Context:
@@ -144,9 +141,10 @@ class ServerTLS:
         """
         front = self._ring[min(self._period(), len(self._ring) - 1)]
         connection = SSL.Connection(front, stream.socket)  # type: ignore[arg-type]  # it is a plain one still
-        connection.set_app_data(_Terms(self._context_for, self._verify, protocol))
+        connection.set_app_data((self, protocol))
         connection.set_accept_state()
-        shaken = stream.start_tls(connection, speak_first=False)
+        shaken: Wait[Security] = Wait(stream.give_up_shaking)
+        stream.start_tls(connection, shaken.done, shaken.fail, speak_first=False)
         return shaken if self._store is None else self._look(connection, stream, shaken)
 
     def trusts(self, security: Security) -> bool:
@@ -159,6 +157,12 @@ class ServerTLS:
         except crypto.X509StoreContextError:
             return False
         return True
+
+    def show(self, connection: SSL.Connection) -> None:
+        """Have the certificate shown that the client asks for, and the client asked for its own where that is so."""
+        connection.set_context(self._context_for(connection.get_servername()))
+        if self._verify != SSL.VERIFY_NONE:  # which the front contexts have
+            connection.set_verify(self._verify)
 
     def _context_for(self, name: bytes | None) -> SSL.Context:
         """Return the context whose certificate bears ``name``, exactly or by a wildcard (RFC 6125, 6.4.3)."""
@@ -268,7 +272,7 @@ class ClientTLS:
             connection.set_session(session)
         connection.set_connect_state()
         try:
-            security = await stream.start_tls(connection, speak_first=True)
+            security = await _shaken(stream, connection)
         except ConnectionError:
             if (number := connection.get_app_data()) is not None:
                 raise UntrustedError(f"the certificate of {host}: {distrust(number)}") from None
@@ -293,6 +297,13 @@ class ClientTLS:
         except (service_identity.VerificationError, service_identity.CertificateError) as error:
             stream.abortConnection()
             raise UntrustedError(f"the certificate is not for {host}") from error
+
+
+def _shaken(stream: Stream, connection: SSL.Connection) -> Deferred[Security]:
+    """Begin a handshake as the client; what is returned can be awaited everywhere, not only in a ``Running``."""
+    shaken: Deferred[Security] = Deferred(lambda _: stream.give_up_shaking())
+    stream.start_tls(connection, shaken.callback, shaken.errback, speak_first=True)
+    return shaken
 
 
 def _note(connection: SSL.Connection, _certificate: object, number: int, _depth: int, trusted: int) -> bool:

@@ -7,6 +7,7 @@ memory (8 kB a session) and time, so just the SSL structure is kept.
 from __future__ import annotations
 
 import socket
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from OpenSSL import SSL
@@ -38,13 +39,15 @@ class TLSSocket:
     WantRead or WantWrite.
     """
 
-    __slots__ = ("_connection", "_context", "_socket", "_ssl")
+    __slots__ = ("_connection", "_context", "_socket", "_ssl", "fileno")
+    _context: SSL.Context
 
     def __init__(self, plain: socket.socket, connection: SSL.Connection) -> None:
         self._socket = plain
         self._connection: SSL.Connection | None = connection
         self._ssl: Any = connection._ssl  # noqa: SLF001 - see the module's first lines
-        self._context: SSL.Context = connection.get_context()
+        self.fileno = plain.fileno
+        """Returns the descriptor, -1 once closed."""
 
     def do_handshake(self) -> SSL.Connection:
         """Go on with the handshake; return the connection, for a last look at it, once it is complete."""
@@ -138,10 +141,6 @@ class TLSSocket:
         """Close the socket, without any more said."""
         self._socket.close()
 
-    def fileno(self) -> int:
-        """Return the descriptor, -1 once closed."""
-        return self._socket.fileno()
-
 
 SSL_WANT_READ = lib.SSL_ERROR_WANT_READ
 SSL_WANT_WRITE = lib.SSL_ERROR_WANT_WRITE
@@ -170,11 +169,21 @@ def _read_records(ssl: Any, start: Any, room: int) -> int:
 
 def security_of(connection: SSL.Connection) -> Security:
     """Return what was negotiated on a connection whose handshake is complete."""
+    ssl = connection._ssl  # noqa: SLF001 - see the module's first lines
+    return _security(lib.SSL_get_version(ssl), lib.SSL_get_current_cipher(ssl), bool(lib.SSL_session_reused(ssl)))
+
+
+@lru_cache(64)
+def _security(version: Any, cipher: Any, resumed: bool) -> Security:  # noqa: FBT001 - what it is
+    """Return it, nearly always what was made for another connection, in place of a dozen calls.
+
+    OpenSSL keeps each name and each cipher in one place for ever, which is what cffi compares.
+    """
     return Security(
-        version=connection.get_protocol_version_name(),
-        cipher=connection.get_cipher_name() or "",
-        bits=connection.get_cipher_bits() or 0,
-        resumed=bool(lib.SSL_session_reused(connection._ssl)),  # noqa: SLF001 - pyOpenSSL has no public call for it
+        version=ffi.string(version).decode(),
+        cipher=ffi.string(lib.SSL_CIPHER_get_name(cipher)).decode(),
+        bits=lib.SSL_CIPHER_get_bits(cipher, ffi.NULL),
+        resumed=resumed,
     )
 
 

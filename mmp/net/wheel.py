@@ -52,16 +52,18 @@ class Wheel:
 
     def add(self, owner: Timed, seconds: float) -> None:
         """Let ``owner`` expire after so many seconds; it must not be in the wheel."""
-        owner.due = self.now + self.ticks(seconds) + 1  # the present tick is already partly over
-        self._put(owner)
-
-    def _put(self, owner: Timed) -> None:
-        tick = owner.tick = owner.due
-        bucket = self._buckets.get(tick)
+        ticks = -int(-seconds // RESOLUTION)
+        owner.due = tick = self.now + (ticks if ticks > 0 else 1) + 1  # the present tick is already partly over
+        owner.tick = tick
+        bucket = self._buckets.get(tick)  # as ``_put`` does it: a login comes here five times, and further calls cost
         if bucket is None:
             self._buckets[tick] = {owner: None}
         else:
             bucket[owner] = None
+
+    def _put(self, owner: Timed) -> None:
+        owner.tick = owner.due
+        self._buckets.setdefault(owner.due, {})[owner] = None
 
     def left(self, owner: Timed) -> float:
         """Return in about how many seconds ``owner`` expires."""

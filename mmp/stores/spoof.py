@@ -12,7 +12,8 @@ from mmp.errors import Refused
 from mmp.interfaces import Ask, Log
 from mmp.model import Credentials, Refusal, Security
 from mmp.net.channel import Channel
-from mmp.net.stream import Loop, Stream
+from mmp.net.loop import Loop
+from mmp.net.stream import Stream
 from mmp.session.login import LogIn, Relayed
 from mmp.session.record import Record
 from mmp.stores.dial import StoreConnection

@@ -6,7 +6,7 @@ from twisted.python.failure import Failure
 
 from mmp.net.channel import BUFFER, Channel
 from tests import fakes
-from tests.running import started
+from tests.running import awaited
 
 
 class Core:
@@ -23,10 +23,6 @@ class Core:
         self.kept += octets
 
 
-async def awaiting(wait):
-    return await wait
-
-
 class Scene:
     def __init__(self):
         self.core = Core()
@@ -37,7 +33,7 @@ class Scene:
     def wait(self):
         """Wait for more; return the list that the outcome will be in."""
         outcome = []
-        self.waiting = started(awaiting(self.channel.more()))
+        self.waiting = awaited(self.channel.more())
         self.waiting.addBoth(outcome.append)
         return outcome
 

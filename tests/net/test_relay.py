@@ -17,6 +17,7 @@ from mmp.session.login import Relayed
 from mmp.session.record import Record
 from mmp.wire.events import LoggedIn
 from tests.net.turning import Peer, Told, client_context, client_tls, connected, server_context, server_tls
+from tests.running import awaited
 
 PAIRINGS = list(itertools.product([False, True], repeat=2))
 MEGABYTES = os.urandom(1 << 20) * 5
@@ -67,7 +68,7 @@ class Scene:
         channel.stream = Stream(self.turning.loop, ours, channel)
         peer = Peer(self.turning, theirs)
         if tls_on and toward_client:
-            shaken = server_tls().start(channel.stream)
+            shaken = awaited(server_tls().start(channel.stream))
             peer.start_tls(client_context())
             self.turning.outcome(shaken)
         elif tls_on:

@@ -13,6 +13,7 @@ from tests.net.records import HANDSHAKE, KEY_UPDATE_REQUESTED, shake_hands
 from tests.net.test_relay import Silent, Slot, Store
 from tests.net.test_tls_records import QUIET_TURNS, narrow
 from tests.net.turning import Peer, connected, server_tls
+from tests.running import awaited
 
 
 class Joined:
@@ -21,7 +22,7 @@ class Joined:
     def __init__(self, turning, ends):
         self.turning, self.ended = turning, []
         client, self.client = self._channel(ends)
-        shaken = server_tls().start(client.stream)
+        shaken = awaited(server_tls().start(client.stream))
         self.sealer, self.raw = shake_hands(self.client)
         turning.outcome(shaken)
         store, self.store = self._channel(connected())

@@ -7,7 +7,6 @@ import pytest
 from attrs import evolve, frozen
 from cryptography import x509
 from OpenSSL import SSL
-from twisted.internet.defer import Deferred
 
 from mmp.model import CLEAR
 from mmp.net.certificates import Chain, ClientTrust
@@ -15,6 +14,7 @@ from mmp.net.stream import Stream
 from mmp.net.tls import FrontSettings, ServerTLS, front_ring
 from tests.authority import Authority, ecdsa, key_pem, rsa_key, self_signed, subject
 from tests.net.turning import SETTINGS, Told, connected
+from tests.running import awaited
 
 ROOT = Authority.make("Root for servers")
 RING = front_ring(SETTINGS)[:1]
@@ -79,10 +79,8 @@ def shake(turning):
             client.set_session(session)
         client.request_ocsp() if context and context.get_app_data() == "staple" else None
         client.set_connect_state()
-        done = tls.start(stream, protocol)
-        shaken = done if isinstance(done, Deferred) else Deferred.fromCoroutine(done)
         ended = []
-        shaken.addBoth(ended.append)
+        awaited(tls.start(stream, protocol)).addBoth(ended.append)
         faults = []
 
         def step():

@@ -21,6 +21,7 @@ from tests.net.turning import (
     server_context,
     server_tls,
 )
+from tests.running import awaited
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def ends(turning):
 
 
 def accept_tls(turning, stream, peer, context=None, tls=None, **options):
-    shaken = (tls or server_tls()).start(stream)
+    shaken = awaited((tls or server_tls()).start(stream))
     peer.start_tls(context or client_context(), **options)
     return turning.outcome(shaken)
 
@@ -169,7 +170,7 @@ class TestUnderTLS:
     def test_words_in_clear_go_out_before_the_handshake(self, turning, ends):
         stream, told, peer = ends
         stream.write(b"x" * 3_000_000)
-        shaken = server_tls().start(stream)
+        shaken = awaited(server_tls().start(stream))
         stream.write(b"never in clear")
         assert peer.receive(3_000_000) == b"x" * 3_000_000
         peer.start_tls(client_context())
@@ -196,7 +197,7 @@ class TestUnderTLS:
 
     def test_garbage_instead_of_a_handshake_is_a_clean_failure(self, turning, ends):
         stream, told, peer = ends
-        shaken = server_tls().start(stream)
+        shaken = awaited(server_tls().start(stream))
         peer.send(b"a LOGIN alice secret\r\n")
         with pytest.raises(ConnectionError, match="TLS handshake failed"):
             turning.outcome(shaken)
@@ -204,7 +205,7 @@ class TestUnderTLS:
 
     def test_a_handshake_that_the_other_end_leaves_fails(self, turning, ends):
         stream, told, peer = ends
-        shaken = server_tls().start(stream)
+        shaken = awaited(server_tls().start(stream))
         peer.send(b"\x16\x03\x01")
         peer.close()
         with pytest.raises(ConnectionError):
@@ -213,7 +214,7 @@ class TestUnderTLS:
 
     def test_a_cancelled_handshake_closes_the_connection(self, turning, ends):
         stream, told, peer = ends
-        shaken = server_tls().start(stream)
+        shaken = awaited(server_tls().start(stream))
         failures = []
         shaken.addErrback(failures.append)
         shaken.cancel()
@@ -223,7 +224,7 @@ class TestUnderTLS:
 
     def test_a_handshake_in_single_bytes_succeeds(self, turning, ends):
         stream, told, peer = ends
-        shaken = server_tls().start(stream)
+        shaken = awaited(server_tls().start(stream))
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         client = client_context().wrap_bio(incoming, outgoing)
         done = []
@@ -262,7 +263,7 @@ class TestUnderTLS:
         stream, told, peer = ends
         context = SSL.Context(SSL.TLS_CLIENT_METHOD)
         context.set_max_proto_version(SSL.TLS1_2_VERSION)
-        shaken = server_tls().start(stream)
+        shaken = awaited(server_tls().start(stream))
         client = SSL.Connection(context, peer.sock)
         client.set_connect_state()
 

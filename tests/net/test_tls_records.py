@@ -10,6 +10,7 @@ from mmp.net.stream import Stream
 from mmp.net.tls_socket import TLSSocket
 from tests.net.records import ALERT, CLOSE_NOTIFY, HANDSHAKE, KEY_UPDATE_REQUESTED, TICKET, shake_hands
 from tests.net.turning import Peer, Told, client_context, client_tls, connected, server_context, server_tls
+from tests.running import awaited
 
 QUIET_TURNS = 20
 
@@ -31,7 +32,7 @@ class Under:
         self.turning, self.told = turning, Told()
         self._unsent = b""
         self.stream, self.peer = Stream(turning.loop, ours, self.told), Peer(turning, theirs)
-        shaken = (tls or server_tls()).start(self.stream)
+        shaken = awaited((tls or server_tls()).start(self.stream))
         self.sealer, self.raw = shake_hands(self.peer)
         turning.outcome(shaken)
 
@@ -241,7 +242,7 @@ def test_what_is_written_in_parts_arrives_whole_both_ways_at_once(turning, under
 def test_a_full_socket_does_not_make_a_handshake_turn_in_circles(turning, calls):
     ours, theirs = narrow()
     stream, peer = Stream(turning.loop, ours, Told()), Peer(turning, theirs)
-    shaken = server_tls(*(f"host-{number}.example" for number in range(500))).start(stream)
+    shaken = awaited(server_tls(*(f"host-{number}.example" for number in range(500))).start(stream))
     steps = calls(TLSSocket, "do_handshake")
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = client_context().wrap_bio(incoming, outgoing)
@@ -270,7 +271,7 @@ def test_who_does_not_read_our_words_before_the_handshake_does_not_make_us_turn_
     ours, theirs = narrow()
     stream, peer = Stream(turning.loop, ours, Told()), Peer(turning, theirs)
     stream.write(b"x" * 100_000)
-    shaken = server_tls().start(stream)
+    shaken = awaited(server_tls().start(stream))
     steps = calls(Stream, "_shake")
     peer.send(b"\x16\x03\x01")
     turning.turn()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from mmp.demo.certificates import Authority
 from mmp.net.certificates import Chain
+from mmp.net.loop import Loop
 from mmp.net.reactor import LeanReactor
-from mmp.net.stream import Loop
 from mmp.net.tls import ClientTLS, FrontSettings, ServerTLS, front_ring
 from mmp.net.wheel import Wheel
 

@@ -15,10 +15,11 @@ from zope.interface import implementer
 
 from mmp.model import Endpoint
 from mmp.net.connect import Connector
+from mmp.net.loop import Loop
 from mmp.net.port import Port
 from mmp.net.reactor import LeanReactor
 from mmp.net.resolve import Resolver
-from mmp.net.stream import Loop, Stream
+from mmp.net.stream import Stream
 from mmp.net.wheel import Wheel
 from tests import fakes
 
@@ -105,7 +106,7 @@ class Transport:
         connection = SSL.Connection(factory.getContext(), self.stream.socket)
         (connection.set_connect_state if client else connection.set_accept_state)()
         self.held = []
-        self.stream.start_tls(connection, speak_first=client).addCallbacks(self._shaken, lambda _: None)
+        self.stream.start_tls(connection, self._shaken, lambda _: None, speak_first=client)
 
     def _shaken(self, _security):
         held, self.held = self.held, None

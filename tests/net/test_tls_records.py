@@ -272,7 +272,7 @@ def test_who_does_not_read_our_words_before_the_handshake_does_not_make_us_turn_
     stream, peer = Stream(turning.loop, ours, Told()), Peer(turning, theirs)
     stream.write(b"x" * 100_000)
     shaken = awaited(server_tls().start(stream))
-    steps = calls(Stream, "_shake")
+    steps = calls(Stream, "shake")
     peer.send(b"\x16\x03\x01")
     turning.turn()
     assert turns_in_vain(turning, steps) == 0

@@ -298,8 +298,8 @@ class Authenticators:
         return Replica(self._opening(ldap, url, self._own(ldap)), self._log)
 
     def openings(self, ldap: LDAP) -> list[Opening]:
-        """Return how each server of a directory is reached for searches."""
-        return [self._opening(ldap, url, self._own(ldap)) for url in ldap.urls]
+        """Return how each server of a directory is reached for searches, those last that are only referred to."""
+        return [self._opening(ldap, url, self._own(ldap)) for url in ldap.all_urls]
 
     def _own(self, ldap: LDAP) -> Simple | External | None:
         if ldap.bind == "external":

@@ -16,7 +16,7 @@ from mmp.dials import Dials
 from mmp.directory.file import FileDirectory
 from mmp.directory.http_client import HTTPClient
 from mmp.directory.ldap.filters import FilterTemplate
-from mmp.directory.ldap.replica import Opening
+from mmp.directory.ldap.replica import LDAPURL, Opening
 from mmp.directory.ldap.requests import MOST_ENTRIES, below
 from mmp.directory.ldap.responses import SIZE_LIMIT_EXCEEDED, SUCCESS
 from mmp.model import Service
@@ -112,6 +112,10 @@ class _Trial:
             return
         if link.warning:
             yield Finding("warning", f"{name}: our own account: {link.warning}")
+        if opening.url not in map(LDAPURL.parse, ldap.urls):
+            link.close()
+            yield Finding("note", f"{name}, which others may refer to: connected, in {_since(began)}")
+            return
         try:
             answer = await link.search(below(base, ANYBODY, ["1.1"], ldap.timeout))
         except OSError as error:

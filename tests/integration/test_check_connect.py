@@ -72,6 +72,12 @@ def test_what_the_policy_says_of_our_own_account_is_told(check, ports, lines, to
     assert status == told.startswith("error")
 
 
+def test_a_server_that_is_only_referred_to_is_connected_to(check, server):
+    status, lines = check({"urls": [server.url], "referrals": True, "referral_urls": [server.tls_url]})
+    assert lines[1].startswith(f"note: directory {server.tls_url}, which others may refer to: connected, in ")
+    assert status == 0
+
+
 def test_whoever_is_away_is_an_error(check, ports, server):
     port, shared = ports.free(), ports.free()
     status, lines = check(

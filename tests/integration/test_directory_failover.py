@@ -53,7 +53,7 @@ def logins(request, run_proxy, ports):
     """Logins in full swing, and the two servers; each user's entry is asked for anew after a second."""
     store = ports.free()
     with slapd(ports, ENTRIES) as first, slapd(ports, ENTRIES) as second, rapid_store(FIRST, store):
-        ldap = {"urls": [first.url, second.url], "base": BASE, "filter": "(uid=%U)", "timeout": "2s"}
+        ldap = {"urls": [first.url, second.url], "base": BASE, "filter": "(uid=%U)", "timeout": "20s"}
         directory = {"kind": "ldap", "ldap": ldap, "cache_ttl": "1s"}
         verify, workers = request.param
         login = {"restrict_plain_passwords": False, "verify": verify}
@@ -72,8 +72,10 @@ def logins(request, run_proxy, ports):
 
 
 def is_used(proxy, server):
-    """Whether every worker is connected to a server."""
-    return all(connected_to(worker, server.port) for worker in proxy.workers())
+    """Whether every worker is connected to a server, and has found it up again if it has found it down."""
+    log = proxy.log()
+    down, up = (log.count(f"directory result={result} url={server.url}") for result in ("down", "up"))
+    return down == up and all(connected_to(worker, server.port) for worker in proxy.workers())
 
 
 def all_let_in(answers):

@@ -103,6 +103,14 @@ def test_what_cannot_be_read_is_not_asked_for(asking, schema):
     assert not asking.server.searches()
 
 
+def test_listeners_whose_servers_are_reached_alike_share_a_connection(asking):
+    parts = asking.parts()
+    for options in ({"filter": "(uid=%U)"}, {"filter": "(mail=%s)"}, {"schema": "1"}, {"schema": "2"}):
+        locator = parts.locator(listener(asking.server, **options))
+        assert asking.outcome(locator, "nobody@none.test") is UNKNOWN
+    assert len(asking.turning.reactor.getReaders()) <= 2  # the connection, and the reactor's own waker
+
+
 @pytest.mark.parametrize(("schema", "name"), [("1", "one.test"), ("2", "first.test")])
 def test_a_domain_is_asked_for_once_by_all_who_are_in_it(asking, schema, name):
     locator = asking.locator(schema=schema, cache_size=100)

@@ -185,9 +185,8 @@ class Authenticators:
         if settings.secret_file:
             secret = settings.secret_header, read_secret(self._files[settings.secret_file])
         name = f"{url.scheme}://{server_of(url)}"  # without the query, which may hold a secret
-        pace = self._paces.setdefault(name, Pace(name, self._log, self._reactor.seconds))
         return AuthHTTP(
-            MeasuredRequests(self.http_client(settings), self._counts, self._reactor.seconds, pace),
+            MeasuredRequests(self.http_client(settings), self._counts, self._reactor.seconds, self._pace(name)),
             url,
             _naming(listener.login),
             partial(deferLater, self._reactor),
@@ -295,7 +294,12 @@ class Authenticators:
         return self._searched[ldap.reached]
 
     def _replica(self, ldap: LDAP, url: str) -> Replica:
-        return Replica(self._opening(ldap, url, self._own(ldap)), self._log)
+        opening = self._opening(ldap, url, self._own(ldap))
+        return Replica(opening, self._log, self._pace(str(opening.url)))
+
+    def _pace(self, url: str) -> Pace:
+        """Return that of a server, one for all who ask it."""
+        return self._paces.setdefault(url, Pace(url, self._log, self._reactor.seconds))
 
     def openings(self, ldap: LDAP) -> list[Opening]:
         """Return how each server of a directory is reached for searches, those last that are only referred to."""
@@ -343,7 +347,8 @@ class Authenticators:
         if directory.is_plugin:
             return SecretJudge(PASSWORD, self._offload, nonce, self._key, plugin.kind(directory.kind).decoy)
         ldap = directory.ldap
-        replicas = {url: BindingReplica(self._opening(ldap, url, None)) for url in ldap.all_urls}
+        openings = {url: self._opening(ldap, url, None) for url in ldap.all_urls}
+        replicas = {url: BindingReplica(opening, self._pace(str(opening.url))) for url, opening in openings.items()}
         others = _by_host({url: [replica] for url, replica in replicas.items()})
         by_entry = SecretJudge(USER_PASSWORD, self._offload, nonce, self._key)
         return BindJudge([replicas[url] for url in ldap.urls], ldap.base, by_entry, others)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 
 from attrs import define, field
 
 from mmp.interfaces import Level, Log
+
+Answer = TypeVar("Answer")
 
 
 @define(eq=False)
@@ -51,6 +53,18 @@ class Pace:
     _is_slow: bool = field(default=False, init=False)
     _last: float = field(default=0.0, init=False)
     """When the last answer that took long had come, or was given up."""
+
+    async def measured(self, answer: Awaitable[Answer]) -> Answer:
+        """Return an answer once it is there, and note how long that has taken; one that fails at once is neither."""
+        began, came = self.clock(), False
+        try:
+            found = await answer
+            came = True
+        finally:
+            waited = self.clock() - began
+            if came or waited >= SLOW:
+                self.took(waited)
+        return found
 
     def took(self, seconds: float) -> None:
         """Note how long an answer has taken, or was waited for."""

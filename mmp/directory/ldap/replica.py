@@ -9,7 +9,7 @@ from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from mmp.directory.availability import SLOW, Pace
+from mmp.directory.availability import Pace
 from mmp.directory.joined import Joined
 from mmp.directory.ldap.link import Answer, Link
 from mmp.directory.ldap.requests import External, Simple
@@ -83,7 +83,8 @@ class Opening:
 class Replica:
     """A server that holds the directory. Connecting is begun by whoever needs it, and waits for nobody."""
 
-    def __init__(self, opening: Opening, log: Log) -> None:
+    def __init__(self, opening: Opening, log: Log, pace: Pace | None = None) -> None:
+        """``pace`` is the server's, if others look after that as well."""
         self.url = str(opening.url)
         self._opening = opening
         self._log = log
@@ -94,7 +95,7 @@ class Replica:
         self._not_before = 0.0
         self._failure = ""
         self._warning = ""
-        self._pace = Pace(self.url, log, opening.clock.seconds)
+        self._pace = pace or Pace(self.url, log, opening.clock.seconds)
 
     @property
     def link(self) -> Link | None:
@@ -115,16 +116,7 @@ class Replica:
 
     async def search(self, link: Link, operation: bytes) -> Answer:
         """Return the answer on the link that was reached; ConnectionError or TimeoutError."""
-        began = self._opening.clock.seconds()
-        answered = False
-        try:
-            answer = await link.search(operation)
-            answered = True
-        finally:
-            waited = self._opening.clock.seconds() - began
-            if answered or waited >= SLOW:
-                self._pace.took(waited)
-        return answer
+        return await self._pace.measured(link.search(operation))
 
     def prepare(self) -> None:
         """Connect in the background, unless that is under way or failed a moment ago."""

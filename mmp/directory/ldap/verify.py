@@ -9,6 +9,7 @@ from typing import Final
 from attrs import define, field, frozen
 from twisted.internet.defer import DeferredSemaphore
 
+from mmp.directory.availability import Pace
 from mmp.directory.entry import Entry
 from mmp.directory.ldap import policy
 from mmp.directory.ldap.link import Answer, Link
@@ -50,6 +51,7 @@ class BindingReplica:
 
     opening: Opening
     """Without credentials: the users' are what the connections are for."""
+    pace: Pace
     _turns: DeferredSemaphore = field(factory=lambda: DeferredSemaphore(_MOST_UNDER_WAY), init=False)
     _idle: list[Link] = field(factory=list, init=False)
     _avoid_until: float = field(default=0.0, init=False)
@@ -78,7 +80,7 @@ class BindingReplica:
 
     async def _ask(self, link: Link, credentials: Simple) -> Answer:
         try:
-            answer = await link.ask(credentials.operation(), BIND_RESPONSE)
+            answer = await self.pace.measured(link.ask(credentials.operation(), BIND_RESPONSE))
         except BaseException:  # a cancellation too: what is answered late must not be taken for another's answer
             link.abort("not answered")
             raise

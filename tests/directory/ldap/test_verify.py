@@ -4,12 +4,13 @@ import pytest
 from attrs import evolve
 from twisted.internet.task import Clock
 
+from mmp.directory.availability import Pace
 from mmp.directory.ldap.replica import LDAPURL, Opening
 from mmp.directory.ldap.verify import _MOST_UNDER_WAY, BindingReplica, BindJudge
 from mmp.directory.verify import Verdict
 from mmp.model import Credentials, Refusal
 from tests.directory.ldap import oracle
-from tests.directory.ldap.fakes import Connecting
+from tests.directory.ldap.fakes import Connecting, Noted
 from tests.directory.outcomes import finished, pending, refusal, started
 from tests.directory.people import ALICE
 from tests.directory.test_verify import PROOF, SCRAM, Judging
@@ -23,11 +24,11 @@ class Scene:
     """A judge with some replicas."""
 
     def __init__(self, *connectors):
-        self.clock = Clock()
+        self.clock, self.log = Clock(), Noted()
         self.connectors = connectors or (Connecting(),)
         urls = [LDAPURL.parse(f"ldap://ldap{number}") for number in range(len(self.connectors))]
         self.replicas = [
-            BindingReplica(Opening(url, connector, self.clock, 5.0))
+            BindingReplica(Opening(url, connector, self.clock, 5.0), Pace(str(url), self.log, self.clock.seconds))
             for url, connector in zip(urls, self.connectors, strict=True)
         ]
         self.by_entry = Judging(verdict=True)
@@ -240,3 +241,23 @@ def test_a_wrong_password_of_which_the_policy_says_nothing_is_wrong():
 def test_a_policy_that_cannot_be_read_is_an_outage():
     refused = refusal(Scene().answered(0, controls=[oracle.policy("3003 8101")]))
     assert refused.refusal is Refusal.DIRECTORY_UNAVAILABLE
+
+
+def test_a_server_that_takes_long_over_passwords_is_told():
+    scene = Scene()
+    begun = scene.begin()
+    scene.clock.advance(1.5)
+    wire = scene.connectors[0].wire
+    wire.answer(oracle.bound(wire.number(), 0))
+    assert finished(begun).right
+    assert scene.log.results() == [("ldap://ldap0:389", "slow")]
+
+
+def test_a_user_who_was_found_at_another_server_is_judged_there():
+    here, there = Scene(), Scene()
+    judge = evolve(here.judge, others={"there": there.replicas})
+    begun = started(judge(evolve(ALICE, at="there"), PASSWORD, never_asked))
+    assert here.connectors[0].attempts == 0
+    wire = there.connectors[0].wire
+    wire.answer(oracle.bound(wire.number(), 49))
+    assert finished(begun).right is False

@@ -43,5 +43,12 @@ def _count(lines: tuple[str, ...], kind: str) -> str:
 
 
 CHECK = Command(
-    "check", "Read a configuration and everything that it uses, and tell every mistake.", add_arguments, run
+    "check",
+    "Read a configuration and everything that it uses, and tell every mistake.",
+    add_arguments,
+    run,
+    """
+    mmp check /etc/mmp/mmp.toml
+    mmp check --connect /etc/mmp/mmp.toml
+    """,
 )

@@ -35,6 +35,7 @@ def completion_of(commands: Sequence[Command]) -> Command:
         "Print what completes commands and options in bash, to be read with: source <(mmp completion).",
         lambda _: None,
         run,
+        "source <(mmp completion)",
     )
     return completion
 

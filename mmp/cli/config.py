@@ -31,4 +31,5 @@ CONFIG = Command(
     "Print the whole configuration in force, defaults filled in. It is safe to send to somebody: it has no secret.",
     add_arguments,
     run,
+    "mmp config /etc/mmp/mmp.toml",
 )

@@ -37,5 +37,12 @@ def _port_base(text: str) -> int:
 
 
 DEMO = Command(
-    "demo", "Run a proxy with two small stores on loopback, to try it: nothing to install.", add_arguments, run
+    "demo",
+    "Run a proxy with two small stores on loopback, to try it: nothing to install.",
+    add_arguments,
+    run,
+    """
+    mmp demo
+    mmp demo --directory /tmp/demo --port-base 20000
+    """,
 )

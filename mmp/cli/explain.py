@@ -104,4 +104,8 @@ EXPLAIN = Command(
     "Show step by step what would happen to a login; no password is needed.",
     add_arguments,
     run,
+    """
+    mmp explain /etc/mmp/mmp.toml alice@example.com
+    mmp explain /etc/mmp/mmp.toml alice@example.com --service pop3 --from 192.0.2.7
+    """,
 )

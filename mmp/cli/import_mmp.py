@@ -35,4 +35,5 @@ IMPORT_MMP = Command(
     "Print the mmp.toml that the configuration files of the older product amount to, with what cannot be carried over.",
     add_arguments,
     run,
+    "mmp import-mmp /opt/SUNWmsgsr/config",
 )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 
 from mmp.cli import answer
 from mmp.cli.answer import RemoteError
 from mmp.cli.command import Command
 from mmp.config.units import parse_duration
+
+_STATUSES = "exit status: 0 done, 1 refused or nothing matched, 3 no running proxy"
 
 
 def live_command(
@@ -22,9 +24,6 @@ def live_command(
     """Return a command with the arguments that all of these have; what the proxy refuses goes to standard error."""
 
     def declare(parser: ArgumentParser) -> None:
-        parser.formatter_class = RawDescriptionHelpFormatter
-        lines = "".join(f"  {line.strip()}\n" for line in examples.strip().splitlines())
-        parser.epilog = f"examples:\n{lines}\nexit status: 0 done, 1 refused or nothing matched, 3 no running proxy"
         add_arguments(parser)
         answer.add_arguments(parser)
 
@@ -35,7 +34,7 @@ def live_command(
             print(f"mmp {name}: {error}", file=sys.stderr)
             return error.status
 
-    return Command(name, summary, declare, guarded)
+    return Command(name, summary, declare, guarded, examples, _STATUSES)
 
 
 def duration(text: str) -> float:

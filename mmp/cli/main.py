@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from typing import Final
 
@@ -39,7 +39,7 @@ COMMANDS: Final = (*_OTHERS, completion_of(_OTHERS))
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, by default the process's own, and return the exit status."""
-    parsed = _parser().parse_args(arguments)
+    parsed = parser().parse_args(arguments)
     try:
         status: int = parsed.run(parsed)
         sys.stdout.flush()
@@ -49,12 +49,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="mmp", description="A multiplexing proxy for IMAP, POP3 and mail submission.")
-    parser.add_argument("--version", action="version", version=f"mmp {__version__}")
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+def parser() -> ArgumentParser:
+    """Return what reads the command line."""
+    whole = ArgumentParser(prog="mmp", description="A multiplexing proxy for IMAP, POP3 and mail submission.")
+    whole.add_argument("--version", action="version", version=f"mmp {__version__}")
+    subparsers = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:
-        subparser = subparsers.add_parser(command.name, help=command.summary, description=command.summary)
+        subparser = subparsers.add_parser(
+            command.name,
+            help=command.summary,
+            description=command.summary,
+            epilog=command.epilog,
+            formatter_class=RawDescriptionHelpFormatter,
+        )
         command.add_arguments(subparser)
         subparser.set_defaults(run=command.run)
-    return parser
+    return whole

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 from argparse import ArgumentParser
@@ -9,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from mmp import __version__
-from mmp.cli.main import COMMANDS, main
+from mmp.cli.command import Command
+from mmp.cli.main import COMMANDS, main, parser
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,3 +66,16 @@ def test_a_reader_that_goes_away_is_no_traceback(tmp_path):
     os.close(reading)
     _, error = process.communicate()
     assert (process.returncode, error) == (1, b"")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_every_help_has_examples_that_are_right(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command.name, "--help"])
+    assert not ended.value.code
+    shown = capsys.readouterr().out
+    examples = re.findall(rf"^  mmp ({command.name}\b.*)$", shown, re.MULTILINE)
+    assert examples or command.name == "completion"
+    for example in examples:
+        assert parser().parse_args(shlex.split(example))
+    assert "exit status: 0 done" in shown

@@ -43,8 +43,9 @@ ssl = {tls}
 ssl_cert = <{certificate}
 ssl_key = <{key}
 disable_plaintext_auth = no
-auth_mechanisms = plain login scram-sha-256 scram-sha-1
+auth_mechanisms = plain login scram-sha-256 scram-sha-1 {token_mechanisms}
 auth_failure_delay = 0
+{token_passdb}
 # Who may act as anybody, by an authorization identity.
 passdb {{
   driver = passwd-file
@@ -121,6 +122,15 @@ service anvil {{
 """
 
 
+TOKENS = """\
+passdb {{
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = {directory}/oauth2
+}}
+"""
+
+
 @define
 class Dovecot:
     """One running server; ``port`` is for IMAP in plain text and with STARTTLS, ``tls_port`` in TLS.
@@ -160,10 +170,11 @@ class Dovecot:
 
 
 @contextmanager
-def dovecot(address, *, pair, passwords, masters=None, tls="yes", **ports):
+def dovecot(address, *, pair, passwords, masters=None, tls="yes", tokeninfo="", **ports):
     """Run a server that knows these users; ``ports`` are those of its class, ``passwords`` octets by user name.
 
-    ``masters`` are the passwords of those who may act as any user; ``tls`` is yes, no or required.
+    ``masters`` are the passwords of those who may act as any user; ``tls`` is yes, no or required; ``tokeninfo`` is the
+    URL, up to the token itself, at which an identity provider tells whose an access token is.
     """
     directory = Path(tempfile.mkdtemp(prefix="mmp-dovecot-"))
     users = _users()
@@ -178,6 +189,8 @@ def dovecot(address, *, pair, passwords, masters=None, tls="yes", **ports):
         CONFIGURATION.format(
             address=address,
             tls=tls,
+            token_mechanisms="xoauth2 oauthbearer" if tokeninfo else "",
+            token_passdb=TOKENS.format(directory=directory) if tokeninfo else "",
             directory=directory,
             certificate=pair.certificate,
             key=pair.key,
@@ -185,6 +198,7 @@ def dovecot(address, *, pair, passwords, masters=None, tls="yes", **ports):
             **users,
         )
     )
+    (directory / "oauth2").write_text(f"tokeninfo_url = {tokeninfo}\nusername_attribute = username\n")
     process = subprocess.Popen(
         [shutil.which("dovecot") or "/usr/sbin/dovecot", "-F", "-c", directory / "dovecot.conf"],
         stderr=subprocess.DEVNULL,  # its log has the same

@@ -54,6 +54,10 @@ class Pace:
     _last: float = field(default=0.0, init=False)
     """When the last answer that took long had come, or was given up."""
 
+    def forget(self) -> None:
+        """Begin anew: the log has just been told that all is well."""
+        self._is_slow = False
+
     async def measured(self, answer: Awaitable[Answer]) -> Answer:
         """Return an answer once it is there, and note how long that has taken; one that fails at once is neither."""
         began, came = self.clock(), False

@@ -144,6 +144,7 @@ class Replica:
             self._connecting = None
         if self._failure or (self._warning and not link.warning):
             self._log.event("directory", "info", result="up", url=self.url)
+            self._pace.forget()
         self._warning = ""
         if link.warning:
             self._warn(f"our own account: {link.warning}")

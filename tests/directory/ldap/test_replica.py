@@ -355,3 +355,16 @@ def test_an_answer_that_does_not_come_is_slow_and_one_that_cannot_come_is_not(cl
     clock.advance(5.0)
     unreachable(asked)
     assert log.results() == [(str(URL), "slow")]
+
+
+def test_a_server_that_is_up_again_and_as_slow_as_before_is_told_as_that(clock, log):
+    connector = Connecting()
+    made = replica(clock, connector, log)
+    answers_after(clock, made, connector, 2.0)
+    connector.wire.lose()
+    connector.failure = ConnectionRefusedError("refused")
+    unreachable(started(made.reach()))
+    connector.failure = None
+    clock.advance(0.5)
+    answers_after(clock, made, connector, 2.0)
+    assert [result for _, result in log.results()] == ["slow", "down", "up", "slow"]

@@ -9,7 +9,7 @@ from mmp.errors import LocalProtocolError, RemoteProtocolError
 from mmp.model import Refusal
 from mmp.wire.events import Login, Logout
 from mmp.wire.toward_client import State
-from tests.wire.server_side import CLEAR, OPEN, in_state, introduced, logging_in, made, named
+from tests.wire.server_side import OPEN, in_state, introduced, logging_in, made, named
 from tests.wire.servers import SERVERS
 
 each_side = pytest.mark.parametrize("side", SERVERS, ids=named)
@@ -92,18 +92,6 @@ def test_the_answer_to_a_logout_is_the_last_word(side):
     assert core.next_event() is None
     core.goodbye(Refusal.SHUTTING_DOWN)
     assert core.data_to_send() == b""
-
-
-@each_side
-@pytest.mark.parametrize("behind", [b"\r\n", None, b"\x16\x03\x01", b" "], ids=["line", "login", "record", "space"])
-def test_bytes_behind_starttls_end_it_without_agreement(side, behind):
-    core = introduced(side, CLEAR)
-    core.receive_data(side.starttls + (side.login(b"secret") if behind is None else behind))
-    with pytest.raises(RemoteProtocolError):
-        core.next_event()
-    assert core.data_to_send() == side.starttls_spoilt
-    assert core.next_event() is None
-    assert core.buffered == 0
 
 
 def calls(side):

@@ -94,9 +94,11 @@ class Admission:
 
     def meter(self, record: Record) -> Meter | None:
         """Return what counts the submissions of a session, None if nothing does."""
+        if record.client.service is not METERED:
+            return None
         limits = self.config.limits
         metered = frozenset(name for name in ("messages_per_hour", "recipients_per_hour") if getattr(limits, name))
-        if not metered or record.client.service is not METERED:
+        if not metered:
             return None
         return Meter(self.desk, metered, self.log, record.facts())
 

@@ -16,6 +16,10 @@ class Service(enum.Enum):
     SUBMISSION = "submission"
     MANAGESIEVE = "managesieve"
 
+    def __init__(self, word: str) -> None:
+        self.word = word
+        """The value, without the two functions in Python behind ``value``: lines and metrics say it all the time."""
+
     __hash__ = object.__hash__  # the standard library's is a function in Python, called at every look-up
 
 
@@ -69,9 +73,10 @@ class Endpoint:
 
     def __str__(self) -> str:
         """Return ``host:port``, with brackets around an IPv6 literal (RFC 3986, 3.2.2)."""
-        if self.is_named:
-            return self.host
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        host = self.host
+        if ":" not in host:  # nearly always, and said in two lines of every session
+            return f"{host}:{self.port}"
+        return host if self.is_named else f"[{host}]:{self.port}"
 
 
 @frozen

@@ -72,6 +72,7 @@ class Parts:
 
     def __init__(self, inheritance: Inheritance, reactor: LeanReactor, log: EventLog, desk: Desk) -> None:
         loaded, self._share = inheritance.loaded, inheritance.share
+        self._alone = loaded.config.workers == 1
         self._log = self.counted = Counted(log, Counts(), time.monotonic)
         counts = self.counted.counts
         self._wheel = Wheel(reactor)
@@ -115,7 +116,7 @@ class Parts:
         return Port(self._loop, listening, receive, self._log, self._exceeds_share)
 
     def _exceeds_share(self) -> bool:
-        return self._share.is_exceeded(len(self.arrivals) + len(self.relays))
+        return not self._alone and self._share.is_exceeded(len(self.arrivals) + len(self.relays))
 
     def changed(self, changed: Changed) -> None:
         """The directory may have something else to say now of these entries, or of any."""

@@ -15,7 +15,7 @@ from mmp.directory.interface import Directory
 from mmp.directory.names import Names, Naming
 from mmp.directory.state import AccountState
 from mmp.directory.status import check_status
-from mmp.directory.verify import Authority, Verdict
+from mmp.directory.verify import RIGHT, Authority, Verdict
 from mmp.errors import Refused
 from mmp.interfaces import Ask
 from mmp.model import Account, Administrator, Client, Credentials, Refusal, Standing
@@ -62,8 +62,9 @@ class Locator:
         if self.domains is not None:
             names = await self.domains.place(names)
             authority = authority if acting else self._authority(names.within)
-        entry, administrator, verdict = await self._judged(authority, names, credentials, ask)
         judged = authority.judges(credentials)
+        said_to_store = not (acting or judged)
+        entry, administrator, verdict = await self._judged(authority, names, credentials, ask, alone=said_to_store)
         if changes != self.changes():
             names, entry = await self._anew(client, typed, entry, judged=judged)
         by_password = not (acting or verdict.policy_spoke or credentials.mechanism in _WITHOUT_PASSWORD)
@@ -120,14 +121,16 @@ class Locator:
         return names if self.domains is None else await self.domains.place(names)
 
     async def _judged(
-        self, authority: Authority, names: Names, credentials: Credentials, ask: Ask
+        self, authority: Authority, names: Names, credentials: Credentials, ask: Ask, *, alone: bool = False
     ) -> tuple[Entry, Administrator | None, Verdict]:
         """Return the one entry, who has to log in at the store in place of the user, and what was found of the secret.
 
-        Refused as ``locate`` does.
+        ``alone``: the secret is the user's own, and the store's to judge. Refused as ``locate`` does.
         """
         entries = await self.directory.find(names)
         entry = entries[0] if len(entries) == 1 else None
+        if alone and entry is not None:  # nearly always: there is nothing to ask of the authority
+            return entry, None, RIGHT
         try:
             administrator, verdict = await authority.stand_in(entry, credentials, ask)
         except Refused as refused:

@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Literal, cast
 
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
@@ -99,8 +100,8 @@ class Appender:
             self._write = lambda line: connection.send(line, socket.MSG_DONTWAIT)
             self._close = connection.close
         else:
-            self._write = lambda line: os.write(descriptor, line)
-            self._close = lambda: os.close(descriptor)
+            self._write = partial(os.write, descriptor)
+            self._close = partial(os.close, descriptor)
 
 
 class EventLog:
@@ -205,7 +206,7 @@ def _causes(exception: BaseException) -> Iterator[str]:
 
 def _text_line(stamp: str, level: str, name: str, facts: Mapping[str, object]) -> str:
     words = [
-        f"{key}={value if type(value) is str else _word(value)}"
+        f"{key}={value if type(value) is str or type(value) in _UNADORNED else _word(value)}"
         for key, value in facts.items()
         if value is not None and (type(value) is not str or value)  # as _known does, without a call for each
     ]

@@ -142,7 +142,8 @@ class Counted:
 
     def _login(self, facts: Mapping[str, Any]) -> None:
         self.counts.add(("logins_total", facts["service"], facts["mechanism"], _plain(facts["result"])))
-        self._limited(facts)
+        if facts.get("reason"):
+            self._limited(facts)
 
     def _limited(self, facts: Mapping[str, Any]) -> None:
         reason = facts.get("reason") or ""

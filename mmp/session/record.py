@@ -50,7 +50,7 @@ class Record:
         client = self.client
         return {
             "session": client.session,
-            "service": client.service.value,
+            "service": client.service.word,
             "client": client.address,
             "server": client.local,
             "user": self.user or self.typed,
@@ -64,7 +64,7 @@ class Record:
 
     def counted(self) -> dict[str, object]:
         """Return what is counted of a line that is not written: a tenth of the work."""
-        return {"service": self.client.service.value, "backend": self.backend}
+        return {"service": self.client.service.word, "backend": self.backend}
 
     def finish(self, now: float, who: Who, why: str) -> dict[str, object] | None:
         """Return the facts of the ``closed`` line; None if the end was told already, since the first reason counts."""

@@ -158,7 +158,7 @@ class Dial:
         if self.log.heeds("debug"):
             self._tell("connected", _session(host, client, account, credentials), "")
         else:  # it is counted all the same
-            self.log.event("backend", "debug", result="connected", reason="", service=client.service, backend=host)
+            self.log.event("backend", "debug", result="connected", reason="", service=client.service.word, backend=host)
         if self.took is not None:
             self.took(host, ready - began, self.wheel.seconds() - ready)
         return StoreConnection(channel, answered, host)

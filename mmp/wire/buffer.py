@@ -39,12 +39,13 @@ class Buffer:
         LF ends it: whether CR must stand before is for the caller to say. RemoteProtocolError if it has more than
         ``limit`` octets, terminator included.
         """
-        end = self._octets.find(b"\n", self._searched, limit) + 1
+        octets = self._octets
+        end = octets.find(b"\n", self._searched, limit) + 1
         if end:
             return self._cut(end)
-        if len(self._octets) >= limit:
+        if len(octets) >= limit:
             raise RemoteProtocolError(f"Line longer than {limit} octets")
-        self._searched = len(self._octets)
+        self._searched = len(octets)
         return None
 
     def take(self, count: int) -> bytes | None:
@@ -53,7 +54,7 @@ class Buffer:
 
     def rest(self) -> bytes:
         """Take everything."""
-        return self._cut(len(self._octets))
+        return self._cut(len(self._octets)) if self._octets else b""
 
     def clear(self) -> None:
         """Forget everything."""
@@ -61,11 +62,12 @@ class Buffer:
         self._searched = 0
 
     def _cut(self, end: int) -> bytes:
-        if end == len(self._octets):  # nearly always: half as dear as to cut it off
-            octets = bytes(self._octets)
-            self._octets.clear()
-        else:
-            octets = bytes(self._octets[:end])
-            del self._octets[:end]
+        octets = self._octets
         self._searched = 0
-        return octets
+        if end == len(octets):  # nearly always: half as dear as to cut it off
+            taken = bytes(octets)
+            octets.clear()
+        else:
+            taken = bytes(octets[:end])
+            del octets[:end]
+        return taken

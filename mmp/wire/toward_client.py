@@ -118,6 +118,8 @@ class Conversation:
 
     def data_to_send(self) -> bytes:
         """Return and forget what is queued."""
+        if not self._replies:
+            return b""
         octets = b"".join(self._replies)
         self._replies.clear()
         return octets

@@ -77,6 +77,8 @@ class Conversation(Generic[S]):
 
     def data_to_send(self) -> bytes:
         """Return and forget what is queued."""
+        if not self._queue:
+            return b""
         octets = b"".join(self._queue)
         self._queue.clear()
         return octets

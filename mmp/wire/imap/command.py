@@ -55,8 +55,10 @@ class CommandReader:
         To an announcement ``go_on`` or ``refuse`` is the answer. With ``response`` it is a SASL response that is due
         instead of a command. RemoteProtocolError if a line is too long.
         """
-        while self._take_literal(received):
-            line = received.line(self._limit(received, response=response))
+        while self._awaited is None or self._take_literal(received, self._awaited):
+            # nearly always no limit is reached, and which it would be does not matter
+            limit = LINE_LIMIT if len(received) < LINE_LIMIT else self._limit(received, response=response)
+            line = received.line(limit)
             if line is None:
                 return None
             command = self._command
@@ -94,8 +96,6 @@ class CommandReader:
         self._await(announced)
 
     def _limit(self, received: Buffer, *, response: bool) -> int:
-        if len(received) < LINE_LIMIT:  # nearly always: then no limit is reached, and which it is does not matter
-            return LINE_LIMIT
         begun = self._command.text or self._refused
         sasl = not begun and (response or grammar.AUTHENTICATE.match(received.front(_AUTHENTICATE_LONGEST)))
         return SASL_LIMIT if sasl else LINE_LIMIT
@@ -106,11 +106,9 @@ class CommandReader:
         self._refused = False
         self._announcements = self._size = 0
 
-    def _take_literal(self, received: Buffer) -> bool:
-        """Take the awaited literal, if there is one; return whether a line comes next."""
-        if self._awaited is None:
-            return True
-        octets = received.take(self._awaited)
+    def _take_literal(self, received: Buffer, awaited: int) -> bool:
+        """Take the awaited literal; return whether a line comes next."""
+        octets = received.take(awaited)
         if octets is None:
             return False
         self._awaited = None

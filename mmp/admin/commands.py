@@ -20,6 +20,7 @@ from mmp import __version__
 from mmp.admin.badguys import badguys
 from mmp.admin.control import CommandError, Request, Send
 from mmp.admin.matching import matching
+from mmp.admin.standing import standing
 from mmp.admin.state import State, everything
 from mmp.admin.tracing import Trace
 from mmp.interfaces import Log
@@ -302,6 +303,13 @@ class Commands:
             await order.send(json.dumps(rows[start : start + PAGE]).encode())
         return {}
 
+    async def standing(self, order: Order) -> Mapping[str, Any]:
+        """Tell what limits, throttle and bans would make of a login."""
+        names = tuple(str(order.request.get(name, ""))[:LONGEST] for name in ("typed", "user", "backend"))
+        rows = list(standing(self.proxy.home, order.text("address"), names))
+        await order.send(json.dumps(rows).encode())
+        return {}
+
     async def _state(self) -> State:
         return await State.gather(self.proxy.ask({"question": "gauges"}))
 
@@ -352,4 +360,5 @@ _COMMANDS: Mapping[str, Callable[[Commands, Order], Awaitable[Mapping[str, Any]]
     "ban": Commands.ban,
     "unban": Commands.unban,
     "badguys": Commands.badguys,
+    "standing": Commands.standing,
 }

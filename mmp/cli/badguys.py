@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
 
 from mmp.cli.answer import Answer, print_json_list, print_table
-from mmp.cli.live import live_command, tell_count
-from mmp.config.units import parse_duration
+from mmp.cli.live import live_command, some_time, tell_count
 
 
 def _list(arguments: Namespace) -> int:
@@ -27,19 +26,9 @@ def _add_network(parser: ArgumentParser) -> None:
 def _add_ban(parser: ArgumentParser) -> None:
     _add_network(parser)
     parser.add_argument(
-        "--for", dest="seconds", metavar="TIME", type=_duration, help="how long, such as 1h; else until it is lifted"
+        "--for", dest="seconds", metavar="TIME", type=some_time, help="how long, such as 1h; else until it is lifted"
     )
     parser.add_argument("--reason", default="", help="what the list and the log are to say")
-
-
-def _duration(text: str) -> float:
-    try:
-        seconds = parse_duration(text)
-    except ValueError as error:
-        raise ArgumentTypeError(f"{text!r} {error}") from None
-    if not seconds:
-        raise ArgumentTypeError("no time at all")
-    return seconds
 
 
 def _ban(arguments: Namespace) -> int:

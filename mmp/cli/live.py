@@ -45,6 +45,13 @@ def duration(text: str) -> float:
         raise ArgumentTypeError(f"{text} {error}") from None
 
 
+def some_time(text: str) -> float:
+    """Return the seconds that an argument says, which are more than none."""
+    if not (seconds := duration(text)):
+        raise ArgumentTypeError("no time at all")
+    return seconds
+
+
 def tell_count(arguments: Namespace, done: dict[str, int], sentence: str) -> int:
     """Print how much a command has done, and return its exit status: 1 if that is nothing."""
     if arguments.json:

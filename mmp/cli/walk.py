@@ -13,9 +13,10 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
-from attrs import frozen
+from attrs import field, frozen
 
 from mmp.authenticators import Authenticators
+from mmp.cli import standing
 from mmp.config.load import Loaded
 from mmp.config.schema import Listener
 from mmp.directory.explain import Step, explain, explain_question
@@ -39,6 +40,8 @@ class Attempt:
     user: str
     reactor: LeanReactor
     authenticators: Authenticators
+    found: dict[str, str] = field(factory=dict)
+    """What the steps so far have told."""
 
 
 async def _listener(attempt: Attempt) -> AsyncIterator[Step]:
@@ -97,6 +100,14 @@ async def _asked_in_http(attempt: Attempt) -> AsyncIterator[Step]:
     yield "directory", f"{where} can be reached; it judges the password, and names the store and its port"
 
 
+async def _limits(attempt: Attempt) -> AsyncIterator[Step]:
+    """Tell what a proxy that runs with this configuration knows."""
+    store, _, _ = attempt.found.get("store", "").partition(" by ")
+    names = {"typed": attempt.user, "user": attempt.found.get("user", attempt.user), "backend": store}
+    for step in standing.told(attempt.loaded.config.admin.control_path, attempt.client, names):
+        yield step
+
+
 async def _backend(attempt: Attempt) -> AsyncIterator[Step]:
     backend = attempt.loaded.config.backend
     how, networks = backend.reaching(attempt.listener.service), ", ".join(map(str, backend.networks))
@@ -105,7 +116,14 @@ async def _backend(attempt: Attempt) -> AsyncIterator[Step]:
     yield "backend", f"port {how.port}, tls {how.tls.value}, in {networks or 'any network'}"
 
 
-PARTS: Final[tuple[Callable[[Attempt], AsyncIterator[Step]], ...]] = (_listener, _bans, _door, _directory, _backend)
+PARTS: Final[tuple[Callable[[Attempt], AsyncIterator[Step]], ...]] = (
+    _listener,
+    _bans,
+    _door,
+    _directory,
+    _limits,
+    _backend,
+)
 """In the order in which a login comes to them."""
 
 
@@ -113,4 +131,5 @@ async def walk(attempt: Attempt) -> AsyncIterator[Step]:
     """Yield every step of the login; Refused at the one that refuses it."""
     for part in PARTS:
         async for step in part(attempt):
+            attempt.found[step[0]] = step[1]
             yield step

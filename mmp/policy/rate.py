@@ -34,6 +34,10 @@ class Rate:
         self._forget(now)
         return 0.0
 
+    def room(self, now: float, key: Hashable) -> float:
+        """Return what ``wait`` would, and count nothing."""
+        return max(0.0, self._over.get(key, now) - now + self.step - self.period)
+
     def give_back(self, key: Hashable) -> None:
         """Take an event for one that has not happened."""
         if key in self._over:

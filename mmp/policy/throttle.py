@@ -91,6 +91,16 @@ class Known:
     vouched: float = 0.0
 
 
+@frozen
+class Standing:
+    """How bad an address is, after how many failures, and how bad an account is; ``vouched``: that matters not."""
+
+    address: float
+    failures: int
+    user: float
+    vouched: bool
+
+
 class Throttle:
     """What it knows of households, and with ``per_user`` of accounts too.
 
@@ -287,6 +297,15 @@ class Throttle:
         )
 
     # For those who ask
+
+    def badness(self, now: float, household: bytes, user: bytes) -> Standing:
+        """Return how an attempt would be judged."""
+        return Standing(
+            address=self._households.of(now, household),
+            failures=self._households.failures(household),
+            user=0.0 if self._users is None else self._users.of(now, user),
+            vouched=(known := self._vouched.get((household, user))) is not None and now < known.until,
+        )
 
     @property
     def waiting(self) -> int:

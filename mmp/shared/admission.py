@@ -19,6 +19,7 @@ from mmp.errors import Refused
 from mmp.interfaces import Deadlines, Lease, Log
 from mmp.model import Account, Client, Credentials, Refusal
 from mmp.policy.admission import NoAttempt
+from mmp.shared import digests
 from mmp.shared import link as wire
 from mmp.shared.desk import Desk
 from mmp.shared.link import Kind
@@ -27,7 +28,6 @@ Network = IPv4Network | IPv6Network
 
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 """Before an IPv4 address that is written as one of IPv6 (RFC 4291, 2.5.5.2)."""
-_DIGEST: Final = 8
 _COMPARABLE: Final = frozenset({"PLAIN", "LOGIN", "USER"})
 """Ways to log in by which the same password gives the same octets."""
 _FULL: Final = {Kind.DOOR: Refusal.TOO_MANY_CONNECTIONS, Kind.ACCOUNT: Refusal.TOO_MANY_SESSIONS}
@@ -166,12 +166,10 @@ class Throttle:
         Without the key nobody can try passwords against that. Where the password does not show, every attempt counts as
         another one.
         """
-        user = credentials.user.lower().encode("utf-8", "surrogateescape")
-        named = hashlib.blake2b(user, digest_size=_DIGEST)
-        whole = hashlib.blake2b(user, key=self._desk.key, digest_size=_DIGEST)
+        whole = hashlib.blake2b(digests.plain(credentials.user), key=self._desk.key, digest_size=digests.SIZE)
         shown = credentials.mechanism in _COMPARABLE and credentials.proves is None
-        whole.update(b"\0" + credentials.secret if shown else os.urandom(_DIGEST))
-        return named.digest() + whole.digest()
+        whole.update(b"\0" + credentials.secret if shown else os.urandom(digests.SIZE))
+        return digests.of_user(credentials.user) + whole.digest()
 
     async def _wait(self, client: Client, number: int, seconds: float) -> None:
         self._deadlines.pause(client.session)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from attrs import define
 
@@ -17,11 +17,8 @@ from mmp.policy.sessions import household
 from mmp.policy.throttle import Attempt, Known, Outcome
 from mmp.shared import link as wire
 from mmp.shared.link import Kind
-from mmp.shared.local import Home
+from mmp.shared.local import CONNECTIONS, LOGINS, Home
 from mmp.shared.others import Claims
-
-CONNECTIONS: Final = "connections_per_minute"
-LOGINS: Final = "logins_per_minute"
 
 Answer = Callable[[Kind, bytes], None]
 

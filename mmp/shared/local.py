@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from ipaddress import ip_network
 from typing import Any, Final, Protocol
 
@@ -17,6 +17,9 @@ from mmp.policy.rate import HOUR, MINUTE, Rate
 from mmp.policy.sessions import SessionLimits
 from mmp.policy.throttle import Attempt, Throttle, Turn
 from mmp.shared.others import Nobody, Others
+
+CONNECTIONS: Final = "connections_per_minute"
+LOGINS: Final = "logins_per_minute"
 
 RATED: Final = 100_000
 """Addresses, or users, of which each rate keeps count."""
@@ -88,8 +91,8 @@ class Home:
         if (after, window) != (self._threshold.after, self._threshold.window):
             self._threshold = Threshold(after, window, rules.penalties.size)
         wanted = {
-            "connections_per_minute": (rules.connections_per_minute, MINUTE),
-            "logins_per_minute": (rules.logins_per_minute, MINUTE),
+            CONNECTIONS: (rules.connections_per_minute, MINUTE),
+            LOGINS: (rules.logins_per_minute, MINUTE),
             "messages_per_hour": (rules.messages_per_hour, HOUR),
             "recipients_per_hour": (rules.recipients_per_hour, HOUR),
         }
@@ -101,6 +104,13 @@ class Home:
 
     def _changed(self, turn: Turn, attempt: Attempt) -> None:
         self.others.changed(turn, attempt)
+
+    def rates_of(self, key: bytes) -> Iterator[tuple[str, int, float]]:
+        """Yield each rate that speaks of addresses, how many it allows, and in how many seconds there is room."""
+        for limit in (CONNECTIONS, LOGINS):
+            if limit in self._rates:
+                most, rate = self._rates[limit]
+                yield limit, most, rate.room(self.now(), key)
 
     def wait(self, limit: str, key: bytes, answered: Callable[[float], None]) -> None:
         """Count an event under a rate; answer in how many seconds there is room for it."""

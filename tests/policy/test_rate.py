@@ -77,3 +77,10 @@ def test_waiting_as_long_as_told_is_enough():
     for _ in range(100):
         now += rate.wait(now, "a") + 1e-9
     assert rate.wait(now, "a") <= 60 / 7
+
+
+def test_room_is_told_without_counting():
+    rate = Rate(2, 10)
+    assert [rate.room(0.0, "a"), rate.wait(0.0, "a"), rate.room(0.0, "a"), rate.wait(0.0, "a")] == [0.0] * 4
+    assert rate.room(0.0, "a") == rate.room(0.0, "a") == 30.0
+    assert rate.room(30.0, "a") == 0.0

@@ -10,8 +10,9 @@ from mmp import interfaces
 from mmp.interfaces import Guard, Lease, Meter
 from mmp.model import Service
 from mmp.net.channel import Channel
+from mmp.net.end import End
 from mmp.net.loop import Loop
-from mmp.net.relay import End, Relay
+from mmp.net.relay import Relay
 from mmp.net.stream import Stream
 from mmp.session.login import Relayed
 from mmp.session.record import Record, Who

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 
 from mmp.admin.commands import Commands, ListenerState, WorkerState
 from mmp.admin.control import Control
+from mmp.admin.dashboard import Dashboard
 from mmp.admin.http import Pages
 from mmp.admin.monitoring import Monitoring
 from mmp.admin.sessions import stamp
@@ -89,7 +90,7 @@ class Administration:
         self._governor = governor
         self._commands = Commands(self, log)
         self._control = Control(reactor, self._commands)
-        self._pages = Pages(reactor, Monitoring(reactor, self).pages())
+        self._pages = Pages(reactor, Monitoring(reactor, self).pages() | Dashboard(self._commands).pages())
 
     def open(self) -> None:
         """Listen where the configuration in force says."""

@@ -1,4 +1,4 @@
-"""HTTP for monitoring: ``/metrics``, ``/healthz`` and ``/readyz``."""
+"""HTTP for monitoring, and for a browser."""
 
 from __future__ import annotations
 
@@ -185,4 +185,6 @@ def _answer(request: Request, reply: Reply) -> bytes:
     request.setHeader(b"content-type", reply.kind.encode())
     request.setHeader(b"content-length", b"%d" % len(reply.body))
     request.setHeader(b"cache-control", b"no-store")
+    request.setHeader(b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'")
+    request.setHeader(b"x-content-type-options", b"nosniff")
     return reply.body

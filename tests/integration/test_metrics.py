@@ -152,7 +152,7 @@ def test_it_lives_and_is_ready(run_watched, store_port):
         assert get(proxy, "/healthz", "HEAD") == (200, "")
         status, body = get(proxy, "/readyz")
         assert (status, json.loads(body)) == (200, {"ready": True, "reasons": {}})
-        assert get(proxy, "/")[0] == 404
+        assert get(proxy, "/nothing")[0] == 404
         assert get(proxy, "/healthz", "POST")[0] == 405
 
 
@@ -228,3 +228,20 @@ def test_promtool_finds_nothing_wrong_with_the_metrics(run_watched, store_port):
         _, text = get(proxy, "/metrics")
     done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_browser_is_shown_workers_and_stores_and_no_users(run_watched, store_port):
+    with run_watched(store_port) as proxy, ExitStack() as held:
+        proxy.logged(" serving ", "workers=2")
+        logged_in(held, proxy, ALICE)
+        client, words = log_in(proxy, LOST)
+        with client as client:
+            client.command(words)
+        status, page = get(proxy, "/")
+        assert status == 200
+        for each in (*map(str, proxy.workers()), f"<td>{FIRST}</td>", '<span class="bad">down</span>'):
+            assert each in page
+        assert ALICE.name not in page
+        assert json.loads(get(proxy, "/api/status")[1]).keys() == mmp_json(proxy, "status").keys()
+        assert {each["backend"] for each in json.loads(get(proxy, "/api/backends")[1])} == {FIRST, LOST.store}
+        assert get(proxy, "/", "POST")[0] == 405

@@ -31,6 +31,8 @@ _LONGEST_VALUE = 1000
 """Characters of one value; a client chooses the length of its names, not that of our lines."""
 _is_bare = re.compile(r"[!#-<>-\[\]-~]+").fullmatch
 """Printable ASCII without space, quote, backslash and the sign between key and value."""
+_IN_BARE_LINES = bytes(octet for octet in range(0x20, 0x7F) if octet not in b'"\\')
+"""Printable ASCII without quote and backslash."""
 _UNADORNED = frozenset({int, float, Endpoint})
 """Types whose ``str`` is what a line says of them: most of what is no text already."""
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
@@ -128,7 +130,7 @@ class EventLog:
         try:
             if lost := appender.lost:
                 facts["lost"] = lost
-            if appender.append(self._render(self._time(), level, name, facts).encode()):
+            if appender.append(self._render(self._time(), level, name, facts)):
                 appender.lost -= lost
         except Exception:  # noqa: BLE001 - some object's __str__ failed; no session may end for the sake of its log
             appender.lost += 1
@@ -204,38 +206,35 @@ def _causes(exception: BaseException) -> Iterator[str]:
         exception = cause
 
 
-def _text_line(stamp: str, level: str, name: str, facts: Mapping[str, object]) -> str:
+def _text_line(stamp: str, level: str, name: str, facts: Mapping[str, object]) -> bytes:
     words = [
         f"{key}={value if type(value) is str or type(value) in _UNADORNED else _word(value)}"
         for key, value in facts.items()
         if value is not None and (type(value) is not str or value)  # as _known does, without a call for each
     ]
-    line = " ".join([stamp, level, name, *words])
+    line = " ".join([stamp, level, name, *words]).encode(errors="surrogatepass")  # such octets are none of a bare line
     if not _is_bare_line(line, len(words)):
-        line = " ".join([stamp, level, name, *(f"{key}={_quoted(value)}" for key, value in _known(facts))])
-    return line + "\n"
+        line = " ".join([stamp, level, name, *(f"{key}={_quoted(value)}" for key, value in _known(facts))]).encode()
+    return line + b"\n"
 
 
 def _known(facts: Mapping[str, object]) -> Iterator[tuple[str, object]]:
     return (fact for fact in facts.items() if fact[1] is not None and fact[1] != "")
 
 
-def _is_bare_line(line: str, words: int) -> bool:
-    """Whether none of the line's values wants quoting: nearly always, and seen of all at once in half the time."""
+def _is_bare_line(line: bytes, words: int) -> bool:
+    """Whether none of the values wants quoting: nearly always, and seen of all at once in a tenth of the time."""
     return (
         len(line) <= _LONGEST_VALUE
-        and line.isascii()
-        and line.isprintable()
-        and '"' not in line
-        and "\\" not in line
-        and line.count(" ") == words + 2
-        and line.count("=") == words
+        and not line.translate(None, _IN_BARE_LINES)
+        and line.count(b" ") == words + 2
+        and line.count(b"=") == words
     )
 
 
-def _json_line(stamp: str, level: str, name: str, facts: Mapping[str, object]) -> str:
+def _json_line(stamp: str, level: str, name: str, facts: Mapping[str, object]) -> bytes:
     known = {key: _plain(value) for key, value in _known(facts)}
-    return _to_json({"time": stamp, "level": level, "event": name, **known}) + "\n"
+    return _to_json({"time": stamp, "level": level, "event": name, **known}).encode() + b"\n"
 
 
 def _plain(value: object) -> str | int | float:

@@ -11,13 +11,14 @@ from contextlib import contextmanager
 import pytest
 
 from tests.integration.client import PATIENCE, Client, connected
-from tests.integration.commands import mmp_json
+from tests.integration.commands import mmp, mmp_json
 from tests.integration.people import ALICE, FIRST, MAIL_HOSTS
 from tests.integration.proxy import MARK, TWISTD, Proxy, environment
 from tests.integration.rapid import rapid_store
 from tests.integration.scripted import log_in as be_store
 from tests.integration.scripted import scripted
 from tests.integration.settings import settings, write_users
+from tests.integration.test_replacement import replace
 from tests.integration.toml import document
 from tests.integration.waiting import until
 
@@ -121,14 +122,17 @@ def test_a_reload_adds_a_unix_socket_and_takes_it_away(run_proxy, ports, store_p
 
 
 @contextmanager
-def activated(tmp_path, ports, pair, store_port, **names):
-    """Have systemd's own tool listen at a port for each name, and start the proxy at the first connection."""
+def activated(tmp_path, ports, pair, store_port, *more, **names):
+    """Have systemd's own tool listen at a port for each name, and start the proxy at the first connection.
+
+    ``more`` are further listeners.
+    """
     write_users(tmp_path / "users.toml", MAIL_HOSTS)
     described = [
         {"service": "imap", "address": f"systemd:{name}", "port": port, "tls": "starttls"}
         for name, port in names.items()
     ]
-    changes = {"listener": described, "login": OPEN | {"default_domain": "example.com"}, "workers": 2}
+    changes = {"listener": [*described, *more], "login": OPEN | {"default_domain": "example.com"}, "workers": 2}
     proxy = Proxy(directory=tmp_path, settings=settings(ports, pair, store_port, tmp_path / "users.toml", **changes))
     proxy.configuration.write_text(document(proxy.settings))
     command = ["systemd-socket-activate", f"--fdname={':'.join(names)}", "-E", "PYTHONPATH", "-E", MARK]
@@ -163,6 +167,23 @@ def test_a_connection_that_has_the_proxy_started_is_served_by_it(tmp_path, ports
         until(lambda: not proxy.workers() & before, "the old workers are gone")
         with connected("127.0.0.1", one) as client:
             assert client.command(LOGIN)[-1].startswith(b"a OK")
+
+
+def test_sockets_with_names_go_on_when_the_program_is_replaced(tmp_path, ports, pair, store_port, path):
+    port = ports.free()
+    local = {"service": "imap", "address": f"unix:{path}", "port": port, "tls": "starttls"}
+    with activated(tmp_path, ports, pair, store_port, local, one=port) as proxy:
+        with connected("127.0.0.1", port):
+            pass
+        proxy.logged(" serving ")
+        replace(proxy)
+        with connected("127.0.0.1", port) as client, at(path) as other:
+            assert client.command(LOGIN)[-1].startswith(b"a OK")
+            other.line()
+            assert other.command(LOGIN)[-1].startswith(b"a OK")
+        mmp(proxy, "reload")
+        proxy.logged("reload result=ok")
+    assert not path.exists()
 
 
 def test_a_name_that_systemd_has_not_passed_on_keeps_the_proxy_from_starting(run_proxy, ports, tmp_path, pair):

@@ -5,8 +5,7 @@ It needs nothing of what proxies may tell one another, so it holds for every pro
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Hashable
 from typing import Final
 
 from attrs import define, field
@@ -24,21 +23,37 @@ class Rounds:
 
     _under_way: dict[Hashable, int] = field(factory=dict, init=False)
 
-    @contextmanager
-    def one_more(self, client: Client, user: str, store: str) -> Iterator[None]:
-        """Count a login while it goes on at a store, which is given by its address; Refused if there are too many."""
+    def one_more(self, client: Client, user: str, store: str) -> _Round:
+        """Count a login from now on, to be entered while it goes on; Refused if there are too many.
+
+        The store is given by its address.
+        """
         seen = _seen(client, user, store)
         known = self._under_way.get(seen, 0)
         if known >= MOST:
             why = f"{MOST} logins of this user from there are under way already: proxies seem to form a loop"
             raise Refused(Refusal.INTERNAL, why)
         self._under_way[seen] = known + 1
-        try:
-            yield
-        finally:
-            self._under_way[seen] -= 1
-            if not self._under_way[seen]:
-                del self._under_way[seen]
+        return _Round(self._under_way, seen)
+
+
+class _Round:
+    """A login that is counted until this is left; a generator in its place would cost each login six calls."""
+
+    __slots__ = ("_seen", "_under_way")
+
+    def __init__(self, under_way: dict[Hashable, int], seen: Hashable) -> None:
+        self._under_way = under_way
+        self._seen = seen
+
+    def __enter__(self) -> None:
+        """Go on being counted."""
+
+    def __exit__(self, *_: object) -> None:
+        """Be counted no more."""
+        left = self._under_way.pop(self._seen) - 1
+        if left:
+            self._under_way[self._seen] = left
 
 
 def _seen(client: Client, user: str, store: str) -> Hashable:

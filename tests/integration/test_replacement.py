@@ -4,14 +4,17 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 
 import pytest
 
 from tests.integration.client import connected
 from tests.integration.commands import mmp, mmp_json
-from tests.integration.people import FIRST
-from tests.integration.proxy import CHECKOUT
+from tests.integration.people import FIRST, MAIL_HOSTS
+from tests.integration.proxy import CHECKOUT, TWISTD, Proxy, environment
 from tests.integration.rapid import rapid_store
+from tests.integration.settings import settings, write_users
+from tests.integration.toml import document
 from tests.integration.visitors import LOG_IN, Visitors
 from tests.integration.waiting import until
 
@@ -213,3 +216,28 @@ def test_a_second_signal_after_a_replacement_ends_all_at_once(run_code):
         proxy.terminate()
         idle.rest()
         proxy.wait_for_end()
+
+
+def test_a_daemon_keeps_its_process_id_and_the_file_that_tells_of_it(tmp_path, ports, pair, store_port):
+    """All paths are relative, and twistd, left to itself, would become a daemon again, or find its own process id."""
+    users = tmp_path / "users.toml"
+    write_users(users, MAIL_HOSTS)
+    proxy = Proxy(directory=tmp_path, settings=settings(ports, pair, store_port, users, **TWO))
+    proxy.configuration.write_text(document(proxy.settings))
+    command = [*TWISTD[:3], "--pidfile=mmp.pid", "--logfile=log", "mmp", "--config=mmp.toml"]
+    subprocess.run(command, cwd=tmp_path, env=environment(proxy.mark), timeout=LONG, check=True)
+    try:
+        proxy.logged(" serving ", patience=LONG)
+        pid = int((tmp_path / "mmp.pid").read_text())
+        for _ in range(2):
+            before = len(proxy.log())
+            os.kill(pid, signal.SIGUSR2)
+            proxy.logged(" serving ", after=before, patience=LONG)
+            assert int((tmp_path / "mmp.pid").read_text()) == pid
+            assert mmp_json(proxy, "status")["pid"] == pid
+        os.kill(pid, signal.SIGTERM)
+        until(lambda: not proxy.pids(), "all of its processes end", patience=LONG)
+        assert not (tmp_path / "mmp.pid").exists()
+    finally:
+        for left in proxy.pids():
+            os.kill(left, signal.SIGKILL)

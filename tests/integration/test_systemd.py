@@ -36,7 +36,9 @@ def test_the_socket_unit_is_one_that_systemd_takes(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_systemd_is_told_when_all_workers_serve_and_of_reloads_and_the_end(run_proxy, ports, tmp_path, monkeypatch):
+def test_systemd_is_told_when_all_workers_serve_and_of_reloads_replacements_and_the_end(
+    run_proxy, ports, tmp_path, monkeypatch
+):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
         manager.settimeout(30)
@@ -48,6 +50,10 @@ def test_systemd_is_told_when_all_workers_serve_and_of_reloads_and_the_end(run_p
             assert manager.recv(1000).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
             assert manager.recv(1000) == b"READY=1"
             until(lambda: len(proxy.workers()) == 2, "the old workers are gone")
+            proxy.process.send_signal(signal.SIGUSR2)
+            manager.settimeout(120)
+            assert manager.recv(1000).startswith(b"RELOADING=1\nMONOTONIC_USEC=")  # the rehearsal tells nothing
+            assert manager.recv(1000) == b"READY=1"
             proxy.configuration.write_text("workres = 1\n" + proxy.configuration.read_text())
             mmp(proxy, "reload", status=1)
             assert manager.recv(1000).startswith(b"RELOADING=1\n")

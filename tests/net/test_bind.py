@@ -181,3 +181,26 @@ def test_systemd_may_have_several_sockets_of_a_name():
         sockets = ListeningSockets([Inherited("imap", one), Inherited("pop3", two), Inherited("imap", two)])
         endpoints = [Endpoint("systemd:pop3", 0), Endpoint("systemd:imap", 0)]
         assert sockets.numbered(endpoints) == {0: two, 1: one, 3: two}
+
+
+def test_all_cross_to_the_program_that_replaces_this_one(tmp_path):
+    path = tmp_path / "imap.sock"
+    with socket.create_server(("127.0.0.1", 0)) as given:
+        sockets = ListeningSockets([Inherited("imap", given)])
+        sockets.bind([Endpoint("127.0.0.1", free()), Endpoint(f"unix:{path}", 0)])
+        copies = [(host, port, os.dup(descriptor)) for host, port, descriptor in sockets.state()]
+        crossed = ListeningSockets()
+        by_descriptor = crossed.restore(copies)
+        assert set(crossed) == set(sockets)
+        assert {where: each.getsockname() for where, each in zip(crossed, by_descriptor.values(), strict=True)} == {
+            where: sockets[where].getsockname() for where in sockets
+        }
+        assert not any(each.get_inheritable() for each in by_descriptor.values())
+        crossed.close()
+        sockets.close()
+    assert not path.exists()
+
+
+def free():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]

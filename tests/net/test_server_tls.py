@@ -1,13 +1,18 @@
 """What clients are shown and asked for in the handshake, over loopback."""
 
 import subprocess
+import time
 from contextlib import suppress
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from attrs import evolve, frozen
 from cryptography import x509
 from OpenSSL import SSL
 
+from mmp.config.clients import TLS
+from mmp.encryption import Encryption, KeyRing
 from mmp.model import CLEAR
 from mmp.net.certificates import Chain, ClientTrust
 from mmp.net.stream import Stream
@@ -340,6 +345,48 @@ class TestClientCertificates:
         first = shake(accepting(trust=trust(self.OLD, require=True)), context)
         second = shake(accepting(trust=trust(self.NEW, require=True)), context, session=first.client.get_session())
         assert "no certificate that is good now" in str(second.error)
+
+
+VERSIONS = [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_ticket_is_good_for_its_period_of_keys_and_costs_a_full_handshake_afterwards(shake, version):
+    periods = [0]
+    tls = ServerTLS(front_ring(SETTINGS)[:3], SETTINGS, [shown("mail.example")], period=lambda: periods[-1])
+    context = client_context(version=version)
+
+    def resumed(earlier):
+        shaken = shake(tls, context, session=earlier.client.get_session())
+        return shaken.security.resumed
+
+    first = shake(tls, context)
+    assert resumed(first)
+    periods.append(1)
+    second = shake(tls, context, session=first.client.get_session())
+    assert not second.security.resumed
+    assert resumed(second)
+    periods.append(7)  # behind the end of the ring, until another one is there
+    assert not resumed(second)
+    assert resumed(shake(tls, context))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_periods_are_counted_from_when_the_keys_were_made(shake, version):
+    chain, settings = shown("mail.example"), FrontSettings("1.2", 1000.0)
+    ring, tls = front_ring(settings)[:3], TLS(certificate="c", private_key="k", key_period=1000.0)
+    context = client_context(version=version)
+
+    def shaken(age, **options):
+        made = Encryption(
+            {"c": chain.certificate, "k": chain.private_key}, {settings: KeyRing(ring, time.monotonic() - age)}
+        )
+        made.prepare(tls)
+        return shake(SimpleNamespace(start=partial(made.start, tls)), context, **options)
+
+    first = shaken(100.0)  # kept, since OpenSSL forgets the session of a connection that is dropped without a close
+    assert shaken(800.0, session=first.client.get_session()).security.resumed
+    assert not shaken(1100.0, session=first.client.get_session()).security.resumed
 
 
 def test_a_digest_out_of_use_is_shown_all_the_same(shake, tmp_path):

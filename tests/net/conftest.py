@@ -1,7 +1,8 @@
-"""A loop for each test, closed behind it."""
+"""A loop for each test, and a listener with a clock for those about waiting; closed behind it."""
 
 import pytest
 
+from tests.net.listener import DEADLINE, Clock, Scene
 from tests.net.turning import Turning
 
 
@@ -10,3 +11,15 @@ def turning():
     made = Turning()
     yield made
     made.close()
+
+
+@pytest.fixture
+def scene(turning):
+    made = Scene(turning, deadline=float(DEADLINE))
+    yield made
+    made.port.close()
+
+
+@pytest.fixture
+def clock(scene):
+    return Clock(scene)

@@ -8,8 +8,8 @@ import pytest
 from mmp.net.loop import ACCEPTS_A_TURN, HANDSHAKES_A_TURN
 from mmp.net.port import Port
 from mmp.net.stream import Stream
+from tests.net.listener import client_hello
 from tests.net.records import shake_hands
-from tests.net.test_slow_clients import client_hello
 from tests.net.turning import Peer, Told, connected, server_tls
 from tests.running import awaited
 

@@ -5,9 +5,8 @@ What OpenSSL cannot go on from ends the connection at once, and what it can, at 
 
 import pytest
 
+from tests.net.listener import LOGIN, client_hello, under_tls
 from tests.net.records import ALERT, DATA, HANDSHAKE
-from tests.net.test_listen import LOGIN, Scene
-from tests.net.test_slow_clients import DEADLINE, Clock, client_hello, under_tls
 from tests.net.turning import client_context
 
 MOST = 2**14 + 256
@@ -19,18 +18,6 @@ CHANGE_CIPHER_SPEC = 20
 """A type of records, which begins no connection (RFC 8446, 5)."""
 NO_RENEGOTIATION = b"\x01\x64"
 """A warning (RFC 5246, 7.2)."""
-
-
-@pytest.fixture
-def scene(turning):
-    made = Scene(turning, deadline=float(DEADLINE))
-    yield made
-    made.port.close()
-
-
-@pytest.fixture
-def clock(scene):
-    return Clock(scene)
 
 
 def somebody_else_logs_in(scene):

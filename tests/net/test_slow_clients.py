@@ -1,43 +1,8 @@
 """Clients that say a byte a second, or nothing more: the clock is turned, and the deadline ends them."""
 
-import socket
-import ssl
-import time
+from tests.net.listener import DEADLINE, client_hello, under_tls
 
-import attrs
-import pytest
-
-from tests.net.test_listen import Scene
-from tests.net.turning import Peer, client_context, server_tls
-
-DEADLINE = 60
 WORDS = b"a LOGIN alice " + b"s" * 200
-
-
-class Clock:
-    """The loop's time, which goes on by itself and by steps."""
-
-    def __init__(self, scene):
-        self.scene, self.skipped = scene, 0
-        scene.turning.reactor.seconds = lambda: time.monotonic() + self.skipped
-
-    def tick(self):
-        """Let a second pass, and everything happen that is due."""
-        self.skipped += 1
-        for _ in range(3):
-            self.scene.turning.turn()
-
-
-@pytest.fixture
-def scene(turning):
-    made = Scene(turning, deadline=float(DEADLINE))
-    yield made
-    made.port.close()
-
-
-@pytest.fixture
-def clock(scene):
-    return Clock(scene)
 
 
 def drip(scene, clock, peer, octets):
@@ -48,20 +13,6 @@ def drip(scene, clock, peer, octets):
         peer.send(bytes([octet]))
         clock.tick()
     return None
-
-
-def under_tls(scene):
-    scene.reception = attrs.evolve(scene.reception, implicit_tls=True, start_tls=server_tls().start)
-    connection = socket.create_connection(scene.address)
-    connection.setblocking(False)
-    return Peer(scene.turning, connection)
-
-
-def client_hello():
-    outgoing = ssl.MemoryBIO()
-    with pytest.raises(ssl.SSLWantReadError):
-        client_context().wrap_bio(ssl.MemoryBIO(), outgoing).do_handshake()
-    return outgoing.read()
 
 
 def test_a_login_of_a_byte_a_second_is_said_goodbye_to_at_the_deadline(scene, clock):

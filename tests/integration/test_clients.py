@@ -1,9 +1,12 @@
 """Programs that people fetch and send mail with, through the proxy to real servers, by every way in that they have."""
 
+import imaplib
 import poplib
+import smtplib
 import ssl
 import subprocess
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -91,10 +94,32 @@ def poplib_fetches(way):
     else:
         client = poplib.POP3("localhost", way.port, timeout=60)
         client.stls(context)
-    client.apop(way.user, BOB.password.decode())
+    if way.mechanism == "APOP":
+        client.apop(way.user, BOB.password.decode())
+    else:
+        client.user(way.user)
+        client.pass_(BOB.password.decode())
     lines = client.retr(1)[1]
     client.quit()
     return b"\n".join([*lines, b""])
+
+
+def imaplib_fetches(way):
+    context = ssl.create_default_context(cafile=way.ca)
+    if way.implicit_tls:
+        client = imaplib.IMAP4_SSL("localhost", way.port, ssl_context=context, timeout=60)
+    else:
+        client = imaplib.IMAP4("localhost", way.port, timeout=60)
+        client.starttls(context)
+    with client:
+        if way.mechanism == "CRAM-MD5":
+            client.login_cram_md5(way.user, BOB.password.decode())
+        elif way.mechanism == "PLAIN":
+            client.authenticate("PLAIN", lambda _: b"\0%b\0%b" % (way.user.encode(), BOB.password))
+        else:
+            client.login(way.user, BOB.password.decode())
+        client.select(readonly=True)
+        return client.fetch("1", "(BODY.PEEK[])")[1][0][1]
 
 
 def mbsync_fetches(way):
@@ -134,7 +159,8 @@ FETCHING = [
     (curl_fetches, "pop3", ["PLAIN", "LOGIN", "CRAM-MD5", "+APOP"]),
     (fetchmail_fetches, "imap", ["LOGIN", "CRAM-MD5"]),
     (fetchmail_fetches, "pop3", ["USER", "APOP"]),
-    (poplib_fetches, "pop3", ["APOP"]),
+    (imaplib_fetches, "imap", ["LOGIN", "PLAIN", "CRAM-MD5"]),
+    (poplib_fetches, "pop3", ["USER", "APOP"]),
     (mbsync_fetches, "imap", ["LOGIN", "PLAIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"]),
 ]
 
@@ -176,7 +202,20 @@ from {BOB.user}
     run("msmtp", "--file", configuration, BOB.user, given=text.replace("\r\n", "\n").encode())
 
 
+def smtplib_sends(way, text):
+    context = ssl.create_default_context(cafile=way.ca)
+    kind = partial(smtplib.SMTP_SSL, context=context) if way.implicit_tls else smtplib.SMTP
+    with kind("localhost", way.port, local_hostname="laptop.example.org", timeout=60) as client:
+        if not way.implicit_tls:
+            client.starttls(context=context)
+        client.ehlo()
+        client.user, client.password = way.user, BOB.password.decode()
+        client.auth(way.mechanism, getattr(client, f"auth_{way.mechanism.lower().replace('-', '_')}"))
+        client.sendmail(BOB.user, [BOB.user], text)
+
+
 SENDING = [
+    (smtplib_sends, "submission", ["PLAIN", "LOGIN", "CRAM-MD5"]),
     (curl_sends, "submission", ["PLAIN", "LOGIN", "CRAM-MD5"]),
     (swaks_sends, "submission", ["PLAIN", "LOGIN", "CRAM-MD5"]),
     (msmtp_sends, "submission", ["PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"]),

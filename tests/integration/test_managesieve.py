@@ -94,10 +94,13 @@ def test_every_form_of_login_reaches_the_store_of_the_user(proxy, certificates, 
     assert f"backend={person.store}" in proxy.logged("closed", "service=managesieve", person.user, after=start)
 
 
-def test_sievelib_puts_gets_and_deletes_a_script_over_starttls(proxy, certificates, monkeypatch):
+@pytest.mark.parametrize("tls", ["starttls", "implicit"])
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+def test_sievelib_puts_gets_and_deletes_a_script(proxy, certificates, monkeypatch, tls, mechanism):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca))
-    client = SieveClient("localhost", proxy.port("starttls"))
-    assert client.connect(BOB.user, BOB.password.decode(), starttls=True, authmech="PLAIN")
+    client = SieveClient("localhost", proxy.port(tls))
+    way = {"starttls": tls == "starttls", "ssl": tls == "implicit"}
+    assert client.connect(BOB.user, BOB.password.decode(), authmech=mechanism, **way)
     assert client.putscript("script", SCRIPT)
     assert client.listscripts()[1] == ["script"]
     assert client.getscript("script").splitlines() == SCRIPT.splitlines()

@@ -45,7 +45,7 @@ ssl_key = <{key}
 disable_plaintext_auth = no
 auth_mechanisms = plain login scram-sha-256 scram-sha-1 {token_mechanisms}
 auth_failure_delay = 0
-{token_passdb}
+{more_passdbs}
 # Who may act as anybody, by an authorization identity.
 passdb {{
   driver = passwd-file
@@ -131,6 +131,16 @@ passdb {{
 """
 
 
+PASSED_ON = """\
+protocol {protocol} {{
+  passdb {{
+    driver = static
+    args = proxy=y nopassword=y host={host} port={port}
+  }}
+}}
+"""
+
+
 @define
 class Dovecot:
     """One running server; ``port`` is for IMAP in plain text and with STARTTLS, ``tls_port`` in TLS.
@@ -170,11 +180,12 @@ class Dovecot:
 
 
 @contextmanager
-def dovecot(address, *, pair, passwords, masters=None, tls="yes", tokeninfo="", **ports):
+def dovecot(address, *, pair, passwords, masters=None, tls="yes", tokeninfo="", store=None, **ports):
     """Run a server that knows these users; ``ports`` are those of its class, ``passwords`` octets by user name.
 
     ``masters`` are the passwords of those who may act as any user; ``tls`` is yes, no or required; ``tokeninfo`` is the
-    URL, up to the token itself, at which an identity provider tells whose an access token is.
+    URL, up to the token itself, at which an identity provider tells whose an access token is. With a ``store`` it is a
+    proxy, which has that Dovecot judge all logins and keep all mail.
     """
     directory = Path(tempfile.mkdtemp(prefix="mmp-dovecot-"))
     users = _users()
@@ -190,7 +201,7 @@ def dovecot(address, *, pair, passwords, masters=None, tls="yes", tokeninfo="", 
             address=address,
             tls=tls,
             token_mechanisms="xoauth2 oauthbearer" if tokeninfo else "",
-            token_passdb=TOKENS.format(directory=directory) if tokeninfo else "",
+            more_passdbs=_more_passdbs(directory, tokeninfo, store),
             directory=directory,
             certificate=pair.certificate,
             key=pair.key,
@@ -215,6 +226,15 @@ def dovecot(address, *, pair, passwords, masters=None, tls="yes", tokeninfo="", 
         server.process.send_signal(signal.SIGCONT)
         server.stop()
         shutil.rmtree(directory)
+
+
+def _more_passdbs(directory, tokeninfo, store):
+    if tokeninfo:
+        return TOKENS.format(directory=directory)
+    if store is None:
+        return ""
+    behind = {"imap": store.port, "pop3": store.pop3_port, "sieve": store.sieve_port}
+    return "".join(PASSED_ON.format(protocol=name, host=store.address, port=port) for name, port in behind.items())
 
 
 def _users():

@@ -4,10 +4,12 @@ import socket
 from contextlib import contextmanager
 
 import pytest
+from attrs import fields
 
 from mmp.model import Endpoint
 from mmp.wire.proxy_header import LIMIT, Header, render_v1, render_v2
 from tests.integration.client import Client, connected
+from tests.integration.dovecot import Dovecot, dovecot
 from tests.integration.haproxy import ADDRESS, haproxy, pem
 from tests.integration.people import ALICE, MAIL_HOSTS
 from tests.integration.waiting import until
@@ -149,6 +151,50 @@ def test_a_proxy_before_a_proxy_passes_on_who_came(run_proxy, stores, certificat
             assert session.replace("session=", "unique_id=") in line
             assert ("front_tls=TLSv1.3" in line) == (tls != "starttls")
         assert f"client={SOURCE}:" in introduced.logged(" closed ", f"client={SOURCE}:", after=start)
+
+
+CHAINED = "127.0.0.17"
+WORDS = {
+    "imap": (LOG_IN + b"\r\n", b"a OK"),
+    "pop3": (b"USER %b\r\nPASS %b\r\n" % (ALICE.user.encode(), ALICE.password), b"+OK Logged in"),
+    "managesieve": (b'AUTHENTICATE "PLAIN" "%b"\r\n' % ALICE.sasl_plain, b"OK"),
+}
+
+
+@pytest.fixture(scope="module")
+def before_a_chain(run_proxy, stores, ports, certificates):
+    """A proxy, behind which a Dovecot passes on to another what is said to it."""
+    chosen = {each.name: ports.free() for each in fields(Dovecot) if each.type is int}
+    listeners = [
+        {"service": service, "address": "127.0.0.1", "port": ports.free(), "tls": "implicit"} for service in WORDS
+    ]
+    backend = {
+        "imap": {"port": chosen["port"], "client_address": "id"},
+        "pop3": {"port": chosen["pop3_port"], "client_address": "xclient"},
+        "managesieve": {"port": chosen["sieve_port"], "client_address": "xclient"},
+    }
+    pair = certificates.issue(CHAINED)
+    with (
+        dovecot(CHAINED, pair=pair, passwords={}, store=stores.first, **chosen),
+        run_proxy(chosen["port"], {ALICE.user: CHAINED}, listener=listeners, backend=backend) as proxy,
+    ):
+        yield proxy
+
+
+@pytest.mark.parametrize("service", WORDS)
+def test_the_store_at_the_end_of_a_chain_of_proxies_logs_the_client(before_a_chain, stores, certificates, service):
+    start = len(stores.first.log())
+    port = before_a_chain.port("implicit", service=service)
+    with connected("127.0.0.1", port, certificates.ca, greeting=False, source=SOURCE) as client:
+        said, agreed = WORDS[service]
+        while not client.line().startswith((b"* OK", b"+OK", b"OK")):
+            pass
+        client.send(said)
+        while not (line := client.line()).startswith(agreed):
+            assert line.startswith((b"*", b"+OK")), line
+        (line,) = logins(stores.first, start)
+    assert f"rip={SOURCE}, lip=" in line
+    assert f"{service}-login" in line
 
 
 # Those who should not, or not so

@@ -85,13 +85,22 @@ class Traces:
         try:
             yield trace
         finally:
+            self._close(trace)
+
+    def _close(self, trace: Trace) -> None:
+        if trace in self.open:
             self.open.remove(trace)
-            if not self.open:
-                self._divert(self._log)
-                self._sessions.clear()
+        if not self.open:
+            self._divert(self._log)
+            self._sessions.clear()
+
+    def _close_old(self) -> None:
+        """End those whose time is over: if the supervisor was replaced meanwhile, nobody else does."""
+        for trace in [each for each in self.open if each.until <= self._clock()]:
+            self._close(trace)
 
     def pages(self, user: str, seconds: float) -> Iterator[list[Entry]]:
-        """Yield what there is to tell, each time it is asked for, until the time is over."""
+        """Yield what there is to tell, each time it is asked for, until the time is over or nobody holds this."""
         with self.opened(user, seconds) as trace:
             while self._clock() < trace.until:
                 for transcript in self._sessions.values():
@@ -104,6 +113,8 @@ class Traces:
 
     def begin(self, record: Record, core: ServerCore) -> None:
         """A session begins."""
+        if self.open:
+            self._close_old()
         if self.open and len(self._sessions) < MOST_SESSIONS:
             transcript = self._sessions[record.client.session] = Transcript(self, record)
             core.overhear(Leg(transcript, "client"))

@@ -185,6 +185,16 @@ def test_it_ends_by_itself(scene):
     assert scene.going_to is scene.log
 
 
+def test_it_ends_by_itself_at_the_next_session_if_nobody_asks_any_more(scene):
+    pages = scene.traces.pages("alice", 60)
+    next(pages)
+    scene.seconds = 60.0
+    _, core = scene.session("alice")
+    assert core.onlooker is None
+    assert scene.going_to is scene.log
+    assert list(pages) == []
+
+
 def test_whoever_wants_no_more_ends_it(scene):
     pages = scene.traces.pages("alice", 60)
     next(pages)

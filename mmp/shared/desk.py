@@ -54,11 +54,11 @@ class Slot:
 class Desk:
     """Puts questions to the home and hands its answers back."""
 
-    def __init__(self, clock: IReactorTime, ask: Answer, tell: Answer, log: Log, own: Home) -> None:
+    def __init__(self, clock: IReactorTime, say: Answer, tell: Answer, log: Log, own: Home) -> None:
         """``tell`` sends what nobody waits for, behind what went before; ``own`` decides while the home is silent."""
         self._clock = clock
         self._log = log
-        self._ask_home = ask
+        self._say_home = say
         self._tell_home = tell
         self._own = Guest(own, self._answered)
         self._numbers = (number % (OWN - 1) + 1 for number in itertools.count())  # none is 0
@@ -85,7 +85,7 @@ class Desk:
             number = next(self._numbers)
             waiting = self._waiting[number] = Wait()
             self._expect_soon(number, waiting)
-            self._ask_home(kind, wire.NUMBER.pack(number) + body)
+            self._say_home(kind, wire.NUMBER.pack(number) + body)
             try:
                 said = await waiting
             except BaseException:
@@ -129,6 +129,12 @@ class Desk:
         self._waiting.pop(number, None)
         self.give(number)
 
+    def _say(self, number: int, kind: Kind, payload: bytes) -> None:
+        if number & OWN:
+            self._own.received(kind, payload)
+        else:
+            self._say_home(kind, payload)
+
     def _tell(self, number: int, kind: Kind, payload: bytes) -> None:
         if number & OWN:
             self._own.received(kind, payload)
@@ -156,7 +162,7 @@ class Desk:
     def failed(self, number: int, bad: Callable[[float, int], None]) -> None:
         """Tell that it was wrong; ``bad`` is then told the badness of the address and its failures, if this is new."""
         self._bad[number] = bad
-        self._tell(number, Kind.OUTCOME, wire.OUTCOME.pack(number, Outcome.FAILED))
+        self._say(number, Kind.OUTCOME, wire.OUTCOME.pack(number, Outcome.FAILED))
 
     # Answers
 
@@ -236,4 +242,4 @@ class Desk:
         for own, (slot, kind, body) in slots.items():
             self._own.received(Kind.GIVE, wire.NUMBER.pack(own))
             slot.number = next(self._numbers)
-            self._ask_home(kind, wire.LEASE.pack(slot.number, 1) + body[1:])
+            self._say_home(kind, wire.LEASE.pack(slot.number, 1) + body[1:])

@@ -75,11 +75,12 @@ class Scene:
 
 
 class Clock:
-    """The loop's time, which goes on by itself and by steps."""
+    """The loop's time, which goes on by steps alone: how busy the machine is shall not count."""
 
     def __init__(self, scene):
         self.scene, self.skipped = scene, 0
-        scene.turning.reactor.seconds = lambda: time.monotonic() + self.skipped
+        begun = time.monotonic()
+        scene.turning.reactor.seconds = lambda: begun + self.skipped
 
     def tick(self):
         """Let a second pass, and everything happen that is due."""

@@ -94,8 +94,10 @@ def test_the_directory_is_killed(run_watched, ports):
             proxy.logged(" directory ", "result=down", f"url=ldap://{ADDRESS}:{server.port}")
             assert mmp_json(proxy, "status")["directory"]["up"] is False
             server.start()
-            until(lambda: log_in(proxy, ALICE).startswith(b"a OK"), "it is back")
-            proxy.logged(" directory ", "result=up")
+            until(
+                lambda: log_in(proxy, ALICE).startswith(b"a OK") and " directory result=up " in proxy.log(),
+                "the worker that has met it away meets it again",
+            )
 
 
 def test_the_shared_state_is_killed(run_watched, ports):

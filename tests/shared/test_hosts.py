@@ -75,6 +75,33 @@ def test_of_logins_too():
         assert refusal(site.hold()).reason == "limit: logins_per_minute"
 
 
+def test_what_a_user_submits_counts_over_hosts():
+    both = Sites(messages_per_hour=2)
+    told = []
+    for site in (*both.sites, *both.sites):
+        meter, answers = site.host.workers[0].meter()
+        answers.ask()
+        site.settle()
+        meter.close()
+        site.settle()
+        told += answers
+    assert told == [True, True, False, False]
+
+
+def test_a_login_waits_for_an_answer_twice_at_most_and_so_a_tenth_of_a_second():
+    (site,) = Sites(1, sessions=SessionLimits(per_user=9), logins_per_minute=9, per_user=True).sites
+    site.store.deaf = True
+    attempt = site.hold()
+    site.host.clock.advance(PATIENCE)
+    site.settle()
+    finished(attempt)
+    lease = site.user()
+    site.host.clock.advance(PATIENCE)
+    site.settle()
+    finished(lease)
+    assert 2 * PATIENCE <= 0.1
+
+
 def test_a_guess_at_one_host_slows_the_next_at_another():
     one, other = Sites().sites
     one.fail(b"wrong-1")

@@ -7,7 +7,8 @@ from contextlib import contextmanager, suppress
 
 from tests.integration.client import Client
 
-PATIENCE = 30
+PATIENCE = 120
+"""Seconds after which a script gives up, that of a busy machine included; sessions may sit idle meanwhile."""
 CAPABILITY = b"* CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR ID\r\n"
 GREETING = b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR ID] ready\r\n"
 

@@ -77,6 +77,7 @@ def test_while_a_directory_takes_five_seconds_whoever_is_remembered_does_not_wai
                 for _ in range(2):
                     assert log_in(proxy, certificates, ALICE).startswith(b"a OK")
                 assert waiting.answer(b"a")[-1].startswith(b"a OK")
+            proxy.logged(" login ", BOB.user)
             order = [line for line in proxy.log().splitlines() if " login " in line]
             assert [ALICE.user in line for line in order] == [True] * 3 + [False]
             proxy.logged(" directory ", "result=slow", f"ldap://{ADDRESS}:{port}", "an answer took 5.")

@@ -25,8 +25,8 @@ def installed(tmp_path, monkeypatch):
         database.execute("INSERT INTO users VALUES (?, 'example.com', ?)", (ALICE.name, ALICE.store))
     usual = proxies.environment
 
-    def environment(mark):
-        variables = usual(mark)
+    def environment(*run):
+        variables = usual(*run)
         return variables | {"PYTHONPATH": f"{variables['PYTHONPATH']}{os.pathsep}{tmp_path}"}
 
     monkeypatch.setattr(proxies, "environment", environment)

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from contextlib import ExitStack
+from itertools import count
 
 import pytest
 
@@ -26,7 +27,7 @@ def passed():
     with ExitStack() as held:
 
         def pass_on(*sockets):
-            first = 600
+            first = next(number for number in count(3) if not any(map(_is_open, range(number, number + 10))))
             for number, each in enumerate(sockets, first):
                 os.dup2(each.fileno(), number)
                 held.callback(_close, number)
@@ -40,6 +41,14 @@ def _close(descriptor):
         os.close(descriptor)
     except OSError:
         pass
+
+
+def _is_open(descriptor):
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def _listening():

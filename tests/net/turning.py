@@ -50,7 +50,7 @@ class Turning:
             close = getattr(descriptor, "close", None) or getattr(descriptor, "abortConnection", None)
             if close is not None:
                 close()
-        self.reactor.runUntilCurrent()  # Twisted's connections end only now, and then their timers, of the global reactor
+        self.reactor.runUntilCurrent()  # only now do connections of Twisted end, and their timers in its own reactor
         self.reactor._poller.close()
 
 

@@ -81,6 +81,8 @@ class Authority:
         """Return credentials of the administrator in place of those of a member; Refused if they are none."""
         if self.administrator is None or self.group is None or not await self.group.has(member):
             raise Refused(Refusal.NOT_AUTHORIZED, "not a member of the group that may act as another user")
+        if credentials.authzid == self.administrator.user:  # it would pass for the administrator's own login
+            raise Refused(Refusal.NOT_AUTHORIZED, "a member of the group may not act as the administrator")
         return evolve(credentials, user=self.administrator.user, secret=self.administrator.secret)
 
     def judges(self, credentials: Credentials) -> bool:

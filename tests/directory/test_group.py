@@ -169,3 +169,11 @@ def test_entries_of_a_file_state_their_groups_by_name(stated, member):
     group = StatedGroup("cn=admins,dc=example,dc=com")
     entry = Entry("bob", {"memberof": stated} if stated else {})
     assert run(group.has(entry)) is member
+
+
+@pytest.mark.parametrize("everything", [True, False])
+def test_a_member_does_not_become_the_administrator(everything):
+    administrator = evolve(BOB, name="uid=admin,dc=example,dc=com", attributes=BOB.attributes | {"uid": ("admin",)})
+    scene = Scene(users=(ALICE, BOB, administrator), everything=everything)
+    assert scene.refusal(evolve(ACTING, authzid="admin")).refusal is Refusal.NOT_AUTHORIZED
+    assert scene.judge.judged == [(BOB, "PLAIN")]

@@ -145,7 +145,8 @@ class _Root(Resource):
 
     def __init__(self, pages: Mapping[str, Page]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's
-        self.token = b""
+        self.token: bytes | None = None
+        """What has to be shown, empty if nothing; None, and nobody may see anything, until that is known."""
         self._pages = {path.encode(): page for path, page in pages.items()}
 
     def render_GET(self, request: Request) -> bytes | int:  # noqa: N802 - Twisted's name
@@ -165,7 +166,8 @@ class _Root(Resource):
 
     def _may_see(self, request: Request) -> bool:
         shown = request.getHeader(b"authorization") or b""
-        return not self.token or hmac.compare_digest(shown, b"Bearer " + self.token)
+        token = self.token
+        return token is not None and (not token or hmac.compare_digest(shown, b"Bearer " + token))
 
     async def _answer(self, page: Page, request: Request) -> None:
         request.write(_answer(request, await page()))

@@ -1,5 +1,6 @@
 """The port for monitoring, as strangers may use it."""
 
+import os
 import socket
 import tempfile
 
@@ -94,3 +95,16 @@ def test_strangers_do_not_take_all_descriptors_and_make_room_when_they_go(scene)
     assert b" 200 OK" in scene.heard(scene.client(request + b"\r\n"), b"well")
     slow[1].sendall(b"\r\n")
     assert b" 200 OK" in scene.heard(slow[1], b"well")
+
+
+def test_a_program_that_cannot_listen_where_it_is_to_shows_nothing_where_the_one_before_it_did(scene):
+    host, port, listening = scene.pages.state()
+    descriptor = os.dup(listening)
+    scene.pages.close()
+    scene.pages = Pages(scene.turning.reactor, {"/page": page})
+    scene.pages.restore((host, port, descriptor))
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="cannot listen"):
+        scene.pages.open(Endpoint(*taken.getsockname()), b"token")
+    for head in (b"", b"Authorization: Bearer \r\n", b"Authorization: Bearer token\r\n"):
+        client = scene.client(b"GET /page HTTP/1.1\r\nHost: here\r\n" + head + b"\r\n")
+        assert scene.heard(client, b"token is needed").startswith(b"HTTP/1.1 401 ")

@@ -47,6 +47,11 @@ def leave(state: Mapping[str, Any]) -> dict[str, str]:
     return {_VARIABLE: str(kept(memory_file("mmp-handover", pickle.dumps(state))))}
 
 
+def forget(variables: Mapping[str, str]) -> None:
+    """Close the file that ``leave`` has made: there is no next program."""
+    os.close(int(variables[_VARIABLE]))
+
+
 def take(environment: MutableMapping[str, str]) -> dict[str, Any] | None:
     """Return the state that was left for us, and forget where it was; None if none was."""
     named = environment.pop(_VARIABLE, "")

@@ -11,7 +11,7 @@ from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall
 
 from mmp import __version__
-from mmp.handover import kept, leave
+from mmp.handover import forget, kept, leave
 from mmp.interfaces import Log
 from mmp.program import Done
 
@@ -98,7 +98,11 @@ class Replacement:
         self._next = None
         self.log.event("program", result="executed", version=__version__)
         try:
-            self.program.execute(leave(self.leave() | {"loaded": kept(verdict)}))
+            variables = leave(self.leave() | {"loaded": kept(verdict)})
+            try:
+                self.program.execute(variables)
+            finally:
+                forget(variables)
         except OSError as error:
             self._keep(str(error))
         finally:  # we are still here

@@ -5,6 +5,7 @@ import pickle
 import signal
 import socket
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 
@@ -125,9 +126,17 @@ def test_a_program_that_cannot_be_executed_leaves_the_old_serving(scene):
     scene.supervisor._replacement.begin()
     scene.succeed()
     assert scene.results() == ["rehearsed", "executed", "kept"]
+    assert not [each for each in Path("/proc/self/fd").iterdir() if "mmp-handover" in links_to(each)]
     scene.serve()  # the generation that takes the place of one that might have been coming
     assert old.listen()[-1] is Kind.RETIRE
     assert not any(map(refuses, scene.ports()))
+
+
+def links_to(path):
+    try:
+        return str(path.readlink())
+    except FileNotFoundError:  # the descriptor that lists them
+        return ""
 
 
 def test_it_waits_until_all_that_was_said_is_heard(scene):

@@ -139,10 +139,11 @@ class News:
         kind, _, name = item.subject.partition(" ")
         if kind == _KICK and self._all is None and item.seconds > 0:
             self._elsewhere.kicked(name)
-        elif kind == _BAN and item.seconds > 0:
-            self._elsewhere.banned(ip_network(name), item.seconds, item.text)
-        elif kind == _BAN:
-            self._elsewhere.lifted(ip_network(name))
+        elif kind == _BAN and (network := _network(name)) is not None:
+            if item.seconds > 0:
+                self._elsewhere.banned(network, item.seconds, item.text)
+            else:
+                self._elsewhere.lifted(network)
 
     def _tell_what_is_missing(self) -> None:
         """Tell what is not said yet; a store that is new to us, or has lost what it knew, all that it does not know."""
@@ -155,3 +156,11 @@ class News:
                 self._unsaid.setdefault(subject, _Word(until, until - now, reason))
         for subject in [each for each, word in self._unsaid.items() if not word.on_its_way]:
             self._announce(subject)
+
+
+def _network(name: str) -> Network | None:
+    """Return the network; None if it is none, as only another version would write it."""
+    try:
+        return ip_network(name)
+    except ValueError:
+        return None

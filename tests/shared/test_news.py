@@ -67,6 +67,16 @@ def test_a_ban_without_end_and_one_that_is_over_are_so_everywhere():
     assert banned(other) == [str(NETWORK)]
 
 
+def test_what_is_no_network_takes_nothing_of_what_comes_with_it():
+    both = Sites()
+    one, other = both.sites
+    one.bans.ban(NETWORK, 60.0, "", 0)
+    one.hosts.lifted("of another version")
+    one.bans.ban(OTHER, 60.0, "", 0)
+    both.pass_time(1)
+    assert banned(other) == [str(NETWORK), str(OTHER)]
+
+
 def test_who_was_not_nudged_hears_a_little_later():
     both = Sites()
     one, other = both.sites

@@ -14,7 +14,7 @@ from mmp.net.wheel import Wheel
 READ_SIZE = 65536
 """One read. Smaller ones double the cost of a bulk transfer."""
 ACCEPTS_A_TURN = 16
-"""New connections, over all listeners: few, so that established sessions are served in between."""
+"""New connections, over all listeners, each of which has one: few, so that sessions are served in between."""
 HANDSHAKES_A_TURN = 24
 """Steps of TLS handshakes: with 8, where a hundred clients begin one at any time, shorter turns cost a resumed login a
 tenth of its CPU; with this nothing that can be measured."""

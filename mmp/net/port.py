@@ -47,14 +47,15 @@ class Port:
         loop.reactor.addReader(self)
 
     def doRead(self) -> None:  # noqa: N802 - Twisted's name
-        """Accept what is waiting, a few at a time."""
-        while self._loop.accepts.take():
+        """Accept what is waiting, a few at a time, and one however many have come to other listeners in this turn."""
+        may_go_on = True
+        self._loop.accepts.take()
+        while may_go_on:
             if self._exceeds():
                 self._loop.reactor.removeReader(self)
                 self._breath = self._loop.reactor.callLater(BREATH, self._breathed)
                 return
-            if not self._accept():
-                return
+            may_go_on = self._accept() and self._loop.accepts.take()
 
     def _breathed(self) -> None:
         self._breath = None

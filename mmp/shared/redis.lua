@@ -184,14 +184,19 @@ local function fetch()
   local items, length, goes_on = {}, 0, #found == 200
   since = anew and 0 or since
   for at = 1, #found, 2 do
-    local by, ends_at, text = string.match(redis.call('HGET', subjects, found[at]), '(%S+) (%S+) (.*)')
-    local item = string.format('%s|%d|%.6f|%s', found[at], by == host and 1 or 0, tonumber(ends_at) - now, text)
-    length = length + #item
-    if at > 1 and length > PIECE then
-      goes_on = true
-      break
+    local line = redis.call('HGET', subjects, found[at])
+    if line then
+      local by, ends_at, text = string.match(line, '(%S+) (%S+) (.*)')
+      local item = string.format('%s|%d|%.6f|%s', found[at], by == host and 1 or 0, tonumber(ends_at) - now, text)
+      length = length + #item
+      if #items > 0 and length > PIECE then
+        goes_on = true
+        break
+      end
+      items[#items + 1], since = item, found[at + 1]
+    else  -- the server was short of memory and has dropped the hash alone
+      drop(subjects, order, ends, {found[at]})
     end
-    items[#items + 1], since = item, found[at + 1]
   end
   for _, name in ipairs({subjects, order, ends}) do
     expire(name, MONTH)

@@ -137,9 +137,23 @@ def test_between_two_turns_of_a_session_only_a_few_connections_are_accepted_by_a
         before = len(accepted)
         turning.turn()
         turns += 1
-        assert len(accepted) - before <= ACCEPTS_A_TURN
+        assert len(accepted) - before < ACCEPTS_A_TURN + len(ports)
         assert len(told.octets) == turns
     for each in [*accepted, *clients, *ports]:
+        each.close()
+
+
+def test_a_crowd_at_one_listener_does_not_keep_the_others_from_accepting(turning):
+    accepted, ports, clients = [], [], []
+    for number in range(3):
+        listening = socket.create_server(("127.0.0.1", 0), backlog=128)
+        listening.setblocking(False)
+        clients += [socket.create_connection(listening.getsockname()) for _ in range(CROWD)]
+        ports.append(Port(turning.loop, listening, lambda sock, _, at=number: accepted.append((at, sock)), None))
+    turning.turn()
+    assert {at for at, _ in accepted} == {0, 1, 2}
+    assert len(accepted) < len(clients)
+    for each in [*(sock for _, sock in accepted), *clients, *ports]:
         each.close()
 
 

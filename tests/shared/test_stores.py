@@ -424,6 +424,21 @@ def test_the_end_of_redis_is_told_and_what_was_asked_fails(turning, ports):
         turning.until(lambda: lost)
 
 
+def test_news_of_which_redis_has_dropped_a_part_for_want_of_memory_are_told_anew(turning, ports):
+    with redis(ports.free()) as server:
+        store = over_redis(server.port)(turning, "one", LEASE)
+        turning.outcome(store.connect(lambda _: None, lambda: None))
+        said = [Announce(NEWS, f"ban 192.0.2.{number}/32", 100.0, 100.0, "") for number in range(3)]
+        turning.outcome(store.ask(said))
+        turning.outcome(store._protocol.execute_command("DEL", NEWS[0]))
+        (heard,) = turning.outcome(store.ask([Fetch(NEWS, "an era before", 3)]))
+        assert (heard.anew, heard.number, heard.items, heard.goes_on) == (True, 0, (), False)
+        *_, heard = turning.outcome(store.ask([said[0], Fetch(NEWS, heard.era, heard.number)]))
+        assert [item.subject for item in heard.items] == ["ban 192.0.2.0/32"]
+        store.disconnect()
+        turning.turn()
+
+
 def test_every_key_in_redis_expires(turning, ports):
     with redis(ports.free()) as server:
         store = over_redis(server.port)(turning, "one", LEASE)

@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import threading
 import time
+import warnings
 from contextlib import contextmanager
 
 import pytest
@@ -238,8 +239,9 @@ class TestRenewal:
 
 
 @pytest.fixture(scope="module")
-def three_protocols(run_proxy, stores, ports):
+def every_protocol(run_proxy, stores, ports):
     services = {"imap": stores.port, "pop3": stores.first.pop3_port, "submission": ports.free()}
+    services["managesieve"] = stores.first.sieve_port
     listeners = [
         {"service": service, "address": "127.0.0.1", "port": ports.free(), "tls": tls}
         for service in services
@@ -266,12 +268,55 @@ def opened(proxy, service, tls, context):
     return client if tls == "implicit" else client.starttls(context=context) and client
 
 
+TLS_MODES = pytest.mark.parametrize("tls", ["starttls", "implicit"])
+
+
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-@pytest.mark.parametrize("tls", ["starttls", "implicit"])
+@TLS_MODES
 @pytest.mark.parametrize("service", ["imap", "pop3", "submission"])
-def test_pythons_clients_connect_with_each_version(three_protocols, certificates, service, tls, version):
+def test_pythons_clients_connect_with_each_version(every_protocol, certificates, service, tls, version):
     context = ssl.create_default_context(cafile=certificates.ca)
     context.minimum_version = context.maximum_version = version
-    client = opened(three_protocols, service, tls, context)
+    client = opened(every_protocol, service, tls, context)
     assert client.sock.version() == version.name.replace("_", ".")
     client.logout() if service == "imap" else client.quit()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+@TLS_MODES
+@pytest.mark.parametrize("service", ["imap", "pop3", "submission"])
+def test_pythons_clients_of_old_versions_are_refused(every_protocol, certificates, service, tls, version):
+    """They are as lax as they can be, so that it is us who refuse."""
+    context = ssl.create_default_context(cafile=certificates.ca)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of the very versions
+        context.minimum_version = context.maximum_version = version
+    with pytest.raises(ssl.SSLError, match="PROTOCOL_VERSION"):
+        opened(every_protocol, service, tls, context)
+
+
+@pytest.mark.parametrize(
+    ("option", "taken"), [("-tls1", False), ("-tls1_1", False), ("-tls1_2", True), ("-tls1_3", True)]
+)
+@TLS_MODES
+@pytest.mark.parametrize(
+    ("service", "name", "bye"),
+    [
+        ("imap", "imap", b"a LOGOUT\r\n"),
+        ("pop3", "pop3", b"QUIT\r\n"),
+        ("submission", "smtp", b"QUIT\r\n"),
+        ("managesieve", "sieve", b"LOGOUT\r\n"),
+    ],
+)
+def test_openssls_client_connects_with_each_version(  # noqa: PLR0917 - a table
+    every_protocol, certificates, service, name, bye, tls, option, taken
+):
+    how = ["-starttls", name] if tls == "starttls" else []
+    lax = ["-cipher", "ALL:@SECLEVEL=0", "-verify_return_error", "-verify_hostname", "localhost", "-ign_eof"]
+    port = every_protocol.port(tls, service=service)
+    printed = s_client(port, option, *how, *lax, certificates=certificates, said=bye)
+    version = option.removeprefix("-tls").replace("_", ".")
+    assert (f"New, TLSv{version}, Cipher is " in printed) is taken, printed
+    assert ("Verify return code: 0 (ok)" in printed) is True or not taken, printed
+    assert ("protocol version" in printed) is not taken, printed

@@ -50,12 +50,11 @@ def renewal(then: Loaded, now: Loaded, *, overtaken: bool) -> dict[str, bytes]:
     With another configuration theirs may not belong together any more. But some of their clients may not have logged in
     yet, so they are told whom to trust; nobody, once they are overtaken by others who trust by other files.
     """
-    return {
-        name: content for name, content in _renewal(then, now, overtaken).items() if then.files.get(name) != content
-    }
+    renewed = _renewal(then, now, overtaken=overtaken)
+    return {name: content for name, content in renewed.items() if then.files.get(name) != content}
 
 
-def _renewal(then: Loaded, now: Loaded, overtaken: bool) -> dict[str, bytes]:  # noqa: FBT001 - as above
+def _renewal(then: Loaded, now: Loaded, *, overtaken: bool) -> dict[str, bytes]:
     if then.config == now.config:
         return {name: now.files[name] for name in now.renewable}
     trusted = {name for _, *names in _trust(then.config) for name in names if name}

@@ -29,7 +29,7 @@ def _number(text: str) -> int:
 
 
 def _run(arguments: Namespace) -> int:
-    following = _Following(arguments.json)
+    following = _Following(json_wanted=arguments.json)
     try:
         for entry in Answer(arguments, "trace", user=arguments.user, seconds=arguments.time).items():
             following.show(entry)
@@ -43,7 +43,7 @@ def _run(arguments: Namespace) -> int:
 class _Following:
     """Shows entries as they come, and counts them and the sessions that have ended."""
 
-    def __init__(self, json_wanted: bool) -> None:  # noqa: FBT001 - what it is
+    def __init__(self, *, json_wanted: bool) -> None:
         self.seen = self.ended = 0
         self._json_wanted = json_wanted
 

@@ -140,7 +140,7 @@ class End:
         relay.due = relay.loop.wheel.now + relay.patience
         return self.other.take_pipe(pipe)
 
-    def hold(self, held: bool) -> None:  # noqa: FBT001 - what it is
+    def hold(self, held: bool) -> None:  # noqa: FBT001 - the one thing that it sets, and called for every chunk
         """Read no more while this is so."""
         if held != self._held:
             self._held = held

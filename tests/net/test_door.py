@@ -1,6 +1,5 @@
 """Connections that wait at the door until the test admits them or turns them away: over loopback, with real cores."""
 
-import itertools
 import socket
 from ipaddress import ip_network
 
@@ -10,13 +9,9 @@ from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 
 from mmp.errors import Refused
-from mmp.model import Offer, Refusal, Service
-from mmp.net.listen import Arrivals, House, Reception
-from mmp.net.port import Port
-from mmp.net.takeover import Relays
-from mmp.observe.accounting import Accounting
-from mmp.wire.imap.server import Server
+from mmp.model import Refusal
 from tests import fakes
+from tests.net import listener
 from tests.net.turning import Peer
 
 LOGIN = b"a LOGIN alice s3cret-of-alice\r\n"
@@ -39,37 +34,13 @@ class Door:
         self.cancelled += 1
 
 
-class Scene:
+class Scene(listener.Scene):
     """A listener with a door, and logins that never end."""
 
     def __init__(self, turning):
-        self.turning = turning
-        self.log = fakes.Log()
+        super().__init__(turning)
         self.door = Door()
-        accounting = Accounting(self.log, turning.reactor.seconds)
-        relays = Relays(turning.loop, {Service.IMAP: 1800.0}, accounting.close)
-        ids = map(str, itertools.count())
-        self.arrivals = Arrivals(House(turning.loop, self.log, accounting, relays, ids, 10_000))
-        self.reception = Reception(
-            service=Service.IMAP,
-            implicit_tls=False,
-            start_tls=None,
-            offer=lambda _: Offer((), plaintext=True, starttls=False),
-            make_core=lambda offered: Server(
-                offer=offered, hostname="proxy.example", timestamp=b"<1.2@mail.example.com>"
-            ),
-            log_in=self.log_in,
-            deadline=60.0,
-            max_failures=3,
-            door=self.door,
-        )
-        self.attempts = []
-        self.listening = socket.create_server(("127.0.0.1", 0))
-        self.listening.setblocking(False)
-        self.port = Port(turning.loop, self.listening, self.receive, self.log)
-
-    def receive(self, accepted, address):
-        self.arrivals.receive(self.reception, accepted, address)
+        self.reception = evolve(self.reception, door=self.door)
 
     async def log_in(self, record, credentials, ask):
         self.attempts.append(record.client.session)

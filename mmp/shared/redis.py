@@ -144,6 +144,9 @@ class RedisStore:
         except BaseException as error:
             _abort(asking)
             raise _given_up(listening, error) from error
+        if asking.why:  # it has ended meanwhile, and would tell nobody any more
+            _abort(listening)
+            raise StoreError(asking.why)
         self._protocol = asking
         asking.whenDisconnected().addCallback(lambda _: self._lost(lost, asking, listening))
         listening.whenDisconnected().addCallback(lambda _: _abort(asking))

@@ -1,6 +1,8 @@
 """Redis and memcached answer as the store does that the tests have in memory."""
 
 import math
+import socket
+import threading
 import time
 from contextlib import ExitStack
 
@@ -10,7 +12,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint
 from mmp.policy.badness import REMEMBERED, Penalties
 from mmp.policy.throttle import Known
 from mmp.shared.memcached import MemcachedStore
-from mmp.shared.redis import Access, RedisStore
+from mmp.shared.redis import SHA, Access, RedisStore
 from mmp.shared.store import (
     Announce,
     Count,
@@ -28,6 +30,7 @@ from mmp.shared.store import (
     Vouch,
 )
 from tests.integration.ports import Ports
+from tests.integration.scripted import PATIENCE, scripted
 from tests.integration.shared_stores import ADDRESS, memcached, redis
 from tests.net.turning import Turning
 from tests.shared.shelf import Shelf, ShelfStore
@@ -408,6 +411,30 @@ def test_redis_wants_its_password_and_gets_it(turning, ports):
 
 def test_where_nobody_listens_that_is_said(turning, ports):
     assert "refused" in refused(turning, over_redis(ports.free())(turning, "one", LEASE))
+
+
+def test_a_connection_that_ends_before_the_other_listens_is_no_connection(turning, ports):
+    """What is told of a connection's end later is not told of one that has ended before."""
+    listens, gone = threading.Event(), threading.Event()
+
+    def script(client):
+        if next(line for line in iter(client.line, b"") if line in (b"SCRIPT", b"SUBSCRIBE")) == b"SCRIPT":
+            client.send(b"$40\r\n" + SHA.encode() + b"\r\n")
+            listens.wait(PATIENCE)
+            client.connection.shutdown(socket.SHUT_WR)
+            client.rest()
+            gone.set()
+        else:
+            listens.set()
+            gone.wait(PATIENCE)
+            client.send(b"*3\r\n$9\r\nsubscribe\r\n$8\r\nmmp:news\r\n:1\r\n")
+            client.rest()
+
+    port = ports.free()
+    with scripted(ADDRESS, port, script):
+        store = over_redis(port)(turning, "one", LEASE)
+        assert "closed" in refused(turning, store)
+        turning.turn()
 
 
 def test_the_end_of_redis_is_told_and_what_was_asked_fails(turning, ports):

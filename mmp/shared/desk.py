@@ -68,8 +68,8 @@ class Desk:
         self._alone = False
         self._slots: dict[int, tuple[Slot, Kind, bytes]] = {}
         """Those that the host does not know of, with what was asked for them."""
-        self._refusals: dict[bytes, tuple[float, bytes]] = {}
-        """By question: until when the answer is this, whoever asks."""
+        self._refusals: dict[tuple[Kind, bytes], tuple[float, bytes]] = {}
+        """By question, its kind and body: until when the answer is this, whoever asks."""
         self._bad: dict[int, Callable[[float, int], None]] = {}
         self.bans = Bans()
         self.key = own.key
@@ -79,7 +79,7 @@ class Desk:
 
     async def ask(self, kind: Kind, body: bytes) -> Said:
         """Return the answer to a question; if it takes longer than ``PATIENCE``, this worker's own."""
-        if (refusal := self._refusals.get(body)) is not None and self._clock.seconds() < refusal[0]:
+        if (refusal := self._refusals.get((kind, body))) is not None and self._clock.seconds() < refusal[0]:
             return 0, Kind.DENIED, refusal[1]
         if not self._alone:
             number = next(self._numbers)
@@ -93,16 +93,16 @@ class Desk:
                 raise
             if said is not None:
                 if said[0] is Kind.DENIED:
-                    self._remember(body, said[1])
+                    self._remember((kind, body), said[1])
                 return number, *said
         return await self._decide(kind, body)
 
-    def _remember(self, body: bytes, payload: bytes) -> None:
+    def _remember(self, question: tuple[Kind, bytes], payload: bytes) -> None:
         """Know for how long a question need not be asked again, if that was told."""
         if seconds := wire.DENIED.unpack_from(payload)[1]:
             if len(self._refusals) >= REFUSALS:
                 self._refusals.clear()
-            self._refusals[body] = self._clock.seconds() + seconds, payload
+            self._refusals[question] = self._clock.seconds() + seconds, payload
 
     async def _decide(self, kind: Kind, body: bytes) -> Said:
         """Return this worker's own answer to a question."""

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mmp.model import Account
 from mmp.policy.sessions import SessionLimits
 from mmp.shared.desk import OWN, PATIENCE, REFUSALS
 from mmp.shared.link import Kind
@@ -124,6 +125,15 @@ def test_what_is_known_to_be_refused_for_a_while_is_not_asked_again():
     finished(worker.ask(worker.admit(THERE)))
     host.clock.advance(1)
     finished(worker.ask(worker.admit()))
+
+
+def test_a_user_whose_name_reads_like_a_refused_address_is_none():
+    host = Host(1, connections_per_minute=1)
+    (worker,) = host.workers
+    for _ in range(2):
+        asked = worker.ask(worker.admit("97.98.99.0"))  # the octets of "abc", and a zero
+    refusal(asked)
+    finished(worker.ask(worker.limits.admit(client(), Account("abc", "abc", ""))))
 
 
 def test_what_is_known_to_be_refused_takes_bounded_room():

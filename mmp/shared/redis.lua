@@ -46,7 +46,9 @@ end
 local function hold(name, own)
   if own > 0 then
     redis.call('HSET', name, host, string.format('%d %.6f', own, now + lease))
-    expire(name, lease)
+    if redis.call('PTTL', name) < lease * 1000 then  -- another host's lease may be longer
+      expire(name, lease)
+    end
   else
     redis.call('HDEL', name, host)
   end

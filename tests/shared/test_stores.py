@@ -168,6 +168,15 @@ def test_what_a_host_holds_counts_for_a_lease(scene):
     brief.disconnect()
 
 
+def test_a_host_whose_lease_is_shorter_leaves_those_of_others_as_long_as_they_are(scene):
+    assert scene.take(scene.one, 2, 3) == 0
+    brief = scene.another("brief", 2.0)
+    assert scene.take(brief, 1, 3) == 0
+    scene.turning.until(lambda: scene.take(scene.other, 1, 3) == 0)
+    assert scene.take(scene.other, 2, 3) == 1
+    brief.disconnect()
+
+
 def test_events_have_room_as_their_rate_says(scene):
     event = Count(scene.key("rate"), 20.0, 60.0)
     assert scene.ask(scene.one, event, event) + scene.ask(scene.other, event) == [0.0] * 3

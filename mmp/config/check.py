@@ -64,7 +64,14 @@ def _warnings(examined: Examined, now: datetime) -> tuple[str, ...]:
     usage, files = examined.usage, examined.files
     timed = (_certificates, _staples, _revocations)
     found = chain(_listeners(usage), *(each(usage, files, now) for each in timed))
-    return _lines(chain(found, excesses(examined.path, usage), _unused(usage), _access(usage)))
+    return _lines(chain(found, excesses(examined.path, usage), _unused(usage), _access(usage), _shared(usage)))
+
+
+def _shared(usage: Usage) -> Iterator[Finding]:
+    if usage.config.shared.scheme == "memcached":
+        yield Finding(
+            "shared.url", "memcached carries no bans and no kicks to other hosts, as Redis does: each host has its own"
+        )
 
 
 def _access(usage: Usage) -> Iterator[Finding]:

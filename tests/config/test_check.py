@@ -31,6 +31,12 @@ def test_nothing_is_found_in_a_sound_configuration(folder: Folder):
     assert report(folder, "[[listener]]\nport = 1143") == Report()
 
 
+@pytest.mark.parametrize(("url", "told"), [("memcached://h", True), ("redis://h", False), ("", False)])
+def test_that_memcached_carries_no_bans_is_a_warning(folder: Folder, url, told):
+    why = "shared.url: memcached carries no bans and no kicks to other hosts, as Redis does: each host has its own"
+    assert warnings(folder, f'[[listener]]\nport = 1143\n[shared]\nurl = "{url}"') == [why] * told
+
+
 def test_ports_that_need_privileges_are_a_note_and_no_warning(folder: Folder):
     found = report(folder, '[[listener]]\nport = 993\n[[listener]]\nport = 1143\n[[listener]]\naddress = "::"')
     assert found.warnings == ()

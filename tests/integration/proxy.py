@@ -54,9 +54,13 @@ class Proxy:
         )
         return found
 
+    def write(self):
+        """Write its configuration file."""
+        self.configuration.write_text(document(self.settings))
+
     def start(self):
         """Run it and wait until clients are served on every listener."""
-        self.configuration.write_text(document(self.settings))
+        self.write()
         with self._log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [*TWISTD, "mmp", "--config", self.configuration],

@@ -41,14 +41,22 @@ class Reach(enum.Enum):
     THERE = enum.auto()
 
 
+def nothing(_reply: object = None) -> None:
+    """Do nothing with a reply, or without one."""
+
+
 @define(eq=False)
 class Asked:
-    """A question, who gets the reply, and who is to go on if there is none: in time if ``waits``, else ever."""
+    """A question, who gets the reply, and who is to go on if there is none: in time if ``waits``, else ever.
+
+    ``afterwards`` gets a reply that comes when nobody waits for it any more.
+    """
 
     question: Question
     answered: Callable[[Any], object]
     missed: Callable[[], object]
     waits: bool
+    afterwards: Callable[[Any], object] = nothing
 
 
 @define(eq=False)
@@ -58,10 +66,6 @@ class Batch:
     asked: list[Asked]
     sent: float
     late: bool = False
-
-
-def nothing(_reply: object = None) -> None:
-    """Do nothing with a reply, or without one."""
 
 
 class Exchange:
@@ -99,9 +103,18 @@ class Exchange:
 
     # Asking
 
-    def ask(self, question: Question, answered: Callable[[Any], object], missed: Callable[[], object]) -> None:
-        """Ask for somebody who waits: exactly one of both is called, perhaps at once, and within ``PATIENCE``."""
-        self._put(Asked(question, answered, missed, waits=True))
+    def ask(
+        self,
+        question: Question,
+        answered: Callable[[Any], object],
+        missed: Callable[[], object],
+        afterwards: Callable[[Any], object] = nothing,
+    ) -> None:
+        """Ask for somebody who waits: ``answered`` or ``missed`` is called, perhaps at once, and within ``PATIENCE``.
+
+        ``afterwards`` gets what is answered after that.
+        """
+        self._put(Asked(question, answered, missed, waits=True, afterwards=afterwards))
 
     def tell(
         self, question: Question, missed: Callable[[], object], answered: Callable[[Any], object] = nothing
@@ -199,7 +212,7 @@ class Exchange:
             self._late_said = now
             self._log.event("shared", result="late", reason=f"no answer within {PATIENCE * 1000:g} ms")
         for each in waiting:
-            missed, each.answered, each.missed = each.missed, nothing, nothing
+            missed, each.answered, each.missed = each.missed, each.afterwards, nothing
             missed()
 
     def _part(self, reach: Reach, why: str) -> None:

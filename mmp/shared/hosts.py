@@ -26,7 +26,7 @@ from mmp.shared.others import UNREACHABLE, Claims, Elsewhere
 from mmp.shared.store import Count, Fail, Forget, Hold, Look, Question, Slot, Store, Strike, Take, Uncount, Vouch
 
 UNSAID: Final = 10_000
-"""Outcomes of attempts, and names of slots, that are kept to be told later."""
+"""Outcomes of attempts, and names of slots, that are kept to be told later; and names of those that are full."""
 SPACING: Final = 0.02
 """Seconds between two batches of what is told again and again."""
 
@@ -59,6 +59,8 @@ class Hosts:
         self._news = News(reactor, exchange, names.news, home, elsewhere) if store.announces else None
         self._changed: dict[tuple[str, object], Claim] = {}
         """Under which limits and keys the store is to be told anew how many are held."""
+        self._full: dict[tuple[str, object], float] = {}
+        """Under which limits and keys the store has said last that there is no room: until when that is believed."""
         self._telling: IDelayedCall | None = None
         self._unsaid: deque[Question] = deque(maxlen=UNSAID)
 
@@ -70,11 +72,18 @@ class Hosts:
     # What a home asks
 
     def take(self, claims: Claims, answered: Callable[[Verdict], None]) -> None:
-        """Ask whether slots may be held that have been taken here; those refused are then given back here."""
+        """Ask whether slots may be held that have been taken here; those refused are then given back here.
 
-        def late() -> None:
+        If the answer is late, what was said last counts: else a store that is always late would refuse nobody.
+        """
+
+        def told(full: int) -> None:
+            self._learn(claims, full)
+            answered(_verdict(claims, full))
+
+        def missed() -> None:
             self.took(claims)  # said behind what was asked, it is right whatever the answer would have been
-            answered(self._alone)
+            answered(self._alone if self._alone.refused else _verdict(claims, self._believed_full(claims)))
 
         if not self._exchange.is_there:
             answered(self._alone)
@@ -83,7 +92,26 @@ class Hosts:
         else:
             held, name = self._home.counts.held, self._names.held
             slots = tuple(Slot(name(each), held(each), each.most, each.observed) for each in claims)
-            self._exchange.ask(Take(slots), lambda full: answered(_verdict(claims, full)), late)
+            self._exchange.ask(Take(slots), told, missed, partial(self._learn, claims))
+
+    def _learn(self, claims: Claims, full: int) -> None:
+        """Remember what the store has said."""
+        if not full and not self._full:
+            return
+        if len(self._full) >= UNSAID:
+            self._full.clear()
+        until = self._home.now() + self._lease
+        for number, claim in enumerate(claims):
+            if full >> number & 1:
+                self._full[claim.limit, claim.key] = until
+            else:
+                self._full.pop((claim.limit, claim.key), None)
+
+    def _believed_full(self, claims: Claims) -> int:
+        now = self._home.now()
+        return sum(
+            1 << number for number, claim in enumerate(claims) if self._full.get((claim.limit, claim.key), 0.0) > now
+        )
 
     def gave_back(self, claims: Claims) -> None:
         """Tell that slots are held here no more; if there is no room to remember whose, a lease's end tells as well."""

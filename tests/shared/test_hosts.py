@@ -11,7 +11,7 @@ from mmp.errors import Refused
 from mmp.model import Account
 from mmp.policy.badness import Penalties
 from mmp.policy.sessions import SessionLimits
-from mmp.shared import desk, redis_script
+from mmp.shared import desk, hosts, redis_script
 from mmp.shared.exchange import DEAD, PATIENCE, RETRY, SILENCE
 from mmp.shared.hosts import Hosts, Terms
 from mmp.shared.others import Nobody
@@ -226,6 +226,71 @@ def test_an_answer_that_is_late_leaves_only_whoever_waited_for_it_without_and_co
         one.settle()
         assert not both.shelf.total()
     assert one.told() == ["rejoined", "late"]
+
+
+def late(site):
+    """Ask for a slot of which the answer comes late; return what was said without it."""
+    site.store.deaf = True
+    asked = site.admit()
+    site.host.clock.advance(PATIENCE)
+    site.settle()
+    site.store.deaf = False
+    site.store.hear()
+    site.settle()
+    return asked
+
+
+def test_a_store_whose_answers_are_all_late_lets_in_no_more_than_who_asked_before_it_said_no():
+    both = Sites(sessions=SessionLimits(sessions=4))
+    one, other = both.sites
+    leases = fill([other], 4)
+    finished(late(one))
+    assert both.shelf.total() == 5
+    for _ in range(3):
+        assert refusal(late(one)).reason == "limit: sessions"
+        assert both.shelf.total() == 5
+    for lease in leases[:2]:
+        lease.close()
+    other.settle()
+    refusal(late(one))  # what was said last is believed once more
+    finished(late(one))
+    assert both.shelf.total() == 4
+
+
+def test_what_the_store_said_last_is_believed_for_a_lease_and_of_no_more_than_so_many(monkeypatch):
+    monkeypatch.setattr(hosts, "UNSAID", 2)
+    both = Sites(sessions=SessionLimits(per_address=per_address(1)))
+    one, other = both.sites
+    for address in ("192.0.2.3", THERE, HERE):
+        finished(other.admit(address))
+        refusal(one.admit(address))
+    assert len(one.hosts._full) == 1
+    refusal(late(one))
+    both.pass_time(LEASE)
+    finished(late(one))
+
+
+def test_a_limit_that_is_only_observed_refuses_nobody_whose_answer_is_late():
+    one, other = Sites(sessions=SessionLimits(sessions=1, observed=["sessions"])).sites
+    fill([other], 1)
+    for _ in range(2):
+        finished(late(one))
+    assert [each["reason"] for each in one.host.workers[0].log.named("refused")] == ["limit: sessions"]
+
+
+def test_after_a_silence_nobody_more_gets_in_until_as_many_have_gone_as_were_too_many():
+    both = Sites(sessions=SessionLimits(sessions=3))
+    one, other = both.sites
+    leases = fill([other], 3)
+    leases += [silent(one), finished(one.admit())]
+    one.store.deaf = False
+    one.store.hear()
+    one.settle()
+    while both.shelf.total() > 2:
+        assert not fill(both.sites, 2)
+        leases.pop().close()
+        both.pass_time(1)
+    assert len(fill(both.sites, 4)) == 1
 
 
 def test_when_it_answers_again_counts_are_right_again():

@@ -2,14 +2,15 @@
 
 RFC 9051, 2.2, 4.3 and 7.6; IDLE: RFC 2177; LITERAL+ and LITERAL-: RFC 7888; UNAUTHENTICATE: RFC 8437; COMPRESS: RFC
 4978. It follows just enough to know what is a command, and lets pass only what every store must take for the same: what
-is a command to one reader and a literal to another could be used to smuggle. Memory is bounded.
+is a command to one reader and a literal to another could be used to smuggle. So the store is asked about every literal,
+also where the client does not wait: one that it has not agreed to, such as Dovecot's of a command with a mistake before
+it, it takes for commands. Memory is bounded.
 """
 
 from __future__ import annotations
 
 import enum
 import re
-import sys
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
@@ -31,8 +32,8 @@ UNANSWERED_LIMIT = 10_000
 """Commands that wait for the store's answer at a time."""
 REFUSED_LIMIT = 20
 """Commands refused by us, after which the connection ends: what no client has reason to say it says by intent."""
-SMALL_LITERAL = 4096
-"""Octets that LITERAL- lets a client send without asking (RFC 7888, 5)."""
+LITERAL_LIMIT = 2**31 - 1
+"""Octets in a literal: the largest number that no store reads as another one (32 bits in RFC 3501, 9)."""
 
 _REMEMBERED = 32
 """Lists of capabilities."""
@@ -40,12 +41,13 @@ _HEAD, _TAIL = 100, 32
 """Octets at the beginning of a store's line that tell what it is, and at its end that may announce a literal."""
 _FORBIDDEN = replies.STANDING | frozenset(b"LOGIN AUTHENTICATE STARTTLS COMPRESS".split())
 """Neither is there another login; the last two would hide from us what follows."""
-_TAKING_LITERALS = grammar.COMMANDS_AFTER_LOGIN | frozenset(
+_TAKING_LITERALS = (grammar.COMMANDS_AFTER_LOGIN - {b"IDLE"}) | frozenset(  # it has another use for "+"
     b"DELETEACL ESEARCH GETACL GETANNOTATION GETMETADATA GETQUOTA GETQUOTAROOT ID LISTRIGHTS MYRIGHTS NOTIFY REPLACE"
     b" SETACL SETANNOTATION SETMETADATA SETQUOTA SORT THREAD XLIST".split()
 )
 _QUOTED = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-_ANNOUNCED = re.compile(rb"(?:[ (~]|\A)\{[0-9]++\+?\}\r\n\Z")
+_EAGER = b"+}\r\n"
+_ANNOUNCED = re.compile(rb"(?:[ (]|\A)~?\{[0-9]++\+?\}\r\n\Z")
 
 
 class Place(enum.Enum):
@@ -65,22 +67,13 @@ class Place(enum.Enum):
 
 def guard(logged_in: LoggedIn) -> Guard | None:
     """Return a guard for a store that has said this of itself; None if nobody can become somebody else there."""
-    unasked = _unasked(logged_in.capabilities)
-    return None if unasked is None else Guard(unasked)
+    return Guard() if _is_needed(logged_in.capabilities) else None
 
 
 @lru_cache(_REMEMBERED)
-def _unasked(capabilities: tuple[bytes, ...]) -> int | None:
-    """Return the largest literal that is taken unasked, -1 if none; None where there is nothing to be guarded.
-
-    Remembered, since stores say the same to most of their users: 4 µs of a login.
-    """
-    offered = {name.upper() for name in capabilities}
-    if not offered & replies.STANDING:
-        return None
-    if b"LITERAL+" in offered:
-        return sys.maxsize
-    return SMALL_LITERAL if offered & {b"LITERAL-", b"IMAP4REV2"} else -1
+def _is_needed(capabilities: tuple[bytes, ...]) -> bool:
+    """Tell whether there is something to be guarded; remembered, since stores say the same to most of their users."""
+    return not replies.STANDING.isdisjoint(map(bytes.upper, capabilities))
 
 
 @define(eq=False, repr=False)
@@ -90,16 +83,16 @@ class Guard:
     It begins between two commands. A refusal is said between two responses of the store.
     """
 
-    _unasked: int
-    """The largest literal that the store takes without being asked, -1 if none: others it takes for commands."""
     _place: Place = field(default=Place.COMMAND, init=False)
     _received: Buffer = field(factory=Buffer, init=False)
     _tag: bytes = field(default=b"", init=False)
     """Of the present command."""
     _refusing: bool = field(default=False, init=False)
-    """Whether we have refused it; then nothing more of it passes."""
+    """Whether we have refused it, or the store has before its end; then nothing more of it passes."""
     _counted: int = field(default=0, init=False)
     """Octets of a literal still to come from the client."""
+    _eager: bool = field(default=False, init=False)
+    """Whether the client does not wait for the answer to that literal, and must not see it either."""
     _unanswered: set[bytes] = field(factory=set, init=False)
     """Tags of commands."""
     _idle: bytes = field(default=b"", init=False)
@@ -143,9 +136,11 @@ class Guard:
         start = 0
         while start < len(octets):
             is_line = not (self._skipped or self._is_data)
+            is_for_us = is_line and self._eager and (self._head or octets[start : start + 1]).startswith(b"+")
             end = self._part(octets, start)
             part = octets[start:end]
-            said.append(self._listing.passed(part) if is_line else part)
+            if not is_for_us:
+                said.append(self._listing.passed(part) if is_line else part)
             said.append(self.answers())
             start = end
         return b"".join(said)
@@ -195,14 +190,15 @@ class Guard:
         """The store goes on with a command (``+``), or is done with one."""
         if tag == b"+":
             if self._place is Place.ANSWER:
-                self._place = Place.LITERAL
+                self._place, self._eager = Place.LITERAL, False
             self._idle = b""
             return
         self._unanswered.discard(tag)
         if tag == self._idle:
             self._idle = b""
         if tag == self._tag and self._place in {Place.ANSWER, Place.IDLE}:
-            self._place = Place.COMMAND
+            self._refusing = self._eager  # its literal comes all the same, and the rest
+            self._place, self._eager = Place.LITERAL if self._eager else Place.COMMAND, False
 
     # What the client says
 
@@ -220,16 +216,16 @@ class Guard:
         first = self._place is Place.COMMAND
         name = self._begin(line) if first else b""
         announced = grammar.announcement(line)
-        if announced is not None and not _is_clear(line):
+        if announced is not None and not (announced.size <= LITERAL_LIMIT and _is_clear(line)):
             self._end("what may be a literal or not", b"Unclear literal")
         elif not (first or self._refusing or _is_clean(line)):
             self._end("what may be the end of a command or not", b"Unclear end of a command")
-        elif not self._refusing:
+        elif first:
             self._judge(name, line, announced)
         if self._place is Place.NOTHING:
             return False
         if not self._refusing:
-            passed.append(line)
+            passed.append(line if announced is None or announced.client_waits else line[: -len(_EAGER)] + b"}\r\n")
             self._unanswered.add(self._tag)
         self._after(name, announced)
         return True
@@ -244,21 +240,16 @@ class Guard:
 
     def _judge(self, name: bytes, line: bytes, announced: Announcement | None) -> None:
         """Refuse what must not pass."""
-        if self._place is Place.COMMAND:
-            if not (name and _is_clean(line)):
-                self._refuse(b"BAD A command is a tag, a name, and CR LF behind its arguments")
-            elif name in _FORBIDDEN:
-                self._refuse(b"NO [CANNOT] Not available here")
-            elif self._tag in self._unanswered:
-                self._refuse(b"BAD This tag waits for an answer already")
-            elif len(self._unanswered) == UNANSWERED_LIMIT:
-                self._end("too many commands without an answer", b"Too many commands")
-            elif announced is not None and name not in _TAKING_LITERALS:
-                self._refuse(b"BAD This command takes no literals")
-        if announced is None or self._refusing or self._place is Place.NOTHING:
-            return
-        if not announced.client_waits and announced.size > self._unasked:
-            self._refuse(b"BAD The store takes no such literal without being asked")
+        if not (name and _is_clean(line)):
+            self._refuse(b"BAD A command is a tag, a name, and CR LF behind its arguments")
+        elif name in _FORBIDDEN:
+            self._refuse(b"NO [CANNOT] Not available here")
+        elif self._tag in self._unanswered:
+            self._refuse(b"BAD This tag waits for an answer already")
+        elif len(self._unanswered) == UNANSWERED_LIMIT:
+            self._end("too many commands without an answer", b"Too many commands")
+        elif announced is not None and name not in _TAKING_LITERALS:
+            self._refuse(b"BAD This command takes no literals")
 
     def _after(self, name: bytes, announced: Announcement | None) -> None:
         """Settle what comes behind a line."""
@@ -268,7 +259,8 @@ class Guard:
                 self._idle = self._tag
             return
         self._counted = announced.size
-        self._place = Place.ANSWER if announced.client_waits else Place.LITERAL
+        self._place = Place.LITERAL if self._refusing else Place.ANSWER
+        self._eager = not (self._refusing or announced.client_waits)
 
     def _literal(self, passed: list[bytes]) -> bool:
         octets = self._received.take(min(self._counted, len(self._received))) or b""

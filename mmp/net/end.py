@@ -301,7 +301,8 @@ class End:
         self.closed = True
         self._relay.loop.reactor.forget(self)
         self._queue = bytearray()
-        self._give_back_pipe()
+        if self._pipe is not None:
+            self._give_back_pipe()
         self.socket.close()
 
     # What Twisted's reactor asks for

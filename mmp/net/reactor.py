@@ -98,14 +98,26 @@ class LeanReactor(EPollReactor):
     def removeReader(self, reader: Any) -> None:  # noqa: N802 - Twisted's name
         """Watch no more for data."""
         fd = reader.fileno()
-        if fd in self._reads or fd < 0:  # closed: Twisted knows how to find it all the same
+        if fd in self._reads:
+            self._unwatch(fd, self._reads, self._writes, select.EPOLLOUT)
+        elif fd < 0:  # closed: Twisted knows how to find it all the same
             super().removeReader(reader)  # type: ignore[no-untyped-call]  # Twisted's
 
     def removeWriter(self, writer: Any) -> None:  # noqa: N802 - Twisted's name
         """Watch no more for room."""
         fd = writer.fileno()
-        if fd in self._writes or fd < 0:  # likewise
+        if fd in self._writes:
+            self._unwatch(fd, self._writes, self._reads, select.EPOLLIN)
+        elif fd < 0:  # likewise
             super().removeWriter(writer)  # type: ignore[no-untyped-call]  # Twisted's
+
+    def _unwatch(self, fd: int, watched: set[int], others: set[int], left: int) -> None:
+        if fd in others:
+            self._poller.modify(fd, left)
+        else:
+            self._poller.unregister(fd)
+            del self._selectables[fd]
+        watched.discard(fd)
 
     def replace(self, old: Any, new: Any) -> None:
         """Watch for data through ``new`` the descriptor that ``old`` was watching, without a system call."""

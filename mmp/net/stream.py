@@ -61,6 +61,7 @@ class Stream:
         "_read_waits",
         "_shaken",
         "due",
+        "fileno",
         "receiver",
         "socket",
         "tick",
@@ -70,6 +71,8 @@ class Stream:
     def __init__(self, loop: Loop, plain: socket.socket, receiver: Receiver) -> None:
         self._loop = loop
         self.socket: socket.socket | TLSSocket = plain
+        self.fileno = plain.fileno
+        """Returns the descriptor, with TLS on it or not; -1 once closed."""
         self.receiver: Receiver | None = receiver
         self._queue = bytearray()
         self._phase = Phase.OPEN
@@ -330,10 +333,6 @@ class Stream:
         return successor
 
     # What Twisted's reactor asks for
-
-    def fileno(self) -> int:
-        """Return the descriptor, -1 once closed."""
-        return self.socket.fileno()
 
     def logPrefix(self) -> str:  # noqa: N802 - Twisted's name
         """Return a name for the log."""

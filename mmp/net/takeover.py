@@ -90,8 +90,10 @@ class Relays:
         make = self._guards.get(record.client.service)
         guard = self._begun(record, make(logged_in, meter) if make is not None else None)
         if guard is None:
-            relayed.backend.channel.write(trailing)
-            channel.write(logged_in.trailing)
+            if trailing:
+                relayed.backend.channel.write(trailing)
+            if logged_in.trailing:
+                channel.write(logged_in.trailing)
         else:
             channel.write(guard.from_store(logged_in.trailing))
             relayed.backend.channel.write(guard.from_client(trailing))

@@ -62,6 +62,7 @@ def _seen(client: Client, user: str, store: str) -> Hashable:
     The latter are those of each round where headers tell of the client, and of one connection only where none do.
     Clients on this very host may well be beside their store.
     """
-    if client.address.host == store != client.local.host:
+    address, local = client.address, client.local
+    if address.host == store != local.host:
         return user, store
-    return user, client.address, client.local
+    return user, address.host, address.port, local.host, local.port  # endpoints take two calls to hash, six times a login

@@ -245,6 +245,7 @@ class Supervisor(Service):
             "host": self._sharing.host,
             "succession": succession,
             "home": self._home.state(),
+            "untold": self._bans.state(),
             "administration": self._administration.state(),
         }
 
@@ -258,6 +259,7 @@ class Supervisor(Service):
         self._replaces = True
         self._sharing.host = state["host"]
         self._home.restore(state["home"])
+        self._bans.restore(state.get("untold", ()))
         self._administration.restore(state["administration"])
         self._succession.restore(state["succession"])
         self._systemd.live()

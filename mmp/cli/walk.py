@@ -57,7 +57,7 @@ async def _bans(attempt: Attempt) -> AsyncIterator[Step]:
         yield "bans", f"{path} cannot be read: {error}"
         return
     for ban in bans:
-        if address.version == ban.network.version and address in ban.network:
+        if ban.seconds and address.version == ban.network.version and address in ban.network:
             raise Refused(Refusal.BANNED, f"ban: {ban.network}{ban.reason and ', ' + ban.reason}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from attrs import frozen
 
@@ -28,3 +28,11 @@ class Likewise:
     def kicked(self, target: str) -> None:
         """End sessions."""
         self.end_sessions(target)
+
+    def untold(self) -> Iterator[tuple[Network, float, str]]:
+        """Yield what was done here and is yet to be told."""
+        return ((ban.network, ban.seconds, ban.reason) for ban in self.bans.untold())
+
+    def told(self, network: Network) -> None:
+        """Know that of a network it is told."""
+        self.bans.told(network)

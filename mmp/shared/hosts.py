@@ -178,21 +178,17 @@ class Hosts:
         question = Strike(self._names.strikes(household), digest, here.after, here.window)
         self._exchange.tell(question, alone, lambda enough: reached() if enough else None)
 
-    def banned(self, network: Network, seconds: float, reason: str) -> None:
-        """Have a network banned at all hosts."""
-        if self._news is not None:
-            self._news.ban(network, seconds, reason)
+    def banned(self, network: Network, seconds: float, reason: str) -> bool:
+        """Have a network banned at all hosts; False if only this one can."""
+        return self._news is not None and self._news.ban(network, seconds, reason)
 
-    def lifted(self, network: Network) -> None:
-        """Have a ban lifted at all hosts."""
-        if self._news is not None:
-            self._news.lift(network)
+    def lifted(self, network: Network) -> bool:
+        """Have a ban lifted at all hosts; False if only this one can."""
+        return self._news is not None and self._news.lift(network)
 
     def kicked(self, target: str) -> bool:
         """Have sessions ended at all hosts; False if only this one can."""
-        if self._news is not None:
-            self._news.kick(target)
-        return self._news is not None
+        return self._news is not None and self._news.kick(target)
 
     # The whole time
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from ipaddress import ip_network
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,15 +32,19 @@ ANOTHER: Final = "another"
 
 @frozen
 class Ban:
-    """A network that is banned, for so many seconds, which may be infinite."""
+    """A network that is banned, for so many seconds, which may be infinite; 0: a ban that was lifted.
+
+    ``untold``: other hosts are yet to be told.
+    """
 
     network: Network
     seconds: float
     reason: str = ""
+    untold: bool = False
 
 
 def read(path: str, wall_clock: float) -> list[Ban]:
-    """Return the bans that a file has and that are not over; none if there is no file.
+    """Return the bans that a file has and that are not over, and the lifts that are untold; none if there is no file.
 
     OSError or ValueError if it cannot be read, or is something else.
     """
@@ -52,16 +57,16 @@ def read(path: str, wall_clock: float) -> list[Ban]:
         bans = [_read_one(each, wall_clock) for each in state["bans"]]
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"has no bans as this version writes them: {error!r}") from None
-    return [ban for ban in bans if ban.seconds > 0]
+    return [ban for ban in bans if ban.seconds or ban.untold]
 
 
 def _read_one(each: Any, wall_clock: float) -> Ban:
     until = each["until"]
-    seconds = math.inf if until is None else float(until) - wall_clock
-    return Ban(ip_network(each["network"]), seconds, str(each["reason"]))
+    seconds = math.inf if until is None else max(0.0, float(until) - wall_clock)
+    return Ban(ip_network(each["network"]), seconds, str(each["reason"]), each.get("untold") is True)
 
 
-def write(path: str, bans: Iterator[Ban], wall_clock: float) -> None:
+def write(path: str, bans: Iterable[Ban], wall_clock: float) -> None:
     """Put a file with these bans in place of what is there; OSError if that cannot be."""
     state = {
         "version": VERSION,
@@ -70,6 +75,7 @@ def write(path: str, bans: Iterator[Ban], wall_clock: float) -> None:
                 "network": str(ban.network),
                 "until": None if math.isinf(ban.seconds) else round(wall_clock + ban.seconds, 3),
                 "reason": ban.reason,
+                **({"untold": True} if ban.untold else {}),
             }
             for ban in bans
         ],
@@ -93,6 +99,8 @@ class KeptBans:
         self._path = path
         self._wall_clock = wall_clock
         self._due: IDelayedCall | None = None
+        self._untold: set[Network] = set()
+        """Networks of which other hosts are yet to be told whether they are banned."""
         home.too_many_failures = self._banned_by_threshold
 
     def open(self) -> None:
@@ -102,10 +110,12 @@ class KeptBans:
         except (OSError, ValueError) as error:
             self._log.event("state", "error", result="not read", path=self._path, reason=str(error))
             return
-        for ban in kept:
+        bans = [ban for ban in kept if ban.seconds]
+        for ban in bans:
             self._home.ban(ban.network, ban.seconds, ban.reason)
-        if kept:
-            self._log.event("state", result="read", path=self._path, bans=len(kept))
+        self._untold.update(ban.network for ban in kept if ban.untold)
+        if bans:
+            self._log.event("state", result="read", path=self._path, bans=len(bans))
 
     def close(self) -> None:
         """Write what is not yet written."""
@@ -121,7 +131,8 @@ class KeptBans:
         self._ban(network, seconds, f"{failures} failures", None)
 
     def _ban(self, network: Network, seconds: float, reason: str, by: int | None) -> None:
-        self._home.others.banned(network, seconds, reason)
+        if self._home.others.banned(network, seconds, reason):
+            self._untold.add(network)
         self._put(network, seconds, reason, by=by)
 
     def _put(self, network: Network, seconds: float, reason: str, **who: object) -> None:
@@ -134,7 +145,8 @@ class KeptBans:
         """Lift every ban that covers the network or lies in it; return how many that were."""
         lifted = self._home.unban(network)
         for each in lifted:
-            self._home.others.lifted(each)
+            if self._home.others.lifted(each):
+                self._untold.add(each)
             self._log.event("ban", result="lifted", network=each, by=by)
         if lifted:
             self._write_soon()
@@ -155,10 +167,35 @@ class KeptBans:
             self._log.event("ban", result="lifted", network=network, host=ANOTHER)
             self._write_soon()
 
+    def told(self, network: Network) -> None:
+        """Know that they are told."""
+        if network in self._untold:
+            self._untold.remove(network)
+            self._write_soon()
+
+    def untold(self) -> list[Ban]:
+        """Return what they are yet to be told."""
+        now, bans = self._home.now(), self._home.bans
+        return [
+            Ban(network, max(0.0, until - now), reason, untold=True)
+            for network in self._untold
+            for until, reason in [bans.of(now, network) or (0.0, "")]
+        ]
+
     def listed(self) -> Iterator[Ban]:
-        """Yield each; none may be banned meanwhile."""
+        """Yield each ban; none may be banned meanwhile."""
         now = self._home.now()
         return (Ban(network, until - now, reason) for network, until, reason in self._home.bans.listed(now))
+
+    # For the program that replaces this one
+
+    def state(self) -> list[str]:
+        """Return what ``restore`` takes; the bans are in the state of the home."""
+        return list(map(str, self._untold))
+
+    def restore(self, state: Iterable[str]) -> None:
+        """Take what ``state`` told."""
+        self._untold.update(map(ip_network, state))
 
     def _write_soon(self) -> None:
         if self._due is None:
@@ -167,6 +204,7 @@ class KeptBans:
     def _write(self) -> None:
         self._due = None
         try:
-            write(self._path, self.listed(), self._wall_clock())
+            told = (ban for ban in self.listed() if ban.network not in self._untold)
+            write(self._path, chain(told, self.untold()), self._wall_clock())
         except OSError as error:
             self._log.event("state", "error", result="not written", path=self._path, reason=str(error))

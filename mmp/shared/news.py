@@ -61,26 +61,33 @@ class News:
         self._unsaid: dict[str, _Word] = {}
         self._fetching = self._once_more = False
         self._poll: IDelayedCall | None = None
+        for network, seconds, reason in elsewhere.untold():
+            if seconds:
+                self.ban(network, seconds, reason)
+            else:
+                self.lift(network)
 
-    # Saying
+    # Saying: each returns False if there are too many things to be said
 
-    def ban(self, network: Network, seconds: float, reason: str) -> None:
+    def ban(self, network: Network, seconds: float, reason: str) -> bool:
         """Announce a ban."""
-        self._say(f"{_BAN} {network}", seconds, seconds, reason)
+        return self._say(f"{_BAN} {network}", seconds, seconds, reason)
 
-    def lift(self, network: Network) -> None:
+    def lift(self, network: Network) -> bool:
         """Announce that a ban is lifted."""
-        self._say(f"{_BAN} {network}", 0.0, REMEMBERED, "")
+        return self._say(f"{_BAN} {network}", 0.0, REMEMBERED, "")
 
-    def kick(self, target: str) -> None:
+    def kick(self, target: str) -> bool:
         """Announce that sessions are ended."""
-        self._say(f"{_KICK} {target}", KICK, KICK, "")
+        return self._say(f"{_KICK} {target}", KICK, KICK, "")
 
-    def _say(self, subject: str, seconds: float, kept: float, text: str) -> None:
-        if len(self._unsaid) < UNSAID:
-            self._unsaid[subject] = _Word(self._home.now() + seconds, kept, text)
-        if subject in self._unsaid and self._all is None:
+    def _say(self, subject: str, seconds: float, kept: float, text: str) -> bool:
+        if len(self._unsaid) >= UNSAID and subject not in self._unsaid:
+            return False
+        self._unsaid[subject] = _Word(self._home.now() + seconds, kept, text)
+        if self._all is None:
             self._announce(subject)
+        return True
 
     def _announce(self, subject: str) -> None:
         word = self._unsaid[subject]
@@ -91,10 +98,16 @@ class News:
         def answered(_reply: object) -> None:
             if self._unsaid.get(subject) is word:
                 del self._unsaid[subject]
+                self._said(subject)
 
         word.on_its_way = True
         left = max(0.0, word.until - self._home.now())
         self._exchange.tell(Announce(self._names, subject, left, word.kept, word.text), missed, answered)
+
+    def _said(self, subject: str) -> None:
+        kind, _, name = subject.partition(" ")
+        if kind == _BAN and (network := _network(name)) is not None:
+            self._elsewhere.told(network)
 
     # Hearing
 

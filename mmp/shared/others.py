@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from mmp.policy.bans import Network, Threshold
@@ -43,11 +43,11 @@ class Others(Protocol):
     def strike(self, household: bytes, digest: bytes, here: Threshold, reached: Callable[[], None], /) -> None:
         """Count a failure that may come to a ban, here if others cannot be told; ``reached`` if it was one too many."""
 
-    def banned(self, network: Network, seconds: float, reason: str, /) -> None:
-        """Have a network banned at all hosts."""
+    def banned(self, network: Network, seconds: float, reason: str, /) -> bool:
+        """Have a network banned at all hosts; False if only this one can."""
 
-    def lifted(self, network: Network, /) -> None:
-        """Have a ban lifted at all hosts."""
+    def lifted(self, network: Network, /) -> bool:
+        """Have a ban lifted at all hosts; False if only this one can."""
 
     def kicked(self, target: str, /) -> bool:
         """Have sessions ended at all hosts; False if only this one can."""
@@ -64,6 +64,12 @@ class Elsewhere(Protocol):
 
     def kicked(self, target: str, /) -> None:
         """End sessions."""
+
+    def untold(self) -> Iterable[tuple[Network, float, str]]:
+        """Return what was done here and is yet to be told: networks banned for so many seconds and why, 0 if lifted."""
+
+    def told(self, network: Network, /) -> None:
+        """Know that of a network it is told."""
 
 
 class Nobody:
@@ -104,11 +110,13 @@ class Nobody:
         if here.reached(self._now(), household, digest):
             reached()
 
-    def banned(self, network: Network, seconds: float, reason: str) -> None:
+    def banned(self, _network: Network, _seconds: float, _reason: str) -> bool:
         """Tell nobody."""
+        return False
 
-    def lifted(self, network: Network) -> None:
+    def lifted(self, _network: Network) -> bool:
         """Tell nobody."""
+        return False
 
     def kicked(self, _target: str) -> bool:
         """Tell nobody."""

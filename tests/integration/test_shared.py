@@ -192,6 +192,22 @@ def test_bans_and_kicks_at_one_host_are_in_force_at_the_other_and_lifted_likewis
     until(lambda: BANNED not in {greeted(one, "127.0.0.9") for _ in range(TIMES)}, "it is lifted at the first")
 
 
+def test_a_ban_lifted_while_the_store_was_silent_does_not_come_back_though_the_host_was_restarted(run, shared):
+    one, other = run()
+    mmp(one, "ban", "127.0.0.9")
+    until(lambda: greeted(other, "127.0.0.9") == BANNED, "the other hears of it")
+    shared.stop()
+    try:
+        until(lambda: not status(one)["up"], "it finds out")
+        assert mmp_json(one, "unban", "127.0.0.9") == {"count": 1}
+        one.stop()
+        one.start()
+    finally:
+        shared.go_on()
+    for proxy in (other, one):
+        until(lambda proxy=proxy: BANNED not in {greeted(proxy, "127.0.0.9") for _ in range(TIMES)}, "it is lifted")
+
+
 def test_failures_are_counted_over_hosts_until_the_address_is_banned_at_all(run, held):
     proxies = run(throttle={"penalty": "0s", "ban_after": 4, "ban_time": "1h"})
     for number in range(4):

@@ -18,16 +18,27 @@ LEASE = 30.0
 class Site:
     """One host of several, with its workers, and its use of the store."""
 
-    def __init__(self, shelf, name, *, refusing=False, workers=1, **rules):
-        self.host = Host(workers, clock=shelf.clock, **rules)
+    def __init__(self, shelf, name, *, refusing=False, workers=1, state="/nowhere/state", **rules):
         self.log = fakes.Log()
+        self.state = state
+        self._make = lambda: Host(workers, clock=shelf.clock, **rules)
+        self.host = self._make()
         self.join(shelf, name, refusing=refusing)
 
-    def join(self, shelf, name, *, refusing=False):
+    def restart(self, shelf, name):
+        """End, and begin anew with what is in the file of the state."""
+        self.hosts.stop()
+        self.bans.close()
+        self.host = self._make()
+        self.join(shelf, name, away=self.store.away)
+
+    def join(self, shelf, name, *, refusing=False, away=False, untold=()):
         """Begin to share; a host that has been down has another name afterwards."""
-        self.store = ShelfStore(shelf, name, LEASE)
+        self.store = ShelfStore(shelf, name, LEASE, away=away)
         home = self.host.home
-        self.bans = KeptBans(shelf.clock, home, self.log, "/nowhere/state", shelf.clock.seconds)
+        self.bans = KeptBans(shelf.clock, home, self.log, self.state, shelf.clock.seconds)
+        self.bans.open()
+        self.bans.restore(untold)
         self.kicks = []
         likewise = Likewise(self.bans, self.kicks.append)
         terms = Terms("mmp", LEASE, refusing)
@@ -68,10 +79,13 @@ class Site:
 class Sites:
     """Two or more of them on one clock and one shelf."""
 
-    def __init__(self, count=2, *, refusing=False, **rules):
+    def __init__(self, count=2, *, refusing=False, folder="/nowhere", **rules):
         self.clock = Clock()
         self.shelf = Shelf(self.clock)
-        self.sites = [Site(self.shelf, f"host{number}", refusing=refusing, **rules) for number in range(count)]
+        self.sites = [
+            Site(self.shelf, f"host{number}", refusing=refusing, state=f"{folder}/state{number}", **rules)
+            for number in range(count)
+        ]
         for site in self.sites[1:]:  # one secret for all, so that they can compare
             site.host.home.key = self.sites[0].host.home.key
             for worker in site.host.workers:

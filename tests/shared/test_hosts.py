@@ -5,7 +5,6 @@ from contextlib import suppress
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
-from twisted.internet.task import Clock
 
 from mmp.errors import Refused
 from mmp.model import Account
@@ -13,15 +12,12 @@ from mmp.policy.badness import Penalties
 from mmp.policy.sessions import SessionLimits
 from mmp.shared import desk, hosts, redis_script
 from mmp.shared.exchange import DEAD, PATIENCE, RETRY, SILENCE
-from mmp.shared.hosts import Hosts, Terms
 from mmp.shared.others import Nobody
 from mmp.shared.store import Count, Fail, Forget, Hold, Look, StoreError, Take, Vouch
-from tests import fakes
 from tests.directory.outcomes import finished, pending, refusal
 from tests.running import started
 from tests.shared import shelf
-from tests.shared.desks import HERE, THERE, Host, client
-from tests.shared.shelf import Shelf, ShelfStore
+from tests.shared.desks import HERE, THERE, client
 from tests.shared.sites import LEASE, Sites
 from tests.shared.test_local import per_address
 
@@ -343,16 +339,13 @@ def test_a_connection_that_answers_nothing_is_given_up_and_made_again():
 
 
 def test_a_store_that_was_never_there_is_told_once():
-    clock = Clock()
-    store = ShelfStore(Shelf(clock), "host", LEASE, away=True)
-    log = fakes.Log()
-    home = Host(1, clock=clock).home
-    hosts = Hosts(clock, store, home, log, Terms(), elsewhere=None)
-    hosts.start()
-    for _ in range(20):
-        clock.advance(RETRY)
-    assert [facts["result"] for facts in log.named("shared")] == ["alone"]
-    assert hosts.why == "nobody there"
+    both = Sites(1)
+    (site,) = both.sites
+    site.store.away = True
+    site.restart(both.shelf, "again")
+    both.pass_time(20 * RETRY)
+    assert site.told() == ["rejoined", "alone"]
+    assert site.hosts.why == "nobody there"
 
 
 def test_a_store_that_is_emptied_is_right_again_within_a_lease():

@@ -1,7 +1,11 @@
 """Bans and kicks over hosts that share a store: in force everywhere, lifted likewise, whoever was away meanwhile."""
 
+import itertools
 import math
+from contextlib import ExitStack
 from ipaddress import ip_network
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import pytest
 from hypothesis import strategies as st
@@ -130,6 +134,58 @@ def test_a_ban_that_was_lifted_while_a_host_was_down_is_lifted_there_too():
     assert not banned(one)
 
 
+@pytest.mark.parametrize("is_banned", [True, False])
+def test_what_was_done_while_nobody_could_be_told_is_told_after_a_restart_too(tmp_path, is_banned):
+    both = Sites(folder=tmp_path)
+    one, other = both.sites
+    other.bans.ban(NETWORK, 600.0, "", 0)
+    both.pass_time(1)
+    if is_banned:
+        other.bans.lift(NETWORK, 0)
+        both.pass_time(1)
+    cut_off(both, other)
+    if is_banned:
+        other.bans.ban(NETWORK, 600.0, "again", 0)
+    else:
+        other.bans.lift(NETWORK, 0)
+    both.pass_time(1)
+    for name in ("again", "and again"):
+        other.restart(both.shelf, name)
+    come_back(both, other)
+    assert banned(one) == banned(other) == [str(NETWORK)] * is_banned
+
+
+def test_what_is_yet_to_be_told_is_told_by_the_program_that_comes_next():
+    both = Sites()
+    one, other = both.sites
+    one.bans.ban(NETWORK, 600.0, "", 0)
+    both.pass_time(1)
+    cut_off(both, other)
+    other.bans.lift(NETWORK, 0)
+    other.hosts.stop()
+    other.join(both.shelf, "host1", away=True, untold=other.bans.state())
+    come_back(both, other)
+    assert not banned(one)
+    assert not banned(other)
+
+
+def test_what_has_been_told_is_not_told_again_after_a_restart(tmp_path):
+    both = Sites(folder=tmp_path)
+    one, other = both.sites
+    cut_off(both, other)
+    other.bans.ban(NETWORK, 600.0, "", 0)
+    both.pass_time(1)
+    come_back(both, other)
+    both.pass_time(1)
+    assert banned(one) == [str(NETWORK)]
+    other.store.deaf = True  # it does not hear of the lift
+    one.bans.lift(NETWORK, 0)
+    other.restart(both.shelf, "again")
+    both.pass_time(1)
+    assert not banned(one)
+    assert not banned(other)
+
+
 def test_a_store_that_has_lost_what_it_knew_is_told_of_all_bans_again():
     both = Sites()
     one, other = both.sites
@@ -221,9 +277,15 @@ class BansBesideADict(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.all = Sites(3)
+        self.held = ExitStack()
+        self.held.enter_context(patch("os.fsync"))  # nobody cuts the power off, and it takes most of the time
+        self.all = Sites(3, folder=self.held.enter_context(TemporaryDirectory()))
         self.banned = {}
         self.away = None
+        self.names = itertools.count()
+
+    def teardown(self):
+        self.held.close()
 
     @rule(number=st.integers(0, 2), last=st.integers(0, 3))
     def ban(self, number, last):
@@ -243,6 +305,10 @@ class BansBesideADict(RuleBasedStateMachine):
             self.unsaid[network] = is_banned
         else:
             self.banned[network] = is_banned
+
+    @rule(number=st.integers(0, 2))
+    def restart(self, number):
+        self.all.sites[number].restart(self.all.shelf, f"anew{next(self.names)}")
 
     @precondition(lambda self: self.away is None)
     @rule(number=st.integers(0, 2))

@@ -59,9 +59,14 @@ class MMP:
         return "" if self.twistd().exists() else f"a virtual environment at {self.checkout}/.venv (run scripts/test)"
 
     def version(self) -> str:
-        """Name the checkout's commit, and say whether it was changed since."""
+        """Name the commit, whether it was changed since, and the Python that runs it, with who built that."""
         git = ["git", "-C", str(self.checkout), "describe", "--always", "--dirty=, changed since"]
-        return subprocess.run(git, check=False, capture_output=True, text=True).stdout.strip() or str(self.checkout)
+        python = [str(self.twistd().with_name("python")), "-c", "import sys; print(sys.version)"]
+        commit, interpreter = (
+            " ".join(subprocess.run(words, check=False, capture_output=True, text=True).stdout.split())
+            for words in (git, python)
+        )
+        return f"{commit or self.checkout}, Python {interpreter}"
 
     def can(self, setup: Setup) -> bool:
         """Do everything; LDAP needs a server to be measured with."""

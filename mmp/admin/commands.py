@@ -306,7 +306,8 @@ class Commands:
     async def standing(self, order: Order) -> Mapping[str, Any]:
         """Tell what limits, throttle and bans would make of a login."""
         names = tuple(str(order.request.get(name, ""))[:LONGEST] for name in ("typed", "user", "backend"))
-        rows = list(standing(self.proxy.home, order.text("address"), names))
+        shared, apart = self.proxy.shared_store, self.proxy.apart
+        rows = list(standing(self.proxy.home, order.text("address"), names, shared=shared, apart=apart))
         await order.send(json.dumps(rows).encode())
         return {}
 

@@ -11,10 +11,13 @@ from mmp.shared.digests import of_user
 from mmp.shared.local import Home
 
 
-def standing(home: Home, address: str, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+def standing(
+    home: Home, address: str, names: Sequence[str], *, shared: str = "", apart: str = ""
+) -> Iterator[dict[str, Any]]:
     """Yield a row for each that is in force; ``names`` are the user as typed and as known, and the store.
 
-    All rows have ``what``, ``found`` in words, and ``refuses``. They tell of this host alone.
+    All rows have ``what``, ``found`` in words, and ``refuses``. They tell of this host alone; the last says so where
+    hosts count together in a ``shared`` store, which may be ``apart`` for a reason.
     """
     typed, user, backend = names
     octets = octets_of(address)
@@ -22,8 +25,12 @@ def standing(home: Home, address: str, names: Sequence[str]) -> Iterator[dict[st
         return
     yield from _bans(home, octets)
     yield from _sessions(home, octets, user, backend)
-    yield from _rates(home, household(octets))
+    yield from _rates(home, household(octets), together=bool(shared) and not apart)
     yield from _throttle(home, household(octets), typed)
+    if shared:
+        known = f"this host counts alone, since {shared} is away: {apart}"
+        counted = f"rates are counted at {shared}; of sessions and failures other hosts may know more"
+        yield _row("shared", known if apart else counted)
 
 
 def _row(what: str, found: str, *, refuses: bool = False) -> dict[str, Any]:
@@ -45,12 +52,13 @@ def _sessions(home: Home, octets: bytes, user: str, backend: str) -> Iterator[di
         yield _row(claim.limit, found, refuses=held >= claim.most and not claim.observed)
 
 
-def _rates(home: Home, origin: bytes) -> Iterator[dict[str, Any]]:
+def _rates(home: Home, origin: bytes, *, together: bool) -> Iterator[dict[str, Any]]:
     for limit, most, seconds in home.rates_of(origin):
         observed = limit in home.rules.observed
-        found = f"{most}; room again in {seconds:.0f} s" if seconds else f"{most}; there is room"
+        room = f"room again in {seconds:.0f} s" if seconds else "there is room"
+        found = f"{most} of all hosts" if together else f"{most}; {room}"
         found += ", only observed" if observed else ""
-        yield _row(limit, found, refuses=bool(seconds) and not observed)
+        yield _row(limit, found, refuses=bool(seconds) and not observed and not together)
 
 
 def _throttle(home: Home, origin: bytes, typed: str) -> Iterator[dict[str, Any]]:

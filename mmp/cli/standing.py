@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from mmp.cli.answer import NOT_RUNNING, Answer, RemoteError
 from mmp.directory.explain import Step
 from mmp.errors import Refused
 from mmp.model import Client, Refusal
+
+_STEPS: Final = frozenset({"throttle", "shared"})
+"""What is no limit."""
 
 _REFUSALS: Mapping[str, Refusal] = {
     "ban": Refusal.BANNED,
@@ -36,8 +40,4 @@ def told(control: str, client: Client, names: Mapping[str, str]) -> Iterator[Ste
             kind = "ban" if row["what"] == "ban" else "limit"
             named = row["found"] if kind == "ban" else f"{row['what']}: {row['found']}"
             raise Refused(_REFUSALS.get(row["what"], Refusal.TOO_MANY_CONNECTIONS), f"{kind}: {named}")
-        yield "throttle" if row["what"] == "throttle" else "limit", _shown(row)
-
-
-def _shown(row: Mapping[str, str]) -> str:
-    return row["found"] if row["what"] == "throttle" else f"{row['what']}: {row['found']}"
+        yield (row["what"], row["found"]) if row["what"] in _STEPS else ("limit", f"{row['what']}: {row['found']}")

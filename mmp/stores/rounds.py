@@ -65,4 +65,10 @@ def _seen(client: Client, user: str, store: str) -> Hashable:
     address, local = client.address, client.local
     if address.host == store != local.host:
         return user, store
-    return user, address.host, address.port, local.host, local.port  # endpoints take two calls to hash, six times a login
+    return (
+        user,
+        address.host,
+        address.port,
+        local.host,
+        local.port,
+    )  # endpoints take two calls to hash, six times a login

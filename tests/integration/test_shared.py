@@ -10,7 +10,8 @@ import pytest
 
 from tests.integration.certificates import LOOPBACK
 from tests.integration.client import Client
-from tests.integration.commands import mmp, mmp_json
+from tests.integration.commands import MMP, mmp, mmp_json
+from tests.integration.commands import run as run_command
 from tests.integration.ordinary import PLAIN
 from tests.integration.people import ALICE, BOB, FIRST
 from tests.integration.scripted import PATIENCE, scripted
@@ -206,6 +207,25 @@ def test_a_ban_lifted_while_the_store_was_silent_does_not_come_back_though_the_h
         shared.go_on()
     for proxy in (other, one):
         until(lambda proxy=proxy: BANNED not in {greeted(proxy, "127.0.0.9") for _ in range(TIMES)}, "it is lifted")
+
+
+def explained(proxy):
+    """Return the lines that tell of limits, with what is known of other hosts."""
+    done = run_command([*MMP, "explain", str(proxy.configuration), ALICE.user])
+    told = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
+    return [found for what, found in told if what in {"limit", "shared"}]
+
+
+def test_explain_tells_what_is_known_of_other_hosts(run, held, shared):
+    one, other = run(limits={"per_user": 5, "logins_per_minute": 600, "per_address": []})
+    assert admitted([come(held, other)])
+    more = f"rates are counted at {shared.url}; of sessions and failures other hosts may know more"
+    assert explained(one) == ["per_user: 0 of 5 sessions", "logins_per_minute: 600 of all hosts", more]
+    shared.kill()
+    until(lambda: not status(one)["up"], "it finds out")
+    limit, rate, alone = explained(one)
+    assert (limit, rate) == ("per_user: 0 of 5 sessions", "logins_per_minute: 600; there is room")
+    assert alone.startswith(f"this host counts alone, since {shared.url} is away: ")
 
 
 def test_failures_are_counted_over_hosts_until_the_address_is_banned_at_all(run, held):

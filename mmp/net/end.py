@@ -107,7 +107,7 @@ class End:
     def _go_on_reading(self) -> bool:
         """Read, now that there is room; False if that waits again, or ended everything."""
         self._read_waits = False
-        if self._held:
+        if not self._may_read():
             return True
         self._relay.loop.reactor.addReader(self)
         self.doRead()
@@ -146,13 +146,20 @@ class End:
             self._held = held
             if held:
                 self._relay.loop.reactor.removeReader(self)
-            elif not self.other._queue:  # noqa: SLF001 - its own kind
+            else:
                 self.read_on()
 
     def read_on(self) -> None:
-        """Read, unless all has been, or TLS waits for room first."""
-        if not (self._ended or self._read_waits or self._held or self.closed):
+        """Read, unless all has been, TLS waits for room first, or what would come has no room."""
+        if not (self._ended or self._read_waits or self.closed) and self._may_read():
             self._relay.loop.reactor.addReader(self)
+
+    def _may_read(self) -> bool:
+        """Tell whether there is room for what would come: here too where a guard may answer it, unless it is dropped."""
+        relay = self._relay
+        is_answered = relay.guard is not None and self is relay.client
+        has_room = not (self._held or self.other._queue or (is_answered and self._queue))  # noqa: SLF001 - its own kind
+        return has_room or relay.discarding
 
     # Writing
 
@@ -237,14 +244,10 @@ class End:
             self._relay.loop.reactor.addReader(self)
 
     def _let_go_on(self) -> None:
-        """Read the source again; with a guard, an end waits until it has taken its own answers too."""
-        if self._relay.guard is None:
-            return self.other.read_on()
-        ends = self, self.other
-        if not any(end._queue for end in ends):  # noqa: SLF001 - its own kind
-            for end in ends:
-                end.read_on()
-        return None
+        """Read the source again, and here what has waited for our own answers to be taken."""
+        self.other.read_on()
+        if self._relay.guard is not None:
+            self.read_on()
 
     def _give_back_pipe(self) -> None:
         pipe, self._pipe = self._pipe, None

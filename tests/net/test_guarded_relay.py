@@ -155,6 +155,40 @@ def test_who_does_not_read_our_answers_is_not_read_and_goes_on_later(turning):
     made.close()
 
 
+def test_who_does_not_read_our_answers_is_not_read_however_often_the_guard_has_waited(turning):
+    made = guarded(turning).join()
+    relay = next(iter(made.relays._running))
+    sent = blocked = 0
+    while blocked < 10 and sent < 1 << 28:
+        taken = made.client.now(made.client.sock.send, b"X\n" * 10_000 + b"W\n")
+        blocked = 0 if taken else blocked + 1
+        sent += taken or 0
+        turning.turn()
+        while relay.guard.waits:
+            relay.guard.tell()
+            relay.go_on()
+    assert blocked == 10
+    assert len(relay.client._queue) <= 3 * 65536
+    assert relay.client not in turning.reactor.getReaders()
+    made.close()
+
+
+def test_a_store_that_does_not_read_before_its_answers_are_taken_is_read_once_the_client_reads(turning):
+    made = guarded(turning).join()
+    relay = next(iter(made.relays._running))
+    text = b"a" * 65535 + b"\n"
+    for end, full in ((made.store, relay.client), (made.client, relay.backend)):
+        blocked = 0
+        while blocked < 10:
+            blocked = 0 if end.now(end.sock.send, text) else blocked + 1
+            turning.turn()
+        assert full._queue
+    turning.until(lambda: not (relay.client._queue and made.client.receive(len(text))))
+    assert relay.backend in turning.reactor.getReaders()
+    assert relay.backend._queue
+    made.close()
+
+
 def test_while_the_guard_waits_the_client_is_not_read_and_then_all_passes_in_order(scene):
     scene.join(from_client=b"one\n")
     relay = next(iter(scene.relays._running))
@@ -204,6 +238,19 @@ def test_an_answer_that_comes_when_all_is_over_changes_nothing(scene):
     scene.store.close()
     scene.over()
     relay.go_on()
+
+
+def test_what_ends_while_the_guard_waits_ends_in_order(scene):
+    scene.join()
+    relay = next(iter(scene.relays._running))
+    scene.client.send(b"Wait\n")
+    scene.turning.until(lambda: relay.guard.waits)
+    relay.close("kicked")
+    assert scene.client.rest() == scene.store.rest() == b""
+    assert relay.client in scene.turning.reactor.getReaders()
+    scene.client.close()
+    scene.store.close()
+    assert scene.over()[1:] == ("proxy", "kicked")
 
 
 class Submissions:

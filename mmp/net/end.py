@@ -155,7 +155,7 @@ class End:
             self._relay.loop.reactor.addReader(self)
 
     def _may_read(self) -> bool:
-        """Tell whether there is room for what would come: here too where a guard may answer it, unless it is dropped."""
+        """Tell whether what would come has room, here too where a guard may answer it, or needs none: it is dropped."""
         relay = self._relay
         is_answered = relay.guard is not None and self is relay.client
         has_room = not (self._held or self.other._queue or (is_answered and self._queue))  # noqa: SLF001 - its own kind

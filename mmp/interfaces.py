@@ -336,5 +336,8 @@ class Log(Protocol):
         number as its ``str``. The names are those of docs/reference/log.md.
         """
 
+    def tell(self, name: str, level: Level, facts: dict[str, object], /) -> None:
+        """Write one event likewise, for half the work: the facts are the log's from now on."""
+
     def heeds(self, level: Level) -> bool:
         """Tell whether events of this level are written: facts of those that are not are in vain, except to count."""

@@ -215,6 +215,9 @@ class Log:
         return True
 
     def event(self, name, level="info", /, **facts):
+        self.tell(name, level, facts)
+
+    def tell(self, name, level, facts, /):
         self.events.append((name, level, facts))
 
     def named(self, name):

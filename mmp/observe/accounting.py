@@ -26,6 +26,6 @@ class Accounting:
         """Write the record and give its slot back. What is said about the end of a session later is not heard."""
         facts = record.finish(self.now(), who, why)
         if facts is not None:
-            self.log.event("closed", **facts)
+            self.log.tell("closed", "info", facts)
             if record.slot is not None:
                 record.slot.close()

@@ -118,10 +118,14 @@ class Counted:
 
     def event(self, name: str, level: Level = "info", /, **facts: object) -> None:
         """Count, and write one event."""
+        self.tell(name, level, facts)
+
+    def tell(self, name: str, level: Level, facts: dict[str, object], /) -> None:
+        """Count, and write one event."""
         hear = self._hear.get(name)
         if hear is not None:
             hear(facts)
-        self._log.event(name, level, **facts)
+        self._log.tell(name, level, facts)
 
     def pass_on_to(self, log: Log) -> None:
         """Write to this log from now on."""

@@ -137,7 +137,11 @@ class Traces:
 
     def event(self, name: str, level: Level = "info", /, **facts: object) -> None:
         """Write an event, and show those that are about a session that is followed."""
-        self._log.event(name, level, **facts)
+        self.tell(name, level, facts)
+
+    def tell(self, name: str, level: Level, facts: dict[str, object], /) -> None:
+        """Write an event likewise."""
+        self._log.tell(name, level, facts)
         transcript = self._sessions.get(str(facts.get("session", "")))
         if transcript is not None:
             said = {key: value for key, value in facts.items() if value and key not in _UNSAID}

@@ -71,10 +71,8 @@ class Record:
         if self.finished:
             return None
         self.finished = True
-        return self.facts() | {
-            "duration": round(now - self.started, 3),
-            "bytes_in": self.bytes_in,
-            "bytes_out": self.bytes_out,
-            "who": who,
-            "why": why,
-        }
+        facts = self.facts()
+        facts["duration"] = round(now - self.started, 3)
+        facts["bytes_in"], facts["bytes_out"] = self.bytes_in, self.bytes_out
+        facts["who"], facts["why"] = who, why
+        return facts

@@ -116,4 +116,4 @@ class Session:
         except BaseException:
             relayed.close()
             raise
-        self.log.event("login", "info", result="ok", reason=self.record.note, **self.record.facts())
+        self.log.tell("login", "info", {"result": "ok", "reason": self.record.note, **self.record.facts()})

@@ -65,6 +65,9 @@ class Quiet:
     def event(self, name, level="info", /, **facts):
         """Let it pass."""
 
+    def tell(self, name, level, facts, /):
+        """Let it pass."""
+
 
 class Loopback:
     """A resolver without threads."""

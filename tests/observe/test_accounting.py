@@ -24,6 +24,9 @@ class Events:
     def event(self, name: str, _level: Level = "info", /, **facts: object) -> None:
         self.written.append((name, facts))
 
+    def tell(self, name: str, level: Level, facts: dict[str, object], /) -> None:
+        self.event(name, level, **facts)
+
 
 def test_a_session_that_logged_in_is_told_whole() -> None:
     events, seconds = Events(), iter([100.0, 160.25])

@@ -29,6 +29,9 @@ class Events:
         known = {key: str(value) for key, value in facts.items() if value not in {None, ""}}
         self.written.append({"event": name, "level": level} | known)
 
+    def tell(self, name: str, level: Level, facts: dict[str, object], /) -> None:
+        self.event(name, level, **facts)
+
 
 def written(say: Callable[[Logger], object]) -> dict[str, object]:
     events = Events()

@@ -24,7 +24,7 @@ class Written:
         self.events = []
         self.to = self
 
-    def event(self, name, _level="info", /, **_facts):
+    def tell(self, name, _level, _facts, /):
         self.events.append(name)
 
 

@@ -92,6 +92,9 @@ class Noted:
         return True
 
     def event(self, name, level="info", /, **facts):
+        self.tell(name, level, facts)
+
+    def tell(self, name, level, facts, /):
         self.events.append((name, level, facts))
 
     def results(self):

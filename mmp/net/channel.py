@@ -99,10 +99,6 @@ class Channel:
         assert isinstance(plain, socket.socket)  # noqa: S101 - see above
         return endpoint_of(plain.getsockname()), endpoint_of(plain.getpeername())
 
-    def other_end(self) -> Endpoint:
-        """Return the other end's address; OSError if the connection is gone."""
-        return endpoint_of(self._open.socket.getpeername())
-
     def write(self, octets: bytes) -> None:
         """Send or queue."""
         self._open.write(octets)

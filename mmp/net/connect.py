@@ -56,8 +56,8 @@ class Connector:
         *others, last = await self._addresses(endpoint)
         return await self._first(others, receiver) or await self._reach(last, receiver)
 
-    async def open(self, endpoint: Endpoint, channel: Channel, arrived_at: Endpoint) -> None:
-        """Connect a channel to somebody who speaks first; OSError if there is no address to connect to.
+    async def open(self, endpoint: Endpoint, channel: Channel, arrived_at: Endpoint) -> str:
+        """Connect a channel to somebody who speaks first and return their address; OSError if there is none to go to.
 
         ``arrived_at`` is where the client has come in: there we would find ourselves, again and again. The last address
         of a host is not waited for, which makes a login a twentieth cheaper: where it does not take us, the channel is
@@ -66,8 +66,12 @@ class Connector:
         *others, last = addresses = await self._addresses(endpoint)
         if (arrived_at.host, arrived_at.port) in addresses:
             raise PermissionError(f"{arrived_at} is where the client has come in: that would be a loop")
-        reached = await self._first(others, channel) if others else None
-        channel.stream = reached or Stream(self._loop, self._set_out(*last), channel)
+        for where in others:
+            with suppress(OSError):
+                channel.stream = await self._reach(where, channel)
+                return where[0]
+        channel.stream = Stream(self._loop, self._set_out(*last), channel)
+        return last[0]
 
     async def _addresses(self, endpoint: Endpoint) -> list[tuple[str, int]]:
         addresses = await self._resolver.addresses(endpoint.host)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from ipaddress import ip_address
 
 from attrs import evolve, frozen
@@ -89,7 +89,7 @@ class Arrivals:
         """Begin a session on an accepted connection; what goes wrong with one is nobody else's fault."""
         try:
             session = next(self.house.session_ids)
-            client = Client(session, reception.service, address, endpoint_of(accepted.getsockname()))
+            client = Client(session, reception.service, address, _arrived_at(accepted.getsockname()))
             newcomer = self._newcomer(reception, accepted, client)
         except Exception:  # noqa: BLE001 - the port must go on
             self._log.failure("unexpected error at a new connection")
@@ -254,7 +254,7 @@ class Arrival:
         house = self._arrivals.house
         house.loop.wheel.add(self, self._reception.deadline)
         record = self.record
-        house.log.event("connected", "debug", **(record.facts() if house.log.heeds("debug") else record.counted()))
+        house.log.tell("connected", "debug", record.facts() if house.log.heeds("debug") else record.counted())
         self._running = Running(self._session().run(), self._ended)
         self._running.go_on()
 
@@ -328,6 +328,10 @@ class Arrival:
 
 Present = Arrival | AtTheDoor | Introduction
 """Whoever is not logged in."""
+
+
+_arrived_at = lru_cache(256)(endpoint_of)
+"""Of our own addresses there are few."""
 
 
 def _shown(octets: bytes) -> str:

@@ -7,7 +7,7 @@ import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from OpenSSL import SSL
 from twisted.internet.interfaces import IPushProducer, IReadWriteDescriptor
@@ -339,12 +339,12 @@ class Stream:
         return "stream"
 
 
-def endpoint_of(address: tuple[object, ...] | str | bytes) -> Endpoint:
+def endpoint_of(address: tuple[Any, ...] | str | bytes) -> Endpoint:
     """Return a socket address as an endpoint; an IPv4 client on an IPv6 socket is shown as IPv4.
 
     Whoever comes over a Unix socket is on this machine, and so are we.
     """
-    if isinstance(address, str | bytes):
+    if not isinstance(address, tuple):
         return _THIS_MACHINE
-    host = str(address[0])
-    return Endpoint(host.removeprefix("::ffff:") if "." in host else host, int(str(address[1])))
+    host, port, *_ = address
+    return Endpoint(host.removeprefix("::ffff:") if "." in host else host, port)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from mmp.errors import Refused
 from mmp.interfaces import Channel, ClientCore
 from mmp.session.events import next_event
 from mmp.wire.events import Challenge, LoggedIn, LoginRefused, Ready, StartTLS
+
+_ANSWERS: Final = (LoggedIn, Challenge)
 
 
 async def make_ready(channel: Channel, core: ClientCore) -> None:
@@ -29,7 +33,7 @@ async def answer(channel: Channel, core: ClientCore) -> LoggedIn | Challenge:
     """
     while True:
         event = await next_event(channel, core)
-        if isinstance(event, LoggedIn | Challenge):
+        if isinstance(event, _ANSWERS):
             return event
         if isinstance(event, LoginRefused):
             raise Refused(event.refusal, f"store: {event.text}")

@@ -82,14 +82,6 @@ def _fault(error: Exception) -> StoreError:
     return StoreError(str(error), untrusted=isinstance(error, UntrustedError))
 
 
-def _address(channel: Channel) -> str:
-    """Return where a store is that has just said what it offers."""
-    try:
-        return channel.other_end().host
-    except OSError as error:
-        raise _fault(error) from None
-
-
 @define(eq=False)
 class Dial:
     """Connects and logs in, once; who else might be asked is decided around it."""
@@ -133,11 +125,12 @@ class Dial:
         login_begun = False
         began = self.wheel.seconds()
         try:
-            await self.make_ready(client, host, channel, core, account.port if host == account.host else 0)
+            port = account.port if host == account.host else 0
+            address = await self.make_ready(client, host, channel, core, port)
             ready = self.wheel.seconds()
             if self.learn is not None:
                 self.learn(host, core.capabilities, core.mechanisms)
-            with self._rounds.one_more(client, account.user, _address(channel)):
+            with self._rounds.one_more(client, account.user, address):
                 core.log_in(self._replay(client, account, credentials))
                 login_begun = True
                 while isinstance(answered := await self._answer(channel, core), Challenge):
@@ -158,7 +151,13 @@ class Dial:
         if self.log.heeds("debug"):
             self._tell("connected", _session(host, client, account, credentials), "")
         else:  # it is counted all the same
-            self.log.event("backend", "debug", result="connected", reason="", service=client.service.word, backend=host)
+            counted: dict[str, object] = {
+                "result": "connected",
+                "reason": "",
+                "service": client.service.word,
+                "backend": host,
+            }
+            self.log.tell("backend", "debug", counted)
         if self.took is not None:
             self.took(host, ready - began, self.wheel.seconds() - ready)
         return StoreConnection(channel, answered, host)
@@ -172,17 +171,18 @@ class Dial:
 
     async def make_ready(
         self, client: Client | None, host: str, channel: Channel, core: ClientCore, port: int = 0
-    ) -> None:
-        """Connect and go on until a login may be sent; no more than a few at a time toward one store.
+    ) -> str:
+        """Connect, go on until a login may be sent, and return the store's address; a few at a time toward one store.
 
-        Without a client the connection is our own; without a port it is to the usual one.
+        Without a client the connection is our own, to an address that does not matter; without a port it is to the
+        usual one.
         """
         if self._connecting.get(host, 0) >= self.route.max_connecting:
             raise StoreError("too many connections under way to it")
         self._connecting[host] = self._connecting.get(host, 0) + 1
         try:
             reached = self._reach(client, Endpoint(host, port or self.route.port), channel, core)
-            await within(self.wheel, self.route.connect_timeout, reached)
+            return await within(self.wheel, self.route.connect_timeout, reached)
         except _AT_FAULT as error:
             raise _fault(error) from None
         finally:
@@ -190,9 +190,10 @@ class Dial:
             if not self._connecting[host]:
                 del self._connecting[host]
 
-    async def _reach(self, client: Client | None, store: Endpoint, channel: Channel, core: ClientCore) -> None:
+    async def _reach(self, client: Client | None, store: Endpoint, channel: Channel, core: ClientCore) -> str:
+        address = ""
         if client is not None:
-            await self.connector.open(store, channel, client.local)
+            address = await self.connector.open(store, channel, client.local)
         else:
             channel.stream = await self.connector.connect(store, channel)
         if self.route.render_header is not None:
@@ -202,6 +203,7 @@ class Dial:
         await make_ready(channel, core)
         if channel.stream is not None and self.route.tls is not TLSMode.NONE:
             self.route.client_tls.remember(channel.stream, store.host)
+        return address
 
     def handshake(self, host: str) -> Callable[[Stream], Awaitable[Security]]:
         """Return what begins TLS toward a host."""

@@ -149,13 +149,13 @@ def opened(turning, connector, port):
     """Open a channel, turn until it is lost or has something to read, and return what its core was fed."""
     fed = []
     channel = Channel(Fed(fed), None)
-    turning.outcome(Deferred.fromCoroutine(connector.open(Endpoint("store", port), channel, ELSEWHERE)))
+    address = turning.outcome(Deferred.fromCoroutine(connector.open(Endpoint("store", port), channel, ELSEWHERE)))
     lost = []
     channel.on_loss(lost.append)
     turning.until(lambda: lost or fed)
     channel.abort()
     turning.turn()
-    return b"".join(fed) or lost[0]
+    return (address, b"".join(fed)) if fed else lost[0]
 
 
 class Fed:
@@ -180,7 +180,8 @@ def serve(listening, octets):
 
 def test_a_channel_to_the_only_address_is_not_waited_for(turning, listening):
     serve(listening, b"* OK")
-    assert opened(turning, Connector(turning.loop, Names("127.0.0.2")), listening.getsockname()[1]) == b"* OK"
+    connector = Connector(turning.loop, Names("127.0.0.2"))
+    assert opened(turning, connector, listening.getsockname()[1]) == ("127.0.0.2", b"* OK")
 
 
 def test_a_channel_to_an_only_address_that_refuses_is_lost(turning, listening):
@@ -192,7 +193,7 @@ def test_a_channel_too_goes_to_the_next_address_when_one_refuses(turning, listen
     port = listening.getsockname()[1]
     serve(listening, b"* OK")
     connector = Connector(turning.loop, Names("127.0.0.3", "127.0.0.2"))
-    assert opened(turning, connector, port) == b"* OK"
+    assert opened(turning, connector, port) == ("127.0.0.2", b"* OK")
     assert list(connector._avoided) == [("127.0.0.3", port)]
 
 

@@ -107,18 +107,18 @@ def test_a_refusal_is_no_such_thing(scene):
 
 
 class Failing:
-    """A listening socket whose ``accept`` fails as long as there are errors for it."""
+    """A listening socket whose ``_accept`` fails as long as there are errors for it."""
 
     def __init__(self, real):
         self.real = real
         self.errors = []
         self.calls = 0
 
-    def accept(self):
+    def _accept(self):
         self.calls += 1
         if self.errors:
             raise self.errors[0] if self.errors[0].errno == errno.EMFILE else self.errors.pop(0)
-        return self.real.accept()
+        return self.real._accept()
 
     def __getattr__(self, name):
         return getattr(self.real, name)

@@ -34,6 +34,7 @@ class Network:
         self.channel = channel
         channel.stream = fakes.Stream()
         self.streams.append(channel.stream)
+        return "192.0.2.2"
 
     def start(self, stream, host):
         assert (stream, host) == (self.streams[-1], "store1")

@@ -34,7 +34,7 @@ from mmp.encryption import Encryption, KeyRing
 from mmp.model import Refusal
 from mmp.net.listen import Arrivals, House
 from mmp.net.loop import Loop
-from mmp.net.port import Listening, Port
+from mmp.net.port import Port
 from mmp.net.reactor import LeanReactor
 from mmp.net.resolve import Resolver
 from mmp.net.reverse import HostNames
@@ -175,7 +175,7 @@ class Worker:
                 file.seek(0)
                 self._parts.encryption.renew(pickle.load(file))  # noqa: S301 - from our own supervisor, over a socket pair
         elif kind is Kind.LISTEN:
-            listening = Listening(descriptors.pop())
+            listening = socket.socket(fileno=descriptors.pop())
             self._ports.append(self._parts.listen(wire.NUMBER.unpack(payload)[0], listening))
         elif kind is Kind.SERVE:
             self._link.send(Kind.SERVING)

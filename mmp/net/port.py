@@ -22,20 +22,6 @@ PAUSE = 1.0
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
-class Listening(socket.socket):
-    """A listening socket from a descriptor, which knows its family and type.
-
-    ``accept`` asks for both, and a socket makes a member of an enumeration at each asking: ten calls of Python.
-    """
-
-    __slots__ = ("family", "type")
-
-    def __init__(self, descriptor: int) -> None:
-        super().__init__(fileno=descriptor)
-        self.family = super().family  # type: ignore[misc]  # a property there
-        self.type = super().type  # type: ignore[misc]  # likewise
-
-
 @implementer(IReadDescriptor)
 class Port:
     """A listening socket, shared with other workers; hands each accepted connection to ``arrive``."""

@@ -44,6 +44,11 @@ def descriptor_count(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - thousands at a time
 
 
+def threads(pid):
+    """Return how many threads a process has."""
+    return len(os.listdir(f"/proc/{pid}/task"))  # noqa: PTH208 - a number is wanted
+
+
 def resident(pid):
     """Return the octets of memory that a process keeps in RAM and that no file is behind (RssAnon).
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
-import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +17,10 @@ from mmp.errors import ConfigError
 DEFAULTS: Final = ("mmp.toml", "/etc/mmp/mmp.toml")
 """Configuration files that are looked for."""
 NOT_RUNNING: Final = 3
+PATIENCE: Final = 60.0
+"""Seconds without a word after which a proxy is given up; a worker that hangs is replaced long before."""
+LONGEST: Final = 64 * 1024 * 1024
+"""Octets of one line of an answer; a page of any list has far less."""
 
 
 class RemoteError(Exception):
@@ -50,7 +53,7 @@ def find(arguments: Namespace) -> str:
     """Return the path of the control socket that is meant."""
     if arguments.control is not None:
         return str(arguments.control)
-    file = arguments.config or next((path for path in DEFAULTS if Path(path).exists()), None)
+    file = arguments.config or next(filter(_is_there, DEFAULTS), None)
     try:
         path = (load_admin(file) if file else Admin()).control_path
     except ConfigError as error:
@@ -60,28 +63,55 @@ def find(arguments: Namespace) -> str:
     return path
 
 
+def _is_there(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except OSError:  # in a folder that is not for us: whoever reads it is told so
+        return True
+
+
 class Answer:
     """What the proxy says to one request: ``items`` first, and then ``done``."""
 
     def __init__(self, arguments: Namespace, command: str, **request: Any) -> None:
         self.done: dict[str, Any] = {}
         self._path = find(arguments)
+        self._patience = None if command == "trace" else PATIENCE
         self._request = json.dumps({"command": command, **request}).encode() + b"\n"
 
     def items(self) -> Iterator[Any]:
         """Yield the items of all pages, as they come; RemoteError if the command is refused, or nobody is there."""
-        with closing(self._connected()) as connection, connection.makefile("rb") as lines:
-            connection.sendall(self._request)
-            for line in lines:
-                told = json.loads(line)
-                if isinstance(told, list):
+        for told in self._lines():
+            match told:
+                case list():
                     yield from told
-                elif "error" in told:
-                    raise RemoteError(told["error"])
-                else:
-                    self.done = told["done"]
+                case {"error": str(why)}:
+                    raise RemoteError(why)
+                case {"done": dict(done)}:
+                    self.done = done
                     return
+                case _:
+                    raise self._stranger()
         raise RemoteError("the proxy ended in the middle of its answer", NOT_RUNNING)
+
+    def _lines(self) -> Iterator[Any]:
+        """Yield each line that comes; RemoteError if it is not a proxy's, or none comes for too long."""
+        with closing(self._connected()) as connection, connection.makefile("rb") as lines:
+            try:
+                connection.sendall(self._request)
+                while (line := lines.readline(LONGEST)).endswith(b"\n"):
+                    yield json.loads(line)
+            except ConnectionError:
+                return
+            except TimeoutError:
+                raise RemoteError(f"the proxy has not answered for {PATIENCE:g} s", NOT_RUNNING) from None
+            except (ValueError, RecursionError):
+                raise self._stranger() from None
+        if len(line) == LONGEST:
+            raise self._stranger()
+
+    def _stranger(self) -> RemoteError:
+        return RemoteError(f"{self._path}: what answers there is no proxy")
 
     def finish(self) -> dict[str, Any]:
         """Return what is said at the end, of a command that is answered by nothing else."""
@@ -91,6 +121,7 @@ class Answer:
 
     def _connected(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(self._patience)
         try:
             connection.connect(self._path)
         except (FileNotFoundError, ConnectionRefusedError):
@@ -100,34 +131,3 @@ class Answer:
             connection.close()
             raise RemoteError(f"{self._path}: {error.strerror or error}") from None
         return connection
-
-
-def print_json(value: object) -> None:
-    """Print a value as JSON, for programs and for people."""
-    json.dump(value, sys.stdout, indent=2)
-    print()
-
-
-def print_json_list(items: Iterator[Any]) -> None:
-    """Print a list as JSON, each item as it comes."""
-    opening = "[\n"
-    for item in items:
-        print(opening, json.dumps(item), sep="", end="")
-        opening = ",\n"
-    print("[]" if opening == "[\n" else "\n]")
-
-
-def print_table(titles: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> None:
-    """Print columns, each as wide as what is in it."""
-    cells = [titles, *(tuple(map(_shown, row)) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for row in cells:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def _shown(value: object) -> str:
-    """Return a cell's text; nothing that a client or a directory chose moves the cursor of the terminal."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    text = "-" if value is None or value == "" else str(value)
-    return text if text.isprintable() else ascii(text)[1:-1]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import Final
 
-from mmp.cli.answer import Answer, print_json, print_table
+from mmp.cli.answer import Answer
 from mmp.cli.live import duration, live_command, tell_count
+from mmp.cli.terminal import print_json, print_table
 
 COLUMNS: Final = ("backend", "service", "up", "disabled", "sessions", "why")
 
@@ -39,16 +40,16 @@ def _add_kick(parser: ArgumentParser) -> None:
 def _disable(arguments: Namespace) -> int:
     request = {"backend": arguments.backend, "kick": arguments.kick, "seconds": arguments.over}
     done = Answer(arguments, "disable", **request).finish()
-    sentence = "no login goes to {store} any more"
+    sentence = "no login goes to {backend} any more"
     if arguments.kick:
         sentence += "; {kicked} sessions are being ended"
-    return tell_count(arguments, done, sentence.replace("{store}", arguments.backend))
+    return tell_count(arguments, done, sentence)
 
 
 def _enable(arguments: Namespace) -> int:
     done = Answer(arguments, "enable", backend=arguments.backend).finish()
-    sentence = "logins go to {store} again" if done["count"] else "{store} was not disabled"
-    return tell_count(arguments, done, sentence.replace("{store}", arguments.backend))
+    sentence = "logins go to {backend} again" if done["count"] else "{backend} was not disabled"
+    return tell_count(arguments, done, sentence)
 
 
 BACKENDS = live_command(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from mmp.cli.answer import Answer, print_json_list, print_table
+from mmp.cli.answer import Answer
 from mmp.cli.live import live_command, some_time, tell_count
+from mmp.cli.terminal import print_json_list, print_table
 
 
 def _list(arguments: Namespace) -> int:

@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from datetime import UTC, datetime
 
 from mmp.cli.command import Command
+from mmp.cli.terminal import say
 from mmp.cli.trial import connect
 from mmp.config.check import Report, check
 from mmp.config.load import load
@@ -26,7 +27,7 @@ def run(arguments: Namespace) -> int:
         report = _tried(report, arguments.config)
     for kind, lines in (("error", report.mistakes), ("warning", report.warnings), ("note", report.notes)):
         for line in lines:
-            print(f"{kind}: {line}")
+            say(f"{kind}: {line}")
     print(f"{arguments.config}: {_count(report.mistakes, 'error')}, {_count(report.warnings, 'warning')}")
     return 1 if report.mistakes else 0
 

@@ -6,6 +6,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 
 from mmp.cli.command import Command
+from mmp.cli.terminal import say
 from mmp.config.load import load
 from mmp.config.render import render
 from mmp.errors import ConfigError
@@ -21,7 +22,8 @@ def run(arguments: Namespace) -> int:
     try:
         print(render(load(arguments.config).config), end="")
     except ConfigError as error:
-        print("\n".join(f"error: {mistake}" for mistake in error.mistakes), file=sys.stderr)
+        for mistake in error.mistakes:
+            say(f"error: {mistake}", sys.stderr)
         return 1
     return 0
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from mmp.cli.answer import Answer, print_json
+from mmp.cli.answer import Answer
 from mmp.cli.live import duration, live_command
+from mmp.cli.terminal import print_json
 
 
 def _run(command: str, sentence: str, arguments: Namespace, **request: Any) -> int:

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 
 from mmp.authenticators import Authenticators
 from mmp.cli.command import Command
+from mmp.cli.terminal import interruptible, say
 from mmp.cli.walk import Attempt, walk
 from mmp.config.load import Loaded, load
 from mmp.config.schema import Listener
@@ -41,7 +42,8 @@ def run(arguments: Namespace) -> int:
     try:
         loaded = load(arguments.config)
     except ConfigError as error:
-        print("\n".join(f"error: {mistake}" for mistake in error.mistakes), file=sys.stderr)
+        for mistake in error.mistakes:
+            say(f"error: {mistake}", sys.stderr)
         return 1
     service = Service(arguments.service)
     listener = next((each for each in loaded.config.listener if each.service is service), None)
@@ -68,7 +70,8 @@ def _explain(loaded: Loaded, listener: Listener, address: str, user: str) -> int
         walking.addBoth(lambda _: reactor.stop())
 
     reactor.callWhenRunning(begin)
-    reactor.run(installSignalHandlers=False)
+    with interruptible():
+        reactor.run(installSignalHandlers=False)
     (status,) = outcome
     if isinstance(status, Failure):
         status.raiseException()
@@ -96,7 +99,7 @@ async def _walk(reactor: LeanReactor, loaded: Loaded, listener: Listener, client
 
 
 def _show(step: str, found: str) -> None:
-    print(f"{step:<9} {found}")
+    say(f"{step:<9} {found}")
 
 
 EXPLAIN = Command(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from mmp.cli import answer
 from mmp.cli.answer import RemoteError
 from mmp.cli.command import Command
+from mmp.cli.terminal import print_json, say
 from mmp.config.units import parse_duration
 
 _STATUSES = "exit status: 0 done, 1 refused or nothing matched, 3 no running proxy"
@@ -31,7 +32,8 @@ def live_command(
         try:
             return run(arguments)
         except RemoteError as error:
-            print(f"mmp {name}: {error}", file=sys.stderr)
+            for line in f"mmp {name}: {error}".split("\n"):
+                say(line, sys.stderr)
             return error.status
 
     return Command(name, summary, declare, guarded, examples, _STATUSES)
@@ -53,9 +55,12 @@ def some_time(text: str) -> float:
 
 
 def tell_count(arguments: Namespace, done: dict[str, int], sentence: str) -> int:
-    """Print how much a command has done, and return its exit status: 1 if that is nothing."""
+    """Print how much a command has done, and return its exit status: 1 if that is nothing.
+
+    ``sentence`` may name what was done, and what the command line says.
+    """
     if arguments.json:
-        answer.print_json(done)
+        print_json(done)
     else:
-        print(sentence.format(**done))
+        say(sentence.format_map(vars(arguments) | done))
     return 0 if done["count"] else 1

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Final
 
 from mmp import __version__
@@ -33,6 +35,8 @@ _OTHERS: Final[tuple[Command, ...]] = (
     control.RELOAD,
     control.DRAIN,
 )
+INTERRUPTED: Final = 128 + signal.SIGINT
+"""The exit status of what somebody has ended with Ctrl-C, as shells have it."""
 COMMANDS: Final = (*_OTHERS, completion_of(_OTHERS))
 """Every subcommand, in the order of the help."""
 
@@ -40,12 +44,16 @@ COMMANDS: Final = (*_OTHERS, completion_of(_OTHERS))
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, by default the process's own, and return the exit status."""
     parsed = parser().parse_args(arguments)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal has no letters for is no error
     try:
         status: int = parsed.run(parsed)
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush would complain
         return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return status
 
 
@@ -65,3 +73,7 @@ def parser() -> ArgumentParser:
         command.add_arguments(subparser)
         subparser.set_defaults(run=command.run)
     return whole
+
+
+if __name__ == "__main__":
+    sys.exit(main())

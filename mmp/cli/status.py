@@ -6,8 +6,9 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any, Final
 
-from mmp.cli.answer import Answer, print_json, print_table
+from mmp.cli.answer import Answer
 from mmp.cli.live import live_command
+from mmp.cli.terminal import print_json, print_table, say
 from mmp.model import Endpoint
 
 OUT_OF_DATE: Final = {"1.0", "1.1"}
@@ -31,11 +32,14 @@ def _print(status: Mapping[str, Any]) -> None:
     print(f"mmp {status['version']} ({versions})")
     print(f"{state}, process {status['pid']} since {status['started']}, {status['sessions']} sessions")
     down = "; ".join(f"{url} is down: {why}" for url, why in status["directory"]["down"].items())
-    print(f"directory: {'up' if status['directory']['up'] else 'down'}{down and ', '}{down}")
+    say(f"directory: {'up' if status['directory']['up'] else 'down'}{down and ', '}{down}")
     for url, warnings in status["directory"]["warnings"].items():
-        print("\n".join(f"warning: {url}: {why}" for why in warnings))
+        for why in warnings:
+            say(f"warning: {url}: {why}")
     for url, why in status["directory"]["watched"].items():
-        print(f"changes at {url}: {f'not followed: {why}' if why else 'followed'}")
+        say(f"changes at {url}: {f'not followed: {why}' if why else 'followed'}")
+    if (shared := status["shared"])["url"] or shared["why"]:
+        say(f"shared state: {f'down: {why}' if (why := shared['why']) else 'up'}")
     for listener in status["listeners"]:
         if listener["min_version"] in OUT_OF_DATE:
             where = Endpoint(listener["address"], listener["port"])

@@ -10,6 +10,7 @@ from attrs import frozen
 from twisted.internet.main import installReactor
 
 from mmp.authenticators import Authenticators
+from mmp.cli.terminal import interruptible
 from mmp.config.directory import LDAP
 from mmp.config.load import Loaded
 from mmp.dials import Dials
@@ -63,7 +64,8 @@ def connect(loaded: Loaded) -> list[Finding]:
         reactor.stop()
 
     reactor.callWhenRunning(Running(gather(), ended).go_on)
-    reactor.run(installSignalHandlers=False)
+    with interruptible():
+        reactor.run(installSignalHandlers=False)
     for failure in failures:
         raise failure
     return found

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from mmp.cli.answer import Answer, print_json_list, print_table
+from mmp.cli.answer import Answer
 from mmp.cli.live import live_command
+from mmp.cli.terminal import print_json_list, print_table
 from mmp.model import Service
 
 FILTERS: Final = ("user", "address", "backend", "service", "phase")

@@ -230,8 +230,7 @@ class Authenticators:
             domains=domains,
             access=access,
             state=state,
-            doubt=users.doubt,
-            changes=lambda: users.changes,
+            memory=users,
             number=len(self._locators),
             marks=marks,
         )

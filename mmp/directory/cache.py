@@ -60,6 +60,7 @@ class Cached(Generic[Found]):
         self._directory = directory
         self._size = size
         self._lifetimes = lifetimes
+        self._last_part = _LAST_PART * lifetimes.found
         self._clock = clock
         self._tell = tell
         self._answers: OrderedDict[Hashable, _Answer[Found]] = OrderedDict()
@@ -100,9 +101,11 @@ class Cached(Generic[Found]):
         answer = self._answers.get(key)
         if answer is not None:
             self._answers.move_to_end(key)
-            if self._clock() < answer.expires:
+            left = answer.expires - self._clock()
+            if left > 0:
                 self._tell("hit")
-                self._ask_before_it_expires(key, names, answer)
+                if left < self._last_part and len(answer.entries) == 1 and not self._down:
+                    self._ask_before_it_expires(key, names)
                 return answer.entries
         try:
             entries = await self._ask(key, names, answer)
@@ -112,11 +115,9 @@ class Cached(Generic[Found]):
         self._tell("stale" if answer is not None and entries is answer.entries else "miss")
         return entries
 
-    def _ask_before_it_expires(self, key: Hashable, names: Names, answer: _Answer[Found]) -> None:
+    def _ask_before_it_expires(self, key: Hashable, names: Names) -> None:
         """Have those who log in often never wait for the directory."""
-        left = answer.expires - self._clock()
-        if left < _LAST_PART * self._lifetimes.found and len(answer.entries) == 1 and not self._down:
-            self._join(key, names).addErrback(lambda failure: failure.trap(Refused))
+        self._join(key, names).addErrback(lambda failure: failure.trap(Refused))
 
     def _join(self, key: Hashable, names: Names) -> Deferred[Sequence[Found]]:
         joined = self._asking.get(key)

@@ -17,7 +17,7 @@ from mmp.model import Account, Refusal
 from mmp.policy.rendezvous import host_of
 
 _IDENTITY = ("mail", "uid")
-"""Attributes that may name the user, the more certainly unique one first."""
+"""Attributes that may name the user, in lower case, the more certainly unique one first."""
 
 _POOL = "pool:"
 
@@ -56,6 +56,12 @@ class AccountRules:
     replay_user: ReplayName = field(factory=lambda: ReplayName.parse("%U"))
     pools: Mapping[str, Sequence[str]] = field(factory=dict)
     """Hosts by the name of their pool; the mailHost ``pool:NAME`` gives each user always the same of them."""
+    _of_host: tuple[tuple[str, str], ...] = field(init=False, repr=False, eq=False)
+    """Those attributes as they are spelled, and in lower case, as entries have them."""
+
+    @_of_host.default
+    def _spelled_and_lower(self) -> tuple[tuple[str, str], ...]:
+        return tuple((attribute, attribute.lower()) for attribute in self.mail_host_attributes)
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -70,8 +76,8 @@ class AccountRules:
         return Account(user, replay_user.render(names, entry), self._host(user, entry))
 
     def _host(self, user: str, entry: Entry) -> str:
-        for attribute in self.mail_host_attributes:
-            for value in entry.get(attribute):
+        for attribute, lower in self._of_host:
+            for value in entry.attributes.get(lower, ()):
                 if value.startswith(_POOL):
                     return self._host_in_pool(user, value.removeprefix(_POOL))
                 if not is_host(value):
@@ -92,7 +98,7 @@ def canonical_name(names: Names, entry: Entry) -> str:
     uid, blanks and letter forms that the server ignores. In lower case, since directories compare these attributes so.
     """
     for attribute in _IDENTITY:
-        for value in entry.get(attribute):
+        for value in entry.attributes.get(attribute, ()):
             if value and value.isprintable():
                 return value.lower()
     name = entry.name

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 from attrs import evolve, field, frozen
 
@@ -14,7 +14,7 @@ from mmp.directory.entry import AccountRules, Entry
 from mmp.directory.interface import Directory
 from mmp.directory.names import Names, Naming
 from mmp.directory.state import AccountState
-from mmp.directory.status import check_status
+from mmp.directory.status import USER_STATUS, check_status
 from mmp.directory.verify import RIGHT, Authority, Verdict
 from mmp.errors import Refused
 from mmp.interfaces import Ask
@@ -25,13 +25,34 @@ from mmp.wire.sasl.scram import DIGESTS
 _WITHOUT_PASSWORD: Final = TOKENS | {"EXTERNAL"}
 
 
+class Memory(Protocol):
+    """What is remembered of a directory."""
+
+    @property
+    def changes(self) -> int:
+        """How often something may have changed."""
+
+    def doubt(self, names: Names) -> bool:
+        """Have the directory asked anew for what is remembered; say whether that makes sense."""
+
+
+@frozen
+class NoMemory:
+    """That of a directory of which nothing is remembered."""
+
+    changes: int = 0
+
+    def doubt(self, names: Names) -> bool:  # noqa: ARG002 - a memory's
+        """Say that it makes no sense."""
+        return False
+
+
 @frozen
 class Locator:
     """Looks the user up, and has the secret judged as far as that is not for the store to do.
 
-    ``doubt`` has the directory asked anew for what is remembered, and says whether that makes sense. ``changes`` tells
-    how often something may have changed. ``number`` is this locator's among all. ``marks`` are attributes that are
-    changed with a password; None if nobody tells of changes.
+    ``number`` is this locator's among all. ``marks`` are attributes that are changed with a password; None if nobody
+    tells of changes.
     """
 
     directory: Directory[Entry]
@@ -41,10 +62,16 @@ class Locator:
     domains: Domains | None = None
     access: AccessByEntry | None = None
     state: AccountState = field(factory=AccountState)
-    doubt: Callable[[Names], bool] = lambda _: False
-    changes: Callable[[], int] = lambda: 0
+    memory: Memory = field(factory=NoMemory)
     number: int = 0
     marks: tuple[str, ...] | None = None
+    _barring: frozenset[str] = field(init=False, repr=False, eq=False)
+    """The attributes of a user's entry, in lower case, that may keep the user out."""
+
+    @_barring.default
+    def _all_that_bar(self) -> frozenset[str]:
+        access = () if self.access is None else (self.access.attribute,)
+        return frozenset(map(str.lower, (*USER_STATUS, *access, *self.state.attributes)))
 
     async def locate(self, client: Client, credentials: Credentials, ask: Ask) -> Account:
         """Return the account of the user, or of whom the administrator wants to act as; or raise Refused.
@@ -52,23 +79,27 @@ class Locator:
         What is wrong with an account is told only to somebody who knows its secret, where we are the ones to judge it.
         """
         authority, note = self.authority, ""
-        acting = authority.acts_for_another(credentials)
+        acting = bool(credentials.authzid) and authority.acts_for_another(credentials)
         if acting and authority.needs_membership(credentials):
             authority = evolve(authority, everything=True)
             credentials, note = await self._promoted(client, credentials, ask)
-        changes = self.changes()
-        typed = _whom(credentials, acting=acting)
+        changes = self.memory.changes
+        typed = credentials.authzid if acting else credentials.user
         names = self.naming.names(client, typed)
         if self.domains is not None:
             names = await self.domains.place(names)
             authority = authority if acting else self._authority(names.within)
         judged = authority.judges(credentials)
-        said_to_store = not (acting or judged)
-        entry, administrator, verdict = await self._judged(authority, names, credentials, ask, alone=said_to_store)
-        if changes != self.changes():
+        entries = await self.directory.find(names)
+        if len(entries) == 1 and not (acting or judged):  # nearly always: the secret is the store's to judge
+            entry, administrator, verdict = entries[0], None, RIGHT
+        else:
+            entry, administrator, verdict = await self._judged(authority, names, entries, credentials, ask)
+        if changes != self.memory.changes:
             names, entry = await self._anew(client, typed, entry, judged=judged)
         by_password = not (acting or verdict.policy_spoke or credentials.mechanism in _WITHOUT_PASSWORD)
-        account = self._admit(client, names, entry, by_password=by_password)
+        self._check(client, names, entry, by_password=by_password)
+        account = self.rules.account(names, entry)
         if not judged and credentials.mechanism in DIGESTS and account.replay_user != credentials.user:
             why = "SCRAM tells the store the name as it was typed, and no other"
             raise await authority.nobody_there(credentials, ask, why)
@@ -91,11 +122,12 @@ class Locator:
         The password is judged here whoever judges those of others, since it is not said to any store. Refused as
         ``locate`` does.
         """
-        changes = self.changes()
+        changes = self.memory.changes
         names = await self._place(self.naming.names(client, credentials.user))
         authority = evolve(self.authority, everything=True)
-        member, _, verdict = await self._judged(authority, names, evolve(credentials, authzid=""), ask)
-        if changes != self.changes():
+        entries = await self.directory.find(names)
+        member, _, verdict = await self._judged(authority, names, entries, evolve(credentials, authzid=""), ask)
+        if changes != self.memory.changes:
             names, member = await self._anew(client, credentials.user, member, judged=True)
         self._check(client, names, member, by_password=not verdict.policy_spoke)
         return await self.authority.promoted(member, credentials), verdict.note
@@ -108,8 +140,9 @@ class Locator:
         if credentials.mechanism in DIGESTS:
             return None
         try:
-            whom = _whom(credentials, acting=self.authority.acts_for_another(credentials))
-            self.doubt(await self._place(self.naming.names(client, whom)))
+            acting = self.authority.acts_for_another(credentials)
+            whom = credentials.authzid if acting else credentials.user
+            self.memory.doubt(await self._place(self.naming.names(client, whom)))
             now = await self.locate(client, credentials, ask)
         except Refused as refused:
             if refused.refusal is Refusal.DIRECTORY_UNAVAILABLE:
@@ -121,16 +154,13 @@ class Locator:
         return names if self.domains is None else await self.domains.place(names)
 
     async def _judged(
-        self, authority: Authority, names: Names, credentials: Credentials, ask: Ask, *, alone: bool = False
+        self, authority: Authority, names: Names, entries: Sequence[Entry], credentials: Credentials, ask: Ask
     ) -> tuple[Entry, Administrator | None, Verdict]:
         """Return the one entry, who has to log in at the store in place of the user, and what was found of the secret.
 
-        ``alone``: the secret is the user's own, and the store's to judge. Refused as ``locate`` does.
+        ``entries`` are those that were found by the names. Refused as ``locate`` does.
         """
-        entries = await self.directory.find(names)
         entry = entries[0] if len(entries) == 1 else None
-        if alone and entry is not None:  # nearly always: there is nothing to ask of the authority
-            return entry, None, RIGHT
         try:
             administrator, verdict = await authority.stand_in(entry, credentials, ask)
         except Refused as refused:
@@ -147,7 +177,7 @@ class Locator:
     async def _fresh(self, names: Names, credentials: Credentials, refused: Refused) -> Entry | None:
         """Return the entry as it is now, if a secret was wrong by a remembered one; an exchange cannot be repeated."""
         exchanged = credentials.mechanism in DIGESTS
-        if refused.refusal is not Refusal.BAD_CREDENTIALS or exchanged or not self.doubt(names):
+        if refused.refusal is not Refusal.BAD_CREDENTIALS or exchanged or not self.memory.doubt(names):
             return None
         entries = await self.directory.find(names)
         return entries[0] if len(entries) == 1 else None
@@ -172,12 +202,10 @@ class Locator:
             return self.authority
         return evolve(self.authority, everything=domain.verified_here)
 
-    def _admit(self, client: Client, names: Names, user: Entry, *, by_password: bool) -> Account:
-        self._check(client, names, user, by_password=by_password)
-        return self.rules.account(names, user)
-
     def _check(self, client: Client, names: Names, user: Entry, *, by_password: bool) -> None:
         """Refused if the directory does not let the user in, or not from there."""
+        if names.within is None and user.lacks(self._barring):  # mostly nothing is said, and a dozen calls are saved
+            return
         of_domain = None if names.within is None else names.within.entry
         check_status(of_domain, user)
         if self.access is not None:
@@ -206,7 +234,8 @@ class Locator:
             entries = await self.directory.find(names)
             if len(entries) != 1:
                 return "several entries match" if entries else self._unknown(names)
-            account = self._admit(client, names, entries[0], by_password=False)
+            self._check(client, names, entries[0], by_password=False)
+            account = self.rules.account(names, entries[0])
         except Refused as refused:
             if refused.refusal is Refusal.DIRECTORY_UNAVAILABLE:
                 raise
@@ -214,8 +243,3 @@ class Locator:
         if account.host != standing.host:
             return f"the store is {account.host} now"
         return "" if self._mark(entries[0]) == standing.mark else "the password was changed"
-
-
-def _whom(credentials: Credentials, *, acting: bool) -> str:
-    """Return the name, as typed, of the user in whose place the store is to let the client in."""
-    return credentials.authzid if acting else credentials.user

@@ -76,16 +76,16 @@ class Naming:
         if not typed.isprintable():
             raise Refused(Refusal.BAD_CREDENTIALS, "login name with characters that cannot be printed")
         end = max(map(typed.rfind, self.separators))
-        user, domain = (typed, self._default(client)) if end < 0 else (typed[:end], typed[end + 1 :])
-        if not user or end == len(typed) - 1:
+        if end < 0:
+            user, domain = typed, self.default_domains.get(client.local.host, self.default_domain)
+        else:
+            user, domain = typed[:end], typed[end + 1 :]
+        if not user or (end >= 0 and not domain):
             raise Refused(Refusal.BAD_CREDENTIALS, "login name without a user or without a domain")
         full = f"{user}@{domain}" if domain else user
         certificate = client.security.certificate
         subject = _subject(certificate) if certificate else ""
         return Names(full, typed, user, domain, client.address.host, client.local.host, subject)
-
-    def _default(self, client: Client) -> str:
-        return self.default_domains.get(client.local.host, self.default_domain)
 
 
 def _subject(certificate: bytes) -> str:

@@ -52,7 +52,9 @@ class ReplayName:
 
     def render(self, names: Names, entry: Entry) -> str:
         """Return the name, or raise Refused if the entry does not give one that can be told."""
-        name = "".join([_text(piece, names, entry) for piece in self.pieces])
+        name = ""
+        for piece in self.pieces:
+            name += getattr(names, piece.field) if isinstance(piece, _Typed) else _text(piece, entry)
         if not name:  # to an administrator's login it would mean the administrator
             raise Refused(Refusal.BACKEND_UNAVAILABLE, "the name for the store is empty")
         if not name.isprintable():
@@ -66,10 +68,7 @@ def _piece(escape: re.Match[str]) -> _Typed | _Attribute:
     return _Typed(field_of(escape["letter"], known="soUV"))
 
 
-def _text(piece: str | _Typed | _Attribute, names: Names, entry: Entry) -> str:
-    if isinstance(piece, _Typed):
-        text: str = getattr(names, piece.field)
-        return text
+def _text(piece: str | _Attribute, entry: Entry) -> str:
     if isinstance(piece, str):
         return piece
     if values := entry.get(piece.name):

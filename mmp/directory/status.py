@@ -12,8 +12,6 @@ DOMAIN_STATUS: Final = ("inetDomainStatus", "mailDomainStatus")
 USER_STATUS: Final = ("inetUserStatus", "mailUserStatus")
 """Attributes, in the order in which they count."""
 
-_LOWER_USER_STATUS: Final = frozenset(map(str.lower, USER_STATUS))
-
 _FOR_ALL_SERVICES: Final = {"active": None, "inactive": Refusal.ACCOUNT_ON_HOLD, "deleted": Refusal.ACCOUNT_DISABLED}
 _FOR_MAIL: Final = _FOR_ALL_SERVICES | {
     "overquota": None,
@@ -30,8 +28,7 @@ def check_status(domain: Entry | None, user: Entry) -> None:
     """Raise Refused by the first status that does not let the user in; a missing one does."""
     if domain is not None:
         _check(domain, "domain", DOMAIN_STATUS)
-    if not user.lacks(_LOWER_USER_STATUS):
-        _check(user, "user", USER_STATUS)
+    _check(user, "user", USER_STATUS)
 
 
 def _check(entry: Entry, whose: str, attributes: tuple[str, str]) -> None:

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
-from attrs import evolve, field, frozen
+from attrs import evolve
 
 from mmp.directory.entry import Entry
 from mmp.directory.interface import Directory
 from mmp.directory.names import Names
 
 
-@frozen
 class Veiled:
-    """A directory in whose entries the values of an attribute can be told apart, and nothing more.
+    """A directory in whose entries the values of an attribute can be told apart, and nothing more."""
 
-    They are digests under a key that never leaves this process.
-    """
-
-    _directory: Directory[Entry]
-    _attribute: str
-    _key: bytes = field(repr=False)
-
-    def key(self, names: Names) -> Hashable:
-        """Return the directory's own key."""
-        return self._directory.key(names)
+    def __init__(self, directory: Directory[Entry], attribute: str, secret: bytes) -> None:
+        """The values become digests under this secret, which never leaves the process."""
+        self.key: Callable[[Names], Hashable] = directory.key
+        """Returns the directory's own key."""
+        self._directory = directory
+        self._attribute = attribute
+        self._secret = secret
 
     async def find(self, names: Names) -> Sequence[Entry]:
         """Return what the directory finds."""
@@ -39,4 +35,4 @@ class Veiled:
         return evolve(entry, attributes={**entry.attributes, self._attribute.lower(): digests})
 
     def _digest(self, value: str) -> str:
-        return hmac.digest(self._key, value.encode("utf-8", "surrogateescape"), "sha256").hex()
+        return hmac.digest(self._secret, value.encode("utf-8", "surrogateescape"), "sha256").hex()

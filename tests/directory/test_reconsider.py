@@ -38,7 +38,7 @@ class Remembering:
         users = Cached(self.directory, 10, Lifetimes(900.0, 30.0, 900.0), lambda: self.now)
         authority = Authority(self.judge, everything=everything, administrator=Administrator("admin", b"admin's"))
         rules = AccountRules(replay_user=ReplayName.parse("%A[uid]"))
-        self.locator = Locator(users, rules=rules, authority=authority, doubt=users.doubt)
+        self.locator = Locator(users, rules=rules, authority=authority, memory=users)
 
     async def judge(self, entry, credentials, ask):
         self.judged += 1

@@ -137,7 +137,10 @@ class Exchanging:
         self.after = after
         self.changes = 0
         authority = Authority(self.judge, everything=True)
-        self.locator = Locator(self.directory, authority=authority, changes=lambda: self.changes, marks=MARKS)
+        self.locator = Locator(self.directory, authority=authority, memory=self, marks=MARKS)
+
+    def doubt(self, names):
+        raise AssertionError(names)
 
     async def judge(self, entry, credentials, ask):
         self.directory.entries = self.after
@@ -180,16 +183,19 @@ def test_who_has_moved_meanwhile_is_sent_to_the_new_store_and_stands_by_that():
 class Doubting:
     """A look-up in which a judge knows the secret of a newer entry."""
 
+    changes = 0
+
     def __init__(self, before, after, *, makes_sense=True):
         self.directory = Answering(*before)
+        self.after = after
+        self.makes_sense = makes_sense
         self.judged = []
+        self.locator = Locator(self.directory, authority=Authority(self.judge, everything=True), memory=self)
 
-        def doubt(names):
-            assert isinstance(names, Names)
-            self.directory.entries = after
-            return makes_sense
-
-        self.locator = Locator(self.directory, authority=Authority(self.judge, everything=True), doubt=doubt)
+    def doubt(self, names):
+        assert isinstance(names, Names)
+        self.directory.entries = self.after
+        return self.makes_sense
 
     async def judge(self, entry, credentials, ask):
         self.judged.append(entry)
@@ -226,7 +232,9 @@ def test_an_exchange_is_not_begun_a_second_time():
 
 def test_a_judge_who_cannot_say_is_asked_once():
     down = Refused(Refusal.DIRECTORY_UNAVAILABLE, "down")
-    locator = Locator(Answering(ALICE), authority=Authority(Judging(down), everything=True), doubt=lambda _: True)
+    judge = Judging(down)
+    scene = Doubting((ALICE,), (BOB,))
+    locator = evolve(scene.locator, authority=Authority(judge, everything=True))
     assert refusal(started(locator.locate(CLIENT, PROOF, never_asked))) is down
 
 

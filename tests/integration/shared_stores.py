@@ -1,6 +1,7 @@
 """Real servers of Redis and memcached on loopback, which can be killed, stopped and started again."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,6 +14,11 @@ from attrs import define, field
 from tests.integration.waiting import until
 
 ADDRESS = "127.0.0.1"
+_NUMBERS = {
+    "redis": (b"HVALS %b\r\n", rb"(?m)^(\d+) [\d.]+\r$"),
+    "memcached": (b"get %b\r\n", rb"\[(\d+),"),
+}
+"""By scheme: how one asks for the numbers that hosts have under a key, and what each looks like in the answer."""
 
 
 @define
@@ -39,11 +45,19 @@ class Server:
     def _answers(self):
         assert self.process.poll() is None, self.log.read_text()
         try:
-            with socket.create_connection((ADDRESS, self.port), 1) as connection:
-                connection.sendall(self.question)
-                return not self.question or self.words in connection.recv(1000)
+            return self.words in self._say(self.question)
         except OSError:
             return False
+
+    def _say(self, question):
+        with socket.create_connection((ADDRESS, self.port), 1) as connection:
+            connection.sendall(question)
+            return connection.recv(1000) if question else b""
+
+    def held(self, key):
+        """Return how many slots all hosts together have written under a key."""
+        question, number = _NUMBERS[self.scheme]
+        return sum(map(int, re.findall(number, self._say(question % key))))
 
     def kill(self):
         self.process.kill()

@@ -4,10 +4,13 @@ import os
 import signal
 import socket
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from ipaddress import ip_address
 
 import pytest
 
+from mmp.policy.counts import Claim
+from mmp.shared.names import Names
 from tests.integration.certificates import LOOPBACK
 from tests.integration.client import Client
 from tests.integration.commands import MMP, mmp, mmp_json
@@ -17,7 +20,8 @@ from tests.integration.people import ALICE, BOB, FIRST
 from tests.integration.scripted import PATIENCE, scripted
 from tests.integration.shared_stores import memcached, redis, redis_in_tls
 from tests.integration.test_bans import BANNED, TIMES, greeted
-from tests.integration.test_limits import admitted, come, guess, judging, log_in, per_address
+from tests.integration.test_limits import admitted, come, guess, heard, judging, log_in, per_address
+from tests.integration.visitors import Visitors
 from tests.integration.waiting import until
 
 ONE_STORE = {ALICE.user: FIRST, BOB.user: FIRST}
@@ -67,18 +71,37 @@ def held():
 
 
 def rush(held, proxies, count):
-    """Connect so many clients at once, by turns to each host."""
+    """Connect so many clients at once, by turns to each host, and have all log in at once."""
     connections = [held.enter_context(socket.socket()) for _ in range(count)]
     for number, connection in enumerate(connections):
         connection.setblocking(False)
         connection.connect_ex(("127.0.0.1", proxies[number % len(proxies)].port("starttls")))
+    clients = []
     for connection in connections:
         connection.settimeout(PATIENCE)
-    return [Client(connection) for connection in connections]
+        clients.append(Client(connection))
+        with suppress(OSError):  # turned away at the door
+            connection.sendall(b"a LOGIN %b %b\r\n" % (ALICE.user.encode(), ALICE.password))
+    return [client for client in clients if heard(client).startswith(b"a OK")]
+
+
+def leave(clients):
+    for client in clients:
+        client.connection.close()
 
 
 def status(proxy):
     return mmp_json(proxy, "status")["shared"]
+
+
+def is_back(proxy, server):
+    return status(proxy) == {"up": True, "why": "", "url": server.url}
+
+
+def is_turned_away(proxy):
+    """Tell whether somebody who comes is not let in; who is goes again, and may count for a moment yet."""
+    with ExitStack() as brief:
+        return not admitted([come(brief, proxy)])
 
 
 def all_answered(proxies):
@@ -86,32 +109,74 @@ def all_answered(proxies):
     return not any(said in proxy.log() for proxy in proxies for said in ("result=alone", "result=late"))
 
 
-def full(held, proxy):
-    return not admitted([come(held, proxy)])
+def address(host="127.0.0.1"):
+    """Return the name that the store has for sessions from an address."""
+    return Names("mmp").held(Claim("per_address 127.0.0.0/8", int(ip_address(host)), 0))
+
+
+def user(person=ALICE):
+    """Return the name that it has for those of a user."""
+    return Names("mmp").held(Claim("per_user", person.user, 0))
+
+
+def stays(server, name, count):
+    """Wait until hosts have told a store that they hold so many."""
+    until(lambda: server.held(name) == count, f"{count} are held, by what the store has been told")
+
+
+def are_full(proxies, server, name=None):
+    """Wait until each turns away whoever comes, by what all of them hold; who is let in before that goes again."""
+    name = name or address()
+    count = server.held(name)
+    for proxy in proxies:
+
+        def turns_away(proxy=proxy):
+            away = is_turned_away(proxy)
+            stays(server, name, count)
+            return away
+
+        until(turns_away, "it knows of all sessions")
+
+
+def one_more_gets_in(held, proxies, server, name=None):
+    """See that there is room for one, of all who come."""
+    name = name or address()
+    count = server.held(name)
+    inside = until(lambda: rush(held, proxies, 6), "there is room")
+    if all_answered(proxies):
+        assert len(inside) == 1
+    stays(server, name, count + len(inside))
+    are_full(proxies, server, name)
 
 
 @both
-def test_of_two_hundred_at_once_at_two_hosts_twenty_get_in(run, held):
-    proxies = run(limits=per_address(20))
-    inside = admitted(rush(held, proxies, 200))
+@pytest.mark.parametrize(
+    ("limits", "name"), [(per_address(20), address()), ({"per_user": 20, "per_address": []}, user())]
+)
+def test_of_two_hundred_at_once_at_two_hosts_twenty_get_in(run, held, shared, limits, name):
+    proxies = run(limits=limits)
+    inside = rush(held, proxies, 200)
     if all_answered(proxies):
         assert len(inside) == 20
-    assert 20 <= len(inside) <= 40
-    for proxy in proxies:
-        until(lambda proxy=proxy: full(held, proxy), "it knows of all")
-    held.close()
-    for proxy in proxies:
-        until(lambda proxy=proxy: admitted([come(held, proxy)]), "there is room")
+    assert len(inside) >= 20
+    stays(shared, name, len(inside))
+    are_full(proxies, shared, name)
+    leave(inside[19:])
+    stays(shared, name, 19)
+    one_more_gets_in(held, proxies, shared, name)
 
 
-def test_a_user_has_so_many_sessions_wherever_they_are(run, held):
+def test_a_user_has_so_many_sessions_wherever_they_are(run, held, shared):
     one, other = run(limits={"per_user": 2, "per_address": []})
-    first = come(held, one)
-    assert admitted([first, come(held, other)])
-    until(lambda: log_in(come(held, one)).startswith(b"a NO [LIMIT]"), "it knows of both")
+    first, second = come(held, one), come(held, other)
+    assert len(admitted([first, second])) == 2
+    stays(shared, user(), 2)
+    are_full((one, other), shared, user())
+    assert log_in(come(held, one)).startswith(b"a NO [LIMIT]")
     assert log_in(come(held, other), BOB).startswith(b"a OK")
-    first.connection.close()
-    until(lambda: admitted([come(held, other)]), "there is room")
+    leave([first])
+    stays(shared, user(), 1)
+    one_more_gets_in(held, (one, other), shared, user())
 
 
 def test_guesses_at_one_host_slow_the_next_at_the_other(run, held):
@@ -130,26 +195,39 @@ def test_guesses_at_one_host_slow_the_next_at_the_other(run, held):
 
 
 @both
-def test_what_a_host_held_that_was_killed_is_free_again_when_its_lease_ends(run, held):
+def test_what_a_host_held_that_was_killed_is_free_again_when_its_lease_ends(run, held, shared):
     dead, alive = run(limits=per_address(3))
     assert len(admitted(come(held, dead) for _ in range(3))) == 3
-    until(lambda: full(held, alive), "it knows of them")
+    are_full([alive], shared)
     os.kill(dead.process.pid, signal.SIGKILL)
     until(lambda: admitted([come(held, alive)]), "there is room")
 
 
 @both
 def test_a_store_that_is_killed_and_comes_back_holds_nobody_up_and_counts_are_right_again(run, held, shared):
-    proxies = run(limits=per_address(6))
-    assert len(admitted(come(held, proxy) for proxy in proxies for _ in range(2))) == 4
-    shared.kill()
-    for proxy in proxies:
-        until(lambda proxy=proxy: not status(proxy)["up"], "it finds out")
-        assert len(admitted(come(held, proxy) for _ in range(6))) == 4  # of six, counted alone
-    shared.start()
-    for proxy in proxies:
-        until(lambda proxy=proxy: status(proxy) == {"up": True, "why": "", "url": shared.url}, "it has come back")
-        until(lambda proxy=proxy: full(held, proxy), "it knows of the other's")
+    elsewhere = "127.0.0.7"
+    (limit,) = per_address(6)["per_address"]
+    proxies = run(limits={"per_address": [limit, {"network": f"{elsewhere}/32", "sessions": 0}]})
+    inside = [admitted(come(held, proxy) for _ in range(2)) for proxy in proxies]
+    with ExitStack() as visiting:
+        visitors = [visiting.enter_context(Visitors(each.port("starttls"), 2, elsewhere)) for each in proxies]
+        shared.kill()
+        for proxy, those in zip(proxies, inside, strict=True):
+            until(lambda proxy=proxy: not status(proxy)["up"], "it finds out")
+            those.extend(admitted(come(held, proxy) for _ in range(6)))
+        shared.start()
+        for proxy, those in zip(proxies, visitors, strict=True):
+            until(lambda proxy=proxy: is_back(proxy, shared), "it has come back")
+            those.more()
+    assert not [each.refused + each.cut for each in visitors if each.refused or each.cut]
+    assert [len(each) for each in inside] == [6, 6]  # each counted alone
+    stays(shared, address(), 12)
+    leave(inside[0])
+    stays(shared, address(), 6)
+    are_full(proxies, shared)  # the first by what the other holds
+    leave(inside[1][:1])
+    stays(shared, address(), 5)
+    one_more_gets_in(held, proxies, shared)
 
 
 def test_a_store_that_answers_nothing_holds_nobody_up(run, held, shared):
@@ -160,8 +238,9 @@ def test_a_store_that_answers_nothing_holds_nobody_up(run, held, shared):
         one.logged(" shared ", "result=alone")
     finally:
         shared.go_on()
-    until(lambda: status(one)["up"], "it answers again")
-    until(lambda: full(held, other), "the other knows of its sessions")
+    until(lambda: is_back(one, shared), "it answers again")
+    stays(shared, address(), 3)
+    are_full([other], shared)
 
 
 def test_where_silence_is_a_refusal_nobody_gets_in(run, held, shared):
@@ -169,7 +248,7 @@ def test_where_silence_is_a_refusal_nobody_gets_in(run, held, shared):
     until(lambda: admitted([come(held, one)]), "the store answers")
     shared.kill()
     until(lambda: not status(one)["up"], "it finds out")
-    assert full(held, one)
+    assert not admitted([come(held, one)])
     assert 'reason="limit: shared state"' in one.log()
     shared.start()
     until(lambda: admitted([come(held, one)]), "it lets people in again")
@@ -240,8 +319,8 @@ def test_failures_are_counted_over_hosts_until_the_address_is_banned_at_all(run,
 
 def test_hosts_share_a_redis_in_tls(run, held, ports, certificates):
     with redis_in_tls(ports.free(), certificates.issue(*LOOPBACK)) as server:
-        one, other = run(limits=per_address(2), shared={"url": server.url, "ca": str(certificates.ca)})
-        assert len(admitted([come(held, one), come(held, other)])) == 2
-        until(lambda: full(held, one), "it knows of both")
+        one, other = run(limits=per_address(3), shared={"url": server.url, "ca": str(certificates.ca)})
+        assert len(admitted([come(held, one), come(held, other), come(held, other)])) == 3
+        until(lambda: is_turned_away(one), "it knows of all")
         mmp(one, "ban", "127.0.0.9")
         until(lambda: greeted(other, "127.0.0.9") == BANNED, "the other hears of it")

@@ -12,8 +12,9 @@ LOG_IN = b"a LOGIN %b %b" % (ALICE.user.encode(), ALICE.password)
 class Visitors:
     """Logs in up to 25 times a second in each of its threads, until told to stop, and counts what becomes of it."""
 
-    def __init__(self, port, threads=4):
+    def __init__(self, port, threads=4, source="127.0.0.1"):
         self.port = port
+        self.source = source
         self.refused, self.cut, self.welcome = [], [], 0
         self._stopping = threading.Event()
         self._threads = [threading.Thread(target=self._visit) for _ in range(threads)]
@@ -21,7 +22,7 @@ class Visitors:
     def _visit(self):
         while not self._stopping.wait(0.04):
             try:
-                connection = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+                connection = socket.create_connection(("127.0.0.1", self.port), 30, (self.source, 0))
             except OSError as error:
                 self.refused.append(error)
                 continue

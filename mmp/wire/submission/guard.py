@@ -1,8 +1,8 @@
 """Stands behind the login: keeps a client from commands that would use our standing at the relay, and has mail counted.
 
-RFC 5321, 4.1, 4.2 and 4.5.2; pipelining: RFC 2920, 3; BDAT: RFC 3030, 2; XCLIENT and XFORWARD as Postfix has them. It
-follows just enough to know what is a command, and lets pass only what every relay must take for the same: what is a
-command to one reader and text to another could be used to smuggle. Memory is bounded.
+RFC 5321, 4.1, 4.2 and 4.5.2; pipelining: RFC 2920, 3; BDAT: RFC 3030, 2; BURL: RFC 4468; ETRN: RFC 1985; XCLIENT and
+XFORWARD as Postfix has them. It follows just enough to know what is a command, and lets pass only what every relay must
+take for the same: what is a command to one reader and text to another could be used to smuggle. Memory is bounded.
 """
 
 from __future__ import annotations
@@ -34,19 +34,22 @@ _LONE_DOT = re.compile(rb"(\r\n|\r|\n)\.(\r\n|\n|\r(?=[^\n]))")
 _UNDECIDED = re.compile(rb"(?:\r\n?|\n)(?:\.\r?)?\Z")
 """The end of what has come of a message, if a lone dot could yet come of it: four octets at most."""
 
-_FORBIDDEN: Mapping[bytes, bytes] = MappingProxyType(
-    dict.fromkeys(
-        b"XCLIENT XFORWARD PROXY XPROXY XPROXYEHLO XPEHLO TURN ATRN".split(), b"502 5.5.1 Not available here\r\n"
-    )
-    | {
+_PASSING = frozenset(b"EHLO HELO MAIL RCPT DATA BURL RSET VRFY EXPN HELP NOOP ETRN QUIT".split())
+"""Commands of one line, with one reply. Behind others, such as Exchange's XEXCH50, the relay could expect octets, and
+by some, such as XCLIENT or SEND, a client could get around us."""
+_NOT_NOW: Mapping[bytes, bytes] = MappingProxyType(
+    {
         b"AUTH": b"503 5.5.1 Already logged in\r\n",
         b"STARTTLS": b"503 5.5.1 Not behind the login\r\n",  # it would hide from us what follows
     }
 )
-_WITHHELD = frozenset(_FORBIDDEN) - {b"AUTH"}
+_NOT_HERE = b"502 5.5.1 Not available here\r\n"
+_WITHHELD = frozenset(
+    b"STARTTLS CHUNKING BINARYMIME XCLIENT XFORWARD PROXY XPROXY XPROXYEHLO XPEHLO XEXCH50 TURN ATRN".split()
+)
 """What the relay may offer and a client cannot use; AUTH goes on to say how the client has logged in."""
 _UNCLEAR = b"500 5.5.2 A command is a verb, arguments behind a space, and CR LF\r\n"
-_NO_CHUNKS = b"502 5.5.1 The relay takes no BDAT\r\n"
+_NO_CHUNKS = b"502 5.5.1 No chunks here, but DATA\r\n"
 _UNCLEAR_CHUNK = b"501 5.5.4 BDAT takes a number of octets and perhaps LAST\r\n"
 _UNCLEAR_END = b"521 5.5.2 A line of one dot ends a message, and has CR LF before and behind it\r\n"
 _TOO_LONG = b"500 5.5.2 Line too long\r\n"
@@ -84,7 +87,7 @@ class Place(enum.Enum):
     """A message if the relay asks for one, else a command: who does not wait (RFC 2920, 3.1) is made to."""
     MESSAGE = enum.auto()
     CHUNK = enum.auto()
-    REFUSED_CHUNK = enum.auto()
+    """The octets behind BDAT: they come though we have refused it."""
     ASKED = enum.auto()
     """A command, but not before the meter has told whether there is room for the one before it."""
     NOTHING = enum.auto()
@@ -116,7 +119,7 @@ def guard(logged_in: LoggedIn, meter: Meter | None = None) -> Guard | None:
     """Return a guard for a relay that has said this of itself; None if there is no standing to guard, and no meter."""
     keywords = {line.upper().partition(b" ")[0] for line in logged_in.capabilities}
     is_needed = meter is not None or keywords & {b"XCLIENT", b"XFORWARD"}
-    return Guard(b"CHUNKING" in keywords, meter) if is_needed else None
+    return Guard(meter) if is_needed else None
 
 
 @define(eq=False, repr=False)
@@ -126,8 +129,6 @@ class Guard:
     It begins where nothing is unanswered. A refusal takes its place among the replies of the relay.
     """
 
-    _chunking: bool
-    """Whether the relay knows BDAT: to one that does not, what follows is commands."""
     _meter: Meter | None = None
     _place: Place = field(default=Place.COMMAND, init=False)
     _received: Buffer = field(factory=Buffer, init=False)
@@ -242,10 +243,10 @@ class Guard:
         verb = match[1].upper() if match else b""
         if not verb:
             self._refuse(_UNCLEAR)
-        elif verb in _FORBIDDEN:
-            self._refuse(_FORBIDDEN[verb])
         elif verb == b"BDAT":
             self._begin_chunk(line)
+        elif verb not in _PASSING:
+            self._refuse(_NOT_NOW.get(verb, _NOT_HERE))
         elif self._meter is not None and _METERED.get(verb) in self._meter.limits:
             self._ask(self._meter, line, _METERED[verb])
         else:
@@ -280,30 +281,24 @@ class Guard:
             self._place = Place.DATA
 
     def _begin_chunk(self, line: bytes) -> None:
-        """The octets come whatever the answer, so that it must be certain how many: to us and to the relay."""
+        """Refuse it, since relays differ in when they take its octets for commands, and in how many they count to.
+
+        Exim does after a mistake between two chunks, and has 32 bits. They come whatever the answer, so that it must be
+        certain how many.
+        """
         match = _BDAT.fullmatch(line)
         if match is None:
             self._end("a chunk of unclear size", _UNCLEAR_CHUNK)
             return
         self._counted = int(match[1])
-        self._place = Place.CHUNK if self._chunking else Place.REFUSED_CHUNK
-        if self._chunking:
-            self._let_pass(line, Due.REPLY)
-        else:
-            self._refuse(_NO_CHUNKS)
-        self._chunk_ended()
+        self._place = Place.CHUNK if self._counted else Place.COMMAND
+        self._refuse(_NO_CHUNKS)
 
     def _chunk(self) -> bool:
-        octets = self._received.take(min(self._counted, len(self._received))) or b""
-        if self._place is Place.CHUNK:
-            self._for_store.append(octets)
-        self._counted -= len(octets)
-        self._chunk_ended()
-        return True
-
-    def _chunk_ended(self) -> None:
-        if not self._counted and self._place is not Place.NOTHING:
+        self._counted -= len(self._received.take(min(self._counted, len(self._received))) or b"")
+        if not self._counted:
             self._place = Place.COMMAND
+        return True
 
     def _message(self) -> bool:
         """Let a message pass up to its end, and end the connection where readers might not agree about that."""
@@ -331,7 +326,6 @@ class Guard:
             Place.DATA: lambda _: False,
             Place.MESSAGE: _message,
             Place.CHUNK: _chunk,
-            Place.REFUSED_CHUNK: _chunk,
             Place.ASKED: lambda _: False,
             Place.NOTHING: lambda _: False,
         }

@@ -55,11 +55,12 @@ TEXT_LIMIT = 480
 """Octets of a store's text that are passed on: a line of a reply has at most 512 (RFC 5321, 4.5.3.1.5)."""
 
 _KEYWORDS = frozenset(
-    b"8BITMIME BINARYMIME BURL CHUNKING CONNEG CONPERM DELIVERBY DSN ENHANCEDSTATUSCODES FUTURERELEASE HELP LIMITS"
+    b"8BITMIME BURL CONNEG CONPERM DELIVERBY DSN ENHANCEDSTATUSCODES FUTURERELEASE HELP LIMITS"
     b" MT-PRIORITY MTRK NO-SOLICITING PIPELINING REQUIRETLS RRVS SIZE SMTPUTF8 SUBMITTER".split(),
 )
 """Extensions that only concern what follows the login, which the store hears word for word; those that we do not know
-may concern what comes before. AUTH and STARTTLS are ours to decide; XCLIENT and XFORWARD are for us alone."""
+may concern what comes before. AUTH and STARTTLS are ours to decide, XCLIENT and XFORWARD are for us alone, and CHUNKING
+and BINARYMIME a guard may have to keep back."""
 _LINE = re.compile(rb"[!-~]+(?: [!-~]+)*")
 _LINE_LIMIT = 500
 _CONTROLS_TO_SPACE = bytes.maketrans(bytes((*range(0x20), 0x7F)), b" " * 33)

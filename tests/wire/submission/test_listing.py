@@ -20,7 +20,7 @@ def reply(*lines):
 
 
 def heard(said, places=(), command=b"EHLO client\r\n"):
-    watched = Guard(chunking=True)
+    watched = Guard()
     assert watched.from_client(command) == command
     return b"".join(watched.from_store(chunk) for chunk in cut(said, places))
 
@@ -57,14 +57,14 @@ def test_all_else_passes(command, said):
 
 
 def test_a_refusal_has_its_place_behind_the_answer():
-    watched = Guard(chunking=True)
+    watched = Guard()
     watched.from_client(b"EHLO client\r\n" + XCLIENT + b"NOOP\r\nEHLO client\r\n")
     said = reply(b"relay", b"SIZE", b"XCLIENT")
     assert watched.from_store(said + OK + said) == reply(b"relay", b"SIZE") + REFUSED + OK + reply(b"relay", b"SIZE")
 
 
 def test_what_is_kept_of_a_line_without_end_is_bounded():
-    watched = Guard(chunking=True)
+    watched = Guard()
     watched.from_client(b"EHLO client\r\n")
     passed = b"".join(watched.from_store(b"x" * 100) for _ in range(100))
     assert len(passed) >= 100 * 100 - LINE_LIMIT

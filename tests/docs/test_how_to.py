@@ -46,6 +46,17 @@ def test_every_whole_configuration_loads(tmp_path: Path, page: str) -> None:
         assert folder.load(block)
 
 
+@pytest.mark.parametrize("page", ["attack", "limits"])
+def test_every_preset_loads(tmp_path: Path, page: str) -> None:
+    folder = Folder(tmp_path)
+    for name in ("redis", "shared", "wforce"):
+        folder.write(f"secrets/{name}", b"secret\n")
+    (document,) = [each for each in PAGES if each.stem == page]
+    for kind, block in FENCE.findall(document.read_text("utf-8")):
+        if kind == "toml":
+            folder.load(f'{block}\n[[listener]]\ntls = "none"')
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_piece_of_a_configuration_is_toml(page: Path) -> None:
     for kind, block in FENCE.findall(page.read_text("utf-8")):

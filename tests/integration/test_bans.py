@@ -80,6 +80,14 @@ def test_a_ban_by_command_holds_in_all_workers_until_it_is_lifted_and_over_a_res
         assert mmp_json(proxy, "unban", "127.0.0.1", status=1) == {"count": 0}
 
 
+def test_rules_with_host_names_ask_the_system_and_let_nobody_in_without_a_name(run):
+    access = {"allow": ["imap: localhost"], "deny": ["imap: ALL"], "reverse_dns": True}
+    with run(access=access) as proxy:
+        assert greeted(proxy).startswith(b"* OK")
+        assert greeted(proxy, ELSEWHERE) == b"* BYE This address may not use this service"
+        assert explained(proxy, "127.0.0.1").startswith("backend ")
+
+
 def test_so_many_failures_ban_an_address(run, held, tmp_path):
     throttle = {"penalty": "0s", "ban_after": 3, "ban_time": "10m"}
     with run(throttle=throttle, admin={"state": str(tmp_path / "state")}) as proxy:

@@ -13,6 +13,7 @@ from tests.integration.client import Client
 from tests.integration.ordinary import PLAIN
 from tests.integration.people import ALICE, BOB, FIRST
 from tests.integration.scripted import PATIENCE, orderly, scripted
+from tests.integration.test_metrics import samples
 from tests.integration.waiting import until
 
 TWO = {"workers": 2, "login": PLAIN, "log": {"level": "info"}}
@@ -200,6 +201,17 @@ def test_a_guess_at_any_worker_slows_the_next_and_nobody_elsewhere(run, held):
             proxy.logged(" badguy ", f"badness={number}.0")
         assert time.monotonic() - began >= 1 + 2 + 3
         assert log_in(come(held, proxy, "127.0.0.7")).startswith(b"a OK")
+
+
+def test_a_throttle_that_is_only_observed_tells_what_it_would_do_and_does_nothing(run, ports, held):
+    with run(throttle={"mode": "observe", "penalty": "1m"}, admin={"http": f"127.0.0.1:{ports.free()}"}) as proxy:
+        for number in range(3):
+            guess(held, proxy, b"wrong-%d" % number)
+            proxy.logged(" badguy ", f"failures={number + 1}")
+        assert log_in(come(held, proxy)).startswith(b"a OK")
+        proxy.logged(" badguy ", "result=observed", "seconds=60.0")
+        until(lambda: samples(proxy).get("mmp_throttle_delays_observed_total") == 3, "all are counted")
+        assert "mmp_throttle_delays_total" not in samples(proxy)
 
 
 def test_a_login_that_is_held_back_longer_than_its_deadline_still_succeeds(run, held):

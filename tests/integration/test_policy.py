@@ -123,6 +123,18 @@ def test_what_the_service_refuses_makes_nobody_bad_unless_it_says_so(run, ports,
         assert proxy.log().count("result=policy-refused") == 4
 
 
+@pytest.mark.parametrize("on_failure", ["allow", "refuse"])
+def test_nobody_waits_longer_than_the_timeout_for_a_service_that_says_nothing(run, ports, certificates, on_failure):
+    port = ports.free()
+    with (
+        scripted("127.0.0.1", port, lambda client: client.rest()),
+        run(port, timeout="200ms", on_failure=on_failure) as proxy,
+    ):
+        wanted = {"allow": b"a OK", "refuse": b"a NO [UNAVAILABLE]"}
+        assert tried(proxy, certificates).startswith(wanted[on_failure])
+        proxy.logged(" policy ", "result=down")
+
+
 @pytest.mark.parametrize("answer", [None, b"{}", b"[]", b"no JSON", b'{"status": "x"}', b"[" * 60_000])
 def test_without_an_answer_logins_go_on_and_are_refused_for_now_where_that_is_wanted(run, ports, certificates, answer):
     port = ports.free()

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import threading
 import time
 from contextlib import ExitStack, suppress
 from ipaddress import ip_address
@@ -12,7 +13,7 @@ import pytest
 from mmp.policy.counts import Claim
 from mmp.shared.names import Names
 from tests.integration.certificates import LOOPBACK
-from tests.integration.client import Client
+from tests.integration.client import Client, connected
 from tests.integration.commands import MMP, mmp, mmp_json
 from tests.integration.commands import run as run_command
 from tests.integration.ordinary import PLAIN
@@ -228,6 +229,44 @@ def test_a_store_that_is_killed_and_comes_back_holds_nobody_up_and_counts_are_ri
     leave(inside[1][:1])
     stays(shared, address(), 5)
     one_more_gets_in(held, proxies, shared)
+
+
+@both
+def test_while_a_store_is_killed_and_comes_back_every_login_under_load_succeeds(run, shared):
+    proxies = run(limits=per_address(24), throttle={"penalty": "1s"})
+    over, answers = threading.Event(), []
+
+    def visit(proxy):
+        while not over.is_set():
+            with connected("127.0.0.1", proxy.port("starttls"), greeting=False) as client:
+                answers.append(log_in(client))
+
+    def goes_on():
+        before = len(answers)
+        until(lambda: len(answers) > before + 40, "clients come and go")
+
+    visitors = [threading.Thread(target=visit, args=(proxy,)) for proxy in proxies * 2]
+    for visitor in visitors:
+        visitor.start()
+    try:
+        for up in (False, True):
+            goes_on()
+            (shared.start if up else shared.kill)()
+            for proxy in proxies:
+                until(lambda proxy=proxy, up=up: status(proxy)["up"] is up, "it finds out")
+        goes_on()
+    finally:
+        over.set()
+        for visitor in visitors:
+            visitor.join()
+    assert all(answer.startswith(b"a OK") for answer in answers)
+    until(lambda: room(proxies, 26) == 24, "counts are right again")
+
+
+def room(proxies, count):
+    """Return how many of so many get in, by turns at each host, and have them leave again."""
+    with ExitStack() as held:
+        return len(admitted(come(held, proxies[number % len(proxies)]) for number in range(count)))
 
 
 def test_a_store_that_answers_nothing_holds_nobody_up(run, held, shared):

@@ -79,7 +79,7 @@ class Endpoint:
         return host if self.is_named else f"[{host}]:{self.port}"
 
 
-@frozen
+@frozen(cache_hash=True)
 class Security:
     """What protects a connection: empty strings and 0 bits before TLS; names as OpenSSL spells them.
 

@@ -24,6 +24,10 @@ class Sink(enum.Enum):
     """The end was said: close alert, FIN."""
 
 
+OPEN, FINISHING, FINISHED = Sink
+"""By themselves, as in ``mmp.net.stream``."""
+
+
 class End:
     """Bytes are kept only while the other end is full, and then nothing more is read here."""
 
@@ -57,7 +61,7 @@ class End:
         self._ended = False
         self._held = False
         """Whether the guard waits for something, and more of this end would only pile up."""
-        self._sink = Sink.OPEN
+        self._sink = OPEN
         self.received = 0
         self.closed = False
         """Whether the socket is closed."""
@@ -210,7 +214,7 @@ class End:
         try:
             if not self._flush():
                 return None
-            if self._sink is Sink.FINISHING:
+            if self._sink is FINISHING:
                 self._say_end()
         except WantRead:
             return self._await_words()
@@ -219,7 +223,7 @@ class End:
         except OSError as error:
             return relay.broken(self, str(error))
         reactor.removeWriter(self)
-        if self._sink is not Sink.OPEN:
+        if self._sink is not OPEN:
             return self._close_if_done()
         return self._let_go_on()
 
@@ -261,15 +265,15 @@ class End:
         self._ended = True
         self._relay.ending(self, "closed")
         self.other.finish()
-        if self._sink is Sink.FINISHED:
+        if self._sink is FINISHED:
             self._close_if_done()
         if not self.closed:  # else it is forgotten already, which is cheaper
             self._relay.loop.reactor.removeReader(self)
 
     def finish(self) -> None:
         """Say, behind what is kept, that no more will come: close alert, then FIN."""
-        if self._sink is Sink.OPEN and not self.closed:
-            self._sink = Sink.FINISHING
+        if self._sink is OPEN and not self.closed:
+            self._sink = FINISHING
             if self._queue or self._pipe is not None:
                 self._relay.loop.reactor.addWriter(self)
             elif self._read_waits:
@@ -292,10 +296,10 @@ class End:
             self.socket.shutdown(socket.SHUT_WR)
         elif isinstance(self.socket, TLSSocket):
             self.socket.say_end()  # the rest is said by closing
-        self._sink = Sink.FINISHED
+        self._sink = FINISHED
 
     def _close_if_done(self) -> None:
-        if self._ended and self._sink is Sink.FINISHED:
+        if self._ended and self._sink is FINISHED:
             self.close()
             self._relay.closed()
 

@@ -74,6 +74,7 @@ def _session(host: str, client: Client, account: Account, credentials: Credentia
     return record
 
 
+_IN_CLEAR, _IMPLICIT = TLSMode.NONE, TLSMode.IMPLICIT
 _AT_FAULT = (OSError, RemoteProtocolError)
 """What a store is at fault for."""
 
@@ -198,10 +199,10 @@ class Dial:
             channel.stream = await self.connector.connect(store, channel)
         if self.route.render_header is not None:
             channel.write(self.route.render_header(self._header(client, channel)))
-        if self.route.tls is TLSMode.IMPLICIT:
+        if self.route.tls is _IMPLICIT:
             await channel.start_tls()
         await make_ready(channel, core)
-        if channel.stream is not None and self.route.tls is not TLSMode.NONE:
+        if channel.stream is not None and self.route.tls is not _IN_CLEAR:
             self.route.client_tls.remember(channel.stream, store.host)
         return address
 

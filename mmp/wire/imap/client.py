@@ -59,6 +59,7 @@ _NEXT: Mapping[tuple[State, str], State] = MappingProxyType(
         (State.CAPABILITY_AFTER_LOGIN, "OK"): State.AUTHENTICATED,
     },
 )
+_GREETING, _NOT_AUTHENTICATED = State.GREETING, State.NOT_AUTHENTICATED
 _LISTENING = frozenset(State) - {State.STARTING_TLS, State.CHALLENGED, State.AUTHENTICATED, State.LOGOUT}
 
 
@@ -140,7 +141,7 @@ class Client:
         Refused(BACKEND_UNAVAILABLE) if the store offers no usable way, Refused(BAD_CREDENTIALS) if the secret cannot be
         said in the protocol.
         """
-        if self._talk.state is not State.NOT_AUTHENTICATED:
+        if self._talk.state is not _NOT_AUTHENTICATED:
             raise LocalProtocolError(f"log_in() while {self.phase}")
         offered = self._offered.names
         steps = render.login(replay, offered)
@@ -175,7 +176,7 @@ class Client:
         if self._untagged > UNTAGGED_LIMIT:
             raise RemoteProtocolError(f"More than {UNTAGGED_LIMIT} untagged responses before login")
         self._offered = response.offered or self._offered
-        if self._talk.state is State.GREETING:
+        if self._talk.state is _GREETING:
             return self._greeted(response)
         if response.kind != b"BYE":
             return None

@@ -20,7 +20,7 @@ from mmp.wire.imap.command import Command, CommandReader
 from mmp.wire.imap.grammar import Announcement, Malformed
 from mmp.wire.overheard import Onlooker
 from mmp.wire.sasl import MECHANISMS, Cancelled, SASLError, identity, lines
-from mmp.wire.toward_client import LISTENING, Conversation, State
+from mmp.wire.toward_client import AUTHENTICATING, LISTENING, READY, RESPONDING, Conversation, State
 
 _TAKING_LITERALS = (b"LOGIN", b"ID")
 _TTL_DIGITS = 4
@@ -76,7 +76,7 @@ class Server:
         try:
             talk.notice_tls()
             while talk.state in LISTENING:
-                command = self._reader.next(talk.received, response=talk.state is not State.READY)
+                command = self._reader.next(talk.received, response=talk.state is not READY)
                 if command is None:
                     return None
                 event = self._settle(command)
@@ -128,9 +128,9 @@ class Server:
 
     def _settle(self, command: Command) -> ClientEvent | None:
         try:
-            if self._talk.state is State.AUTHENTICATING:
+            if self._talk.state is AUTHENTICATING:
                 return self._respond(command.text)
-            if self._talk.state is State.RESPONDING:
+            if self._talk.state is RESPONDING:
                 return self._response(command.text)
             name, arguments = self._recognise(command)
             if command.announced is None:

@@ -17,7 +17,7 @@ from mmp.wire.managesieve.grammar import Malformed
 from mmp.wire.managesieve.reader import Reader, Sent
 from mmp.wire.overheard import Onlooker
 from mmp.wire.sasl import MECHANISMS, Cancelled, SASLError, lines
-from mmp.wire.toward_client import LISTENING, Conversation, State
+from mmp.wire.toward_client import AUTHENTICATING, LISTENING, RESPONDING, Conversation, State
 
 
 @define(kw_only=True, eq=False, repr=False)
@@ -114,9 +114,9 @@ class Server:
 
     def _settle(self, sent: Sent) -> ClientEvent | None:
         try:
-            if self._talk.state is State.AUTHENTICATING:
+            if self._talk.state is AUTHENTICATING:
                 return self._respond(sent)
-            if self._talk.state is State.RESPONDING:
+            if self._talk.state is RESPONDING:
                 return self._response(sent)
             return self._command(sent)
         except (Malformed, SASLError, Cancelled) as fault:

@@ -22,7 +22,7 @@ from mmp.wire.overheard import Onlooker
 from mmp.wire.pop3 import grammar, replies
 from mmp.wire.pop3.grammar import Malformed
 from mmp.wire.sasl import MECHANISMS, Cancelled, SASLError, identity, lines
-from mmp.wire.toward_client import LISTENING, Conversation, State
+from mmp.wire.toward_client import AUTHENTICATING, LISTENING, READY, RESPONDING, Conversation
 
 LINE_LIMIT = 255
 """Octets in a command, CRLF included (RFC 2449, 4)."""
@@ -123,14 +123,14 @@ class Server:
     # What is received
 
     def _line_limit(self) -> int:
-        secret = self._talk.state is not State.READY or self._talk.received.front(5).upper() in _WITH_SECRETS
+        secret = self._talk.state is not READY or self._talk.received.front(5).upper() in _WITH_SECRETS
         return SECRET_LIMIT if secret else LINE_LIMIT
 
     def _settle(self, line: bytes) -> ClientEvent | None:
         try:
-            if self._talk.state is State.AUTHENTICATING:
+            if self._talk.state is AUTHENTICATING:
                 return self._respond(line)
-            if self._talk.state is State.RESPONDING:
+            if self._talk.state is RESPONDING:
                 return self._response(line)
             return self._command(line)
         except (Malformed, SASLError, Cancelled) as fault:

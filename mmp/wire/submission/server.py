@@ -20,7 +20,7 @@ from mmp.wire.overheard import Onlooker
 from mmp.wire.sasl import MECHANISMS, Cancelled, SASLError, lines
 from mmp.wire.submission import grammar, replies
 from mmp.wire.submission.grammar import Malformed
-from mmp.wire.toward_client import LISTENING, Conversation, State
+from mmp.wire.toward_client import AUTHENTICATING, LISTENING, READY, RESPONDING, Conversation
 
 LINE_LIMIT = 512
 """Octets in a command, CRLF included (RFC 5321, 4.5.3.1.4)."""
@@ -131,15 +131,15 @@ class Server:
         return not self._passing_over
 
     def _line_limit(self) -> int:
-        if self._talk.state is not State.READY:
+        if self._talk.state is not READY:
             return AUTH_LIMIT
         return _LINE_LIMITS.get(self._talk.received.front(5).upper(), LINE_LIMIT)
 
     def _settle(self, line: bytes) -> ClientEvent | None:
         try:
-            if self._talk.state is State.AUTHENTICATING:
+            if self._talk.state is AUTHENTICATING:
                 return self._respond(line)
-            if self._talk.state is State.RESPONDING:
+            if self._talk.state is RESPONDING:
                 return self._response(line)
             return self._command(line)
         except Malformed as fault:

@@ -35,6 +35,7 @@ class End:
         "_bulk",
         "_ended",
         "_held",
+        "_owing",
         "_pipe",
         "_queue",
         "_read_waits",
@@ -61,6 +62,8 @@ class End:
         self._ended = False
         self._held = False
         """Whether the guard waits for something, and more of this end would only pile up."""
+        self._owing = False
+        """Whether a guard's own answers are among what is kept."""
         self._sink = OPEN
         self.received = 0
         self.closed = False
@@ -159,11 +162,8 @@ class End:
             self._relay.loop.reactor.addReader(self)
 
     def _may_read(self) -> bool:
-        """Tell whether what would come has room, here too where a guard may answer it, or needs none: it is dropped."""
-        relay = self._relay
-        is_answered = relay.guard is not None and self is relay.client
-        has_room = not (self._held or self.other._queue or (is_answered and self._queue))  # noqa: SLF001 - its own kind
-        return has_room or relay.discarding
+        """Tell whether what would come has room, or needs none since it is dropped."""
+        return self._relay.discarding or not (self._held or self._owing or self.other._queue)  # noqa: SLF001 - its own kind
 
     # Writing
 
@@ -187,6 +187,7 @@ class End:
         """Send it, and read no more of who does not read that."""
         self.take(octets)
         if self._queue:
+            self._owing = True
             self._relay.loop.reactor.removeReader(self)
 
     def take_pipe(self, pipe: Pipe) -> None:
@@ -250,7 +251,8 @@ class End:
     def _let_go_on(self) -> None:
         """Read the source again, and here what has waited for our own answers to be taken."""
         self.other.read_on()
-        if self._relay.guard is not None:
+        if self._owing:
+            self._owing = False
             self.read_on()
 
     def _give_back_pipe(self) -> None:

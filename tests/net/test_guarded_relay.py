@@ -173,7 +173,8 @@ def test_who_does_not_read_our_answers_is_not_read_however_often_the_guard_has_w
     made.close()
 
 
-def test_a_store_that_does_not_read_before_its_answers_are_taken_is_read_once_the_client_reads(turning):
+@pytest.mark.parametrize("first", ["client", "backend"])
+def test_when_both_ends_are_full_the_one_that_reads_first_makes_room_for_the_other(turning, first):
     made = guarded(turning).join()
     relay = next(iter(made.relays._running))
     text = b"a" * 65535 + b"\n"
@@ -183,9 +184,11 @@ def test_a_store_that_does_not_read_before_its_answers_are_taken_is_read_once_th
             blocked = 0 if end.now(end.sock.send, text) else blocked + 1
             turning.turn()
         assert full._queue
-    turning.until(lambda: not (relay.client._queue and made.client.receive(len(text))))
-    assert relay.backend in turning.reactor.getReaders()
-    assert relay.backend._queue
+    ends = {"client": (made.client, relay.client), "backend": (made.store, relay.backend)}
+    reading, emptied = ends[first]
+    turning.until(lambda: not (emptied._queue and reading.receive(len(text))))
+    assert emptied.other in turning.reactor.getReaders()
+    assert emptied.other._queue
     made.close()
 
 

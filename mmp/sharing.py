@@ -28,14 +28,14 @@ class _Settings:
 
     shared: Shared
     ca: bytes
-    password: str | None = field(repr=False)
+    password: bytes | None = field(repr=False)
     key: bytes = field(repr=False)
 
     @classmethod
     def of(cls, loaded: Loaded) -> _Settings:
         """Return those of a configuration."""
         shared, files = loaded.config.shared, loaded.files
-        password = read_secret(files[shared.password_file]).decode() if shared.password_file else None
+        password = read_secret(files[shared.password_file]) if shared.password_file else None
         key = read_secret(files[shared.key_file]) if shared.key_file else b""
         return cls(shared, files.get(shared.ca, b""), password, key)
 

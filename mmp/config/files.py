@@ -10,6 +10,7 @@ from attrs import define, field
 
 LARGEST: Final = 64 * 1024 * 1024
 """Bytes; no file that a configuration names needs more."""
+_ENDS: Final = frozenset(b"\r\n\0")
 
 
 @define
@@ -47,6 +48,13 @@ def read_secret(content: bytes) -> bytes:
     """Return the secret that a file holds, without one newline at its end, which editors add; ValueError if none."""
     if not (secret := content.removesuffix(b"\n").removesuffix(b"\r")):
         raise ValueError("is empty, where a secret should be")
+    return secret
+
+
+def read_password(content: bytes) -> bytes:
+    """Return a secret that is said in one line, of a protocol or of a header; ValueError if it would not stay one."""
+    if not _ENDS.isdisjoint(secret := read_secret(content)):
+        raise ValueError("has a line break or NUL in the middle, where a password of one line should be")
     return secret
 
 

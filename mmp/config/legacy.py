@@ -139,8 +139,15 @@ class Conversion:
             ]
             if not found:
                 self.remarks.append(f"{SHARED}: ServiceList: {item} is no service that we have")
+                continue
+            places = [place for place in ports.split("|") if place and self._can_be_listened_at(place)]
             for service in found:
-                self.ports.setdefault(service, []).extend(filter(None, ports.split("|")))
+                self.ports.setdefault(service, []).extend(places)
+
+    def _can_be_listened_at(self, place: str) -> bool:
+        if mistake := _mistake({"listener": [_where(place)]}):
+            self.remarks.append(f"{SHARED}: ServiceList: {place}: {mistake}")
+        return not mistake
 
     def document(self) -> str:
         """Return the file, with all that is to be done by hand before it."""
@@ -151,12 +158,11 @@ class Conversion:
         ports = self.ports or {service: list(usual) for service, usual in _USUAL_PORTS.items()}
         for service, places in ports.items():
             for place in places:
-                address, _, port = place.rpartition(":")
-                implicit = port in self.tls_ports.get(service, ["993", "995", "465"])
+                where = _where(place)
+                implicit = str(where["port"]) in self.tls_ports.get(service, ["993", "995", "465"])
                 starttls = "starttls" if self.tls.get(service) else "none"
-                where = {"address": address} if address else {}
                 tls = "implicit" if implicit else starttls
-                yield {"service": service, **where, "port": int(port), "tls": tls} | self.own.get(service, {})
+                yield {"service": service, **where, "tls": tls} | self.own.get(service, {})
 
 
 _FIRST: Final = (
@@ -166,6 +172,13 @@ _FIRST: Final = (
     "Secrets belong in files of their own, with mode 0600: a key that ends in _file names one to be written.",
     "A password is taken in TLS alone, unless restrict_plain_passwords is false.",
 )
+
+
+def _where(place: str) -> dict[str, Any]:
+    """Return address, if there is one, and port of a listener; the port is text if it is no number."""
+    address, _, port = place.rpartition(":")
+    given: dict[str, Any] = {"address": address} if address else {}
+    return given | {"port": int(port) if re.fullmatch("[0-9]{1,5}", port) else port}
 
 
 def _mistake(tables: Mapping[str, Any]) -> str:

@@ -97,12 +97,12 @@ def examine(path: str) -> Examined:
 
 def _parse(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(read_file(str(file)).decode())
+        return tomllib.loads(read_file(str(file)).decode("utf-8-sig"))
     except OSError as error:
         raise ConfigError([f"{file}: cannot be read: {error}"]) from None
     except UnicodeDecodeError as error:
         raise ConfigError([f"{file}: is not in UTF-8 at byte {error.start}"]) from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError, or a number with more digits than Python takes
         raise ConfigError([f"{file}: {error}"]) from None
     except RecursionError:
         raise ConfigError([f"{file}: is nested too deeply"]) from None

@@ -31,6 +31,8 @@ def value(plain: Any) -> str:
             return f"{{ {', '.join(f'{key} = {value(item)}' for key, item in plain.items())} }}"
         case list() | tuple():
             return f"[{', '.join(value(item) for item in plain)}]"
+        case float():
+            return repr(plain)  # TOML has inf and nan
         case _:
             return json.dumps(plain, ensure_ascii=False)
 

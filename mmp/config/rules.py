@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from mmp.config.certificates import match, read_chain, read_key, read_revocations
 from mmp.config.clients import TLS
 from mmp.config.directory import LDAP
-from mmp.config.files import Files, read_secret
+from mmp.config.files import Files, read_password, read_secret
 from mmp.config.limits import Access, Limits
 from mmp.config.operators import Admin
 from mmp.config.schema import Listener
@@ -70,7 +70,7 @@ def mistakes_in(usage: Usage, files: Files) -> Iterator[Finding]:
     yield from _idle_timeouts(usage)
     yield from _client_addresses(usage)
     yield from _hosts(usage)
-    yield from _monitoring(usage.config.admin, usage.config.listener)
+    yield from _administration(usage.config.admin, usage.config.listener)
     yield from _shared(usage.config.shared)
     yield from _pairs(usage, files)
     yield from _other_files(usage, files)
@@ -223,14 +223,16 @@ def _prefixes(limits: Limits) -> Iterator[Finding]:
             yield Finding(f"{path}.prefix", text, (f"{path}.network",))
 
 
-def _monitoring(admin: Admin, listeners: Sequence[Listener]) -> Iterator[Finding]:
-    """What monitoring is told is not for everybody who can reach us."""
+def _administration(admin: Admin, listeners: Sequence[Listener]) -> Iterator[Finding]:
+    """What monitoring is told is not for everybody who can reach us; and neither of its places is a listener's."""
+    if admin.control in {listener.address for listener in listeners}:
+        yield Finding("admin.control", f"{admin.control} is already taken by a listener")
     where = admin.http_endpoint
     if where is None:
         return
     if not ipaddress.ip_address(where.host).is_loopback and not admin.token_file:
         yield Finding("admin.token_file", f'is needed, since http is not on loopback: "{where}"', ("admin.http",))
-    if where in {listener.endpoint for listener in listeners}:
+    if any(_same_place(where, listener.endpoint) for listener in listeners):
         yield Finding("admin.http", f"{where} is already taken by a listener")
 
 
@@ -296,7 +298,9 @@ def _other_files(usage: Usage, files: Files) -> Iterator[Finding]:
         yield from _content(rules, CertificateMap.parse, files)
     for staple in usage.staples():
         yield from _content(staple, Staple.parse, files)
-    for secret in usage.secrets():
+    for password in usage.passwords():
+        yield from _content(password, read_password, files)
+    for secret in usage.other_secrets():
         yield from _content(secret, read_secret, files)
     for notice in usage.notices():
         yield from _content(notice, message, files)

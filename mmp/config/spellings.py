@@ -18,6 +18,7 @@ from mmp.model import Endpoint
 from mmp.net import objections
 from mmp.policy.access import Rule
 from mmp.policy.networks import unmapped
+from mmp.policy.pattern import address_of
 from mmp.wire.sasl import MECHANISMS
 
 _TLS13_SUITES: Final = (
@@ -32,7 +33,6 @@ BUILT_IN_KINDS: Final = ("ldap", "file", "auth_http")
 """Kinds of directory."""
 _LONGEST_SOCKET_PATH: Final = 107
 _HIGHEST_PORT: Final = 65535
-_IPV6: Final = 6
 
 
 def some_time(text: str) -> float:
@@ -50,9 +50,11 @@ def a_second(text: str) -> float:
 
 
 def address(text: str) -> str:
-    """Return an address in its canonical form."""
+    """Return an address in its canonical form: one of IPv4 that is written as IPv6 is IPv4, and none has a zone."""
+    if "%" in text:
+        raise ValueError("has a zone, the part from % on, which is not possible here")
     try:
-        return str(ipaddress.ip_address(text))
+        return str(address_of(text))
     except ValueError:
         raise ValueError('is not an IPv4 or IPv6 address, such as "0.0.0.0" or "::"') from None
 
@@ -192,12 +194,12 @@ def parse_endpoint(text: str) -> Endpoint:
     """Read an address and a port, with brackets around an IPv6 address; ValueError if it is something else."""
     host, colon, port = text.rpartition(":")
     literal = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    parsed = ipaddress.ip_address(literal)
-    if not colon or (parsed.version == _IPV6) != (literal != host) or not re.fullmatch("[0-9]{1,5}", port):
+    parsed = address(literal)
+    if not colon or (":" in literal) != (literal != host) or not re.fullmatch("[0-9]{1,5}", port):
         raise ValueError(text)
     if not 0 < int(port) <= _HIGHEST_PORT:
         raise ValueError(text)
-    return Endpoint(str(parsed), int(port))
+    return Endpoint(parsed, int(port))
 
 
 def listen_address(text: str) -> str:

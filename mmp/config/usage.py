@@ -8,7 +8,6 @@ from typing import Any
 from attrs import frozen
 
 from mmp.config.clients import TLS, KeyPair
-from mmp.config.policy import Policy
 from mmp.config.schema import Config, Listener
 from mmp.config.stores import BackendService
 from mmp.model import Service, TLSMode
@@ -141,22 +140,34 @@ class Usage:
         yield from self.authorities()
 
     def secrets(self) -> Iterator[Named]:
-        """Yield each file that holds a password."""
+        """Yield each file that holds a password or a key."""
+        yield from self.passwords()
+        yield from self.other_secrets()
+
+    def passwords(self) -> Iterator[Named]:
+        """Yield each file that holds what is said to somebody."""
         for listener, origin in self.listeners():
             if listener.directory.kind == "ldap" and (file := listener.directory.ldap.bind_password_file):
                 yield Named(origin("directory.ldap.bind_password_file"), file, (origin("directory.kind"),))
             if listener.directory.kind == "auth_http" and (file := listener.directory.auth_http.secret_file):
                 yield Named(origin("directory.auth_http.secret_file"), file, (origin("directory.kind"),))
-            yield from _of_plugin(listener, origin)
             if file := listener.login.admin_password_file:
                 yield Named(origin("login.admin_password_file"), file)
         if file := self.config.admin.token_file:
             yield Named("admin.token_file", file)
-        yield from _of_policy(self.config.policy)
-        if self.config.shared.url:
-            for key in ("password_file", "key_file"):
-                if file := getattr(self.config.shared, key):
-                    yield Named(f"shared.{key}", file, ("shared.url",))
+        if (policy := self.config.policy).url and policy.secret_file:
+            yield Named("policy.secret_file", policy.secret_file, ("policy.url",))
+        if (shared := self.config.shared).url and shared.password_file:
+            yield Named("shared.password_file", shared.password_file, ("shared.url",))
+
+    def other_secrets(self) -> Iterator[Named]:
+        """Yield each file that holds a secret of any octets: what is hashed with others, or a plug-in's."""
+        for listener, origin in self.listeners():
+            yield from _of_plugin(listener, origin)
+        if (policy := self.config.policy).url and policy.nonce_file:
+            yield Named("policy.nonce_file", policy.nonce_file, ("policy.url",))
+        if (shared := self.config.shared).url and shared.key_file:
+            yield Named("shared.key_file", shared.key_file, ("shared.url",))
 
     def notices(self) -> Iterator[Named]:
         """Yield the file of the message that stands in for a maildrop."""
@@ -184,9 +195,3 @@ def _shown_to_clients(settings: TLS, origin: Origin) -> Iterator[Pair]:
     for table, pair in pairs.items():
         certificate = Named(origin(f"{table}.certificate"), pair.certificate, rests)
         yield Pair(certificate, Named(origin(f"{table}.private_key"), pair.private_key, rests), settings)
-
-
-def _of_policy(policy: Policy) -> Iterator[Named]:
-    for key in ("secret_file", "nonce_file"):
-        if policy.url and (file := getattr(policy, key)):
-            yield Named(f"policy.{key}", file, ("policy.url",))

@@ -16,15 +16,21 @@ _KEY: Final = re.compile("[A-Za-z0-9_-]+")
 """What TOML takes for a key without quotes."""
 _SHOWN: Final = 60
 """Characters of a wrong value that are repeated to the operator."""
+_BITS: Final = 64
+"""TOML's whole numbers have no more; Python reads longer ones, which it then cannot write."""
 
 
 def show(raw: object) -> str:
     """Return a wrong value as it was written, as far as that helps."""
     match raw:
-        case bool() | int() | float():
+        case int() if raw.bit_length() > _BITS:
+            return "a number that is too large"
+        case bool() | int():
             return json.dumps(raw)
+        case float():
+            return repr(raw)
         case str():
-            return json.dumps(raw if len(raw) <= _SHOWN else raw[:_SHOWN] + "…", ensure_ascii=False)
+            return json.dumps(raw if len(raw) <= _SHOWN else raw[:_SHOWN] + "…", ensure_ascii=not raw.isprintable())
         case list():
             return "a list"
         case dict():
@@ -115,6 +121,8 @@ def _check_plain(raw: object) -> None:
                 _check_plain(value)
         case str():
             _string(raw, str)
+        case int() if raw.bit_length() > _BITS:
+            raise ValueError(f"has {show(raw)} in it")
         case bool() | int() | float():
             return
         case _:

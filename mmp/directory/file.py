@@ -34,11 +34,13 @@ class FileDirectory:
     def parse(cls, octets: bytes) -> FileDirectory:
         """Read the file's content; ConfigError with every mistake in it."""
         try:
-            tables = tomllib.loads(octets.decode())
+            tables = tomllib.loads(octets.decode("utf-8-sig"))
         except UnicodeDecodeError:
             raise ConfigError(["is not in UTF-8"]) from None
-        except tomllib.TOMLDecodeError as error:
+        except ValueError as error:
             raise ConfigError([f"is not TOML: {error}"]) from None
+        except RecursionError:
+            raise ConfigError(["is nested too deeply"]) from None
         reading = _Reading()
         entries = reading.users(tables)
         if reading.mistakes:

@@ -30,7 +30,7 @@ class Access:
     """How one gets in; ``channel`` is where announcements are heard of."""
 
     user: str | None = None
-    password: str | None = field(default=None, repr=False)
+    password: bytes | None = field(default=None, repr=False)
     database: int | None = None
     channel: str = "mmp:news"
 

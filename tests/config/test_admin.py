@@ -58,3 +58,13 @@ def test_elsewhere_it_does(folder: Folder, written):
 def test_monitoring_takes_no_listeners_place(folder: Folder):
     toml = '[[listener]]\naddress = "127.0.0.1"\nport = 10143\ntls = "none"\n[admin]\nhttp = "127.0.0.1:10143"'
     assert folder.mistakes(toml) == ["admin.http: 127.0.0.1:10143 is already taken by a listener"]
+
+
+def test_nor_that_of_a_listener_at_every_address(folder: Folder):
+    toml = '[[listener]]\nport = 10143\ntls = "none"\n[admin]\nhttp = "127.0.0.1:10143"'
+    assert folder.mistakes(toml) == ["admin.http: 127.0.0.1:10143 is already taken by a listener"]
+
+
+def test_commands_take_no_listeners_place(folder: Folder):
+    toml = '[[listener]]\naddress = "unix:/run/a"\ntls = "none"\n[admin]\ncontrol = "unix:/run/a"'
+    assert folder.mistakes(toml) == ["admin.control: unix:/run/a is already taken by a listener"]

@@ -146,3 +146,18 @@ def test_no_descriptor_stays_open(folder: Folder):
     before = len(list(Path("/proc/self/fd").iterdir()))
     folder.mistakes('[[listener]]\n[tls]\ncertificate = "tls"\nprivate_key = "/dev/zero"')
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.parametrize("content", [b"a\n\n", b"a\nb", b"a\rb", b"a\0"])
+def test_a_password_is_one_line(folder: Folder, content):
+    """It would end a header, a line or a string of somebody else's protocol."""
+    folder.write("secret", content)
+    text = "has a line break or NUL in the middle, where a password of one line should be"
+    assert folder.mistakes(LDAP) == [f"directory.ldap.bind_password_file: DIR/secret {text}"]
+
+
+def test_passwords_need_not_be_utf8_and_keys_are_any_octets(folder: Folder):
+    folder.write("password", b"\xff\n")
+    folder.write("key", b"\xff\0\n\r\n\n")
+    toml = '[[listener]]\ntls = "none"\n[shared]\nurl = "redis://h"\npassword_file = "password"\nkey_file = "key"\n'
+    assert folder.mistakes(toml + '[policy]\nurl = "http://h/"\nsecret_file = "password"\nnonce_file = "key"') == []

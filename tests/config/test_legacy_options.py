@@ -175,3 +175,18 @@ def test_all_of_them_together_are_accepted_once_the_files_are_there(folder, caps
     folder.write("mmp.toml", capsys.readouterr().out)
     status = main(["check", str(folder.path / "mmp.toml")])
     assert status == 0, capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("place", "mistake"),
+    [
+        ("x", 'port: must be a whole number from 1 to 65535, not "x"'),
+        ("99999", "port: must be a whole number from 1 to 65535, not 99999"),
+        ("9" * 5000, "port: must be a whole number from 1 to 65535, not"),
+        ("[::1]:143", 'address: "[::1]" is not an IPv4 or IPv6 address'),
+    ],
+)
+def test_where_nothing_can_listen_is_told_and_left_out(place, mistake):
+    written = convert({SHARED: f"default:ServiceList ImapProxyAService@143|{place}"})
+    assert f"# {SHARED}: ServiceList: {place}: listener[1].{mistake}" in written
+    assert [each["port"] for each in tomllib.loads(written)["listener"]] == [143]

@@ -206,3 +206,25 @@ def test_tables_are_found_by_the_names_that_the_operator_gave_them(folder: Folde
         "one": ("store1", "store2"),
         "two-b": ("store3",),
     }
+
+
+def test_a_byte_order_mark_is_passed_over(folder: Folder):
+    folder.write("users.toml", b"\xef\xbb\xbf[users.alice]\n")
+    loaded = folder.load(b'\xef\xbb\xbfworkers = 3\n[[listener]]\ntls = "none"\n[directory]\nkind = "file"')
+    assert loaded.config.workers == 3
+
+
+def test_an_address_of_ipv4_that_is_written_as_ipv6_is_ipv4(folder: Folder):
+    """No socket of ours could be bound to it, and no client is known to have reached it."""
+    config = folder.load("""
+        [login]
+        default_domains = [{ address = "::ffff:192.0.2.2", domain = "a" }]
+        [admin]
+        http = "[::ffff:127.0.0.1]:8080"
+        [[listener]]
+        address = "::ffff:192.0.2.1"
+        tls = "none"
+    """).config
+    assert config.listener[0].endpoint == Endpoint("192.0.2.1", 143)
+    assert config.login.default_domains[0].address == "192.0.2.2"
+    assert config.admin.http_endpoint == Endpoint("127.0.0.1", 8080)

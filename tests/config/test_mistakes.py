@@ -489,3 +489,31 @@ def test_members_of_a_group_are_known_to_directories_that_have_groups(folder: Fo
     )
     why = 'login.admin_policy: "group" is not possible with kind = "auth_http", which knows no groups'
     assert mistakes == ([why] if kind == "auth_http" else [])
+
+
+@pytest.mark.parametrize("toml", ["workers = 1", "listener = [1]", "limits.sessions = 1", "directory.plugin.a = 1"])
+@pytest.mark.parametrize("number", ["9" * 5000, f"0x{'f' * 5000}"], ids=["decimal", "hexadecimal"])
+def test_a_number_of_any_length_is_a_mistake_and_nothing_worse(folder: Folder, toml, number):
+    """Python reads and writes no more than 4300 digits, and reads hexadecimal ones of any length."""
+    assert any(
+        "Exceeds the limit" in mistake or "a number that is too large" in mistake
+        for mistake in folder.mistakes(f"{toml.replace('1', number)}\n")
+    )
+
+
+def test_what_is_wrong_and_cannot_be_printed_is_told_in_ascii(folder: Folder):
+    (mistake,) = folder.mistakes('hostname = "\\u009b1m\\u202e"\n' + LISTENER)
+    assert mistake == r'hostname: "\u009b1m\u202e" has characters that cannot be printed'
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        '[[listener]]\naddress = "fe80::1%eth0"\ntls = "none"',
+        f'{LISTENER}[backend]\nsource_address = "fe80::1%eth0"',
+        f'{LISTENER}[login]\ndefault_domains = [{{ address = "fe80::1%eth0", domain = "a" }}]',
+    ],
+)
+def test_an_address_has_no_zone(folder: Folder, toml):
+    (mistake,) = folder.mistakes(toml)
+    assert mistake.endswith('address: "fe80::1%eth0" has a zone, the part from % on, which is not possible here')

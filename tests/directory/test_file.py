@@ -113,3 +113,7 @@ def test_a_password_in_no_scheme_is_a_mistake_that_does_not_show_it():
 def test_the_decoy_is_a_password_of_somebody():
     assert FileDirectory.parse(USERS).decoy == "{PLAIN}secret"
     assert FileDirectory.parse(b"[users.a]").decoy == ""
+
+
+def test_what_is_nested_too_deeply_is_a_mistake():
+    assert mistakes(b"users = " + b"[" * 100_000) == ("is nested too deeply",)

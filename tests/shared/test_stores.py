@@ -408,14 +408,14 @@ def test_redis_wants_its_password_and_gets_it(turning, ports):
     with redis(ports.free(), "--requirepass", "s3cret") as server:
         make = over_redis(server.port)
         assert "Authentication required" in refused(turning, make(turning, "one", LEASE))
-        wrong = over_redis(server.port, Access(password="wrong"))
+        wrong = over_redis(server.port, Access(password=b"wrong"))
         assert "WRONGPASS" in refused(turning, wrong(turning, "one", LEASE))
-        right = over_redis(server.port, Access(password="s3cret", database=3))(turning, "one", LEASE)
+        right = over_redis(server.port, Access(password=b"s3cret", database=3))(turning, "one", LEASE)
         turning.outcome(right.connect(lambda _: None, lambda: None))
         assert turning.outcome(right.ask([Count(b"test", 1.0, 60.0)])) == [0.0]
         right.disconnect()
         turning.turn()
-    assert "s3cret" not in repr(Access(password="s3cret"))
+    assert "s3cret" not in repr(Access(password=b"s3cret"))
 
 
 def test_where_nobody_listens_that_is_said(turning, ports):

@@ -113,11 +113,6 @@ class Conversation:
         """Queue a challenge of SASL's."""
         self.say(line, overheard.CHALLENGE)
 
-    def hear(self, name: bytes, argument: bytes, *, known: bool) -> None:
-        """Let an onlooker see which command has come."""
-        if self.onlooker is not None:
-            self.onlooker.heard(overheard.command(name if known else b"", argument))
-
     def data_to_send(self) -> bytes:
         """Return and forget what is queued."""
         if not self._replies:
@@ -198,8 +193,13 @@ class Conversation:
             if self.received.startswith(_TLS_RECORD):
                 raise self._strange()
 
-    def count_command(self, goodbye: Callable[[Refusal], None], *, known: bool) -> None:
-        """Count a command; RemoteProtocolError, after a goodbye, if it is one too many."""
+    def count_command(self, name: bytes, argument: bytes, goodbye: Callable[[Refusal], None], *, known: bool) -> None:
+        """Let an onlooker see which command has come, and count it.
+
+        RemoteProtocolError, after a goodbye, if it is one too many.
+        """
+        if self.onlooker is not None:
+            self.onlooker.heard(overheard.command(name if known else b"", argument))
         if not (known or self._commands):  # a browser made to speak to this port gets no further
             raise self._strange()
         self._commands += 1

@@ -59,3 +59,9 @@ def test_a_line_is_found_where_octets_were_taken_before_it():
     assert buffer.take(4) == b"1234"
     buffer.feed(b"\n")
     assert buffer.line(10) == b"5\n"
+
+
+def test_nothing_of_it_is_shown():
+    buffer = Buffer()
+    buffer.feed(b"a LOGIN alice secret\r\n")
+    assert "secret" not in f"{buffer!r} {buffer}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
@@ -83,13 +83,9 @@ def wording(refusal: Refusal) -> bytes:
     return f"[{code}] {text}".encode("ascii") if code else text.encode("ascii")
 
 
-def capabilities(offer: Offer, others: Iterable[bytes]) -> bytes:
-    """Return the list for CAPABILITY: ours, those that all stores have, and what the present security allows."""
-    return _listed(offer, tuple(others))
-
-
 @lru_cache(_REMEMBERED)
-def _listed(offer: Offer, others: tuple[bytes, ...]) -> bytes:
+def capabilities(offer: Offer, others: tuple[bytes, ...]) -> bytes:
+    """Return the list for CAPABILITY: ours, those that all stores have, and what the present security allows."""
     items = [_OURS, *(other for other in others if _is_foreign(other.upper()))]
     if offer.starttls:
         items.append(b"STARTTLS")

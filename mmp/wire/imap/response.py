@@ -42,6 +42,7 @@ class Response(NamedTuple):
     """One response: ``tag`` is ``*``, ``+`` or a command's own, ``kind`` OK, NO, BAD, BYE, PREAUTH or the name of data.
 
     Names of kinds and codes are in upper case. The contents of literals are not kept: none matters before login.
+    ``is_data``: whether it is neither status nor continuation; only data can hold literals.
     """
 
     tag: bytes
@@ -49,11 +50,7 @@ class Response(NamedTuple):
     code: bytes
     argument: bytes
     text: bytes
-
-    @property
-    def is_data(self) -> bool:
-        """Whether it is neither status nor continuation: only data can hold literals."""
-        return self.tag == b"*" and self.kind not in STATUSES
+    is_data: bool = False
 
     @property
     def offered(self) -> Offered | None:
@@ -128,7 +125,7 @@ def parse(line: bytes) -> Response:
     data = _DATA.fullmatch(rest)
     if data is None or tag != b"*":
         raise RemoteProtocolError("Not an IMAP response")
-    return Response(tag, data[1].upper(), b"", b"", data[2])
+    return Response(tag, data[1].upper(), b"", b"", data[2], is_data=True)
 
 
 _greeting = lru_cache(_REMEMBERED)(parse)

@@ -149,8 +149,7 @@ class Server:
         later = name in grammar.COMMANDS_AFTER_LOGIN
         known = later or name in self._ACTIONS
         if not command.literals:
-            self._talk.hear(name, text[match.end() :] if match else b"", known=known)
-            self._talk.count_command(self.goodbye, known=known)
+            self._talk.count_command(name, text[match.end() :] if match else b"", self.goodbye, known=known)
         elif b"\0" in command.literals[-1]:
             raise Malformed("NUL in a literal")
         tag = match or grammar.TAG.match(text)

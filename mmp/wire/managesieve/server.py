@@ -127,8 +127,7 @@ class Server:
         name = grammar.keyword(sent.text)
         later = name in grammar.COMMANDS_AFTER_LOGIN
         known = later or name in self._ACTIONS
-        self._talk.hear(name, sent.text[len(name) :], known=known)
-        self._talk.count_command(self.goodbye, known=known)
+        self._talk.count_command(name, sent.text[len(name) :], self.goodbye, known=known)
         if not sent.text.endswith(b"\r\n"):
             raise Malformed("A line ends with CR LF")
         if later:

@@ -154,8 +154,7 @@ class Server:
         name = grammar.verb(line)
         later = name in grammar.COMMANDS_AFTER_LOGIN
         known = later or name in self._ACTIONS
-        self._talk.hear(name, line[len(name) :], known=known)
-        self._talk.count_command(self.goodbye, known=known)
+        self._talk.count_command(name, line[len(name) :], self.goodbye, known=known)
         argument = grammar.argument(line)
         if later:
             self._log_in_first()

@@ -118,10 +118,16 @@ class Relay:
         self.closed()
 
     def ending(self, end: End, why: str) -> None:
-        """One end has no more to say; the other may go on as long as it makes progress."""
+        """One end has no more to say; the other may go on as long as it makes progress.
+
+        A guard that waits hears no more from a store: then what the client still says is dropped.
+        """
         if not self.why:
             self._hurry()
             self.who, self.why = self._name(end), why
+        if self.guard is not None and self.guard.waits and end is self.backend:
+            self.discarding = True
+            self.client.read_on()
 
     def _wind_down(self) -> None:
         self.discarding = True

@@ -1,6 +1,8 @@
 """The relay under a guard: what it lets through, what it answers itself, and that who does not read is not read."""
 
 import itertools
+import socket
+import ssl
 
 import pytest
 
@@ -254,6 +256,25 @@ def test_what_ends_while_the_guard_waits_ends_in_order(scene):
     scene.client.close()
     scene.store.close()
     assert scene.over()[1:] == ("proxy", "kicked")
+
+
+def test_what_waits_for_a_store_that_has_gone_is_dropped_and_ends_in_order(scene):
+    scene.join()
+    relay = next(iter(scene.relays._running))
+    scene.client.send(b"Wait\n")
+    scene.turning.until(lambda: relay.guard.waits)
+    scene.store.send(b"bye\n")
+    if isinstance(scene.store.sock, ssl.SSLSocket):
+        scene.store.now(scene.store.sock.unwrap)
+    else:
+        scene.store.sock.shutdown(socket.SHUT_WR)
+    assert scene.client.rest() == b"BYE\n"
+    assert relay.client in scene.turning.reactor.getReaders()
+    scene.client.send(b"more\n" * 10)
+    scene.client.close()
+    scene.store.close()
+    assert scene.over()[1:] == ("backend", "closed")
+    assert relay.guard.held == b"Wait\n"
 
 
 class Submissions:

@@ -226,7 +226,8 @@ class Guard:
             return False
         if not self._refusing:
             passed.append(line if announced is None or announced.client_waits else line[: -len(_EAGER)] + b"}\r\n")
-            self._unanswered.add(self._tag)
+            if first:  # behind a literal it may have been answered already
+                self._unanswered.add(self._tag)
         self._after(name, announced)
         return True
 

@@ -54,7 +54,8 @@ _UNCLEAR_CHUNK = b"501 5.5.4 BDAT takes a number of octets and perhaps LAST\r\n"
 _UNCLEAR_END = b"521 5.5.2 A line of one dot ends a message, and has CR LF before and behind it\r\n"
 _TOO_LONG = b"500 5.5.2 Line too long\r\n"
 _TOO_MANY = b"421 4.7.0 Too many commands\r\n"
-
+_OUT_OF_STEP = b"421 4.3.0 The relay is out of step\r\n"
+"""It has answered what has not come, as a message before its end; nobody knows what it takes for commands now."""
 
 _METERED: Mapping[bytes, str] = MappingProxyType({b"MAIL": "messages_per_hour", b"RCPT": "recipients_per_hour"})
 _EXCEEDED: Mapping[str, bytes] = MappingProxyType(
@@ -209,6 +210,8 @@ class Guard:
         self._listing = None
         if self._due and isinstance(self._due[0], Due):
             self._replied(self._due.popleft(), head)
+        elif self._place is not Place.NOTHING and not head.startswith(b"421"):
+            self._end("a reply of the relay to nothing", _OUT_OF_STEP)
         self._answer_in_turn()
 
     def _replied(self, due: Due | bytes, head: bytes) -> None:

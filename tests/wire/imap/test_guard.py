@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mmp.errors import RemoteProtocolError
@@ -282,6 +282,16 @@ def test_one_tag_for_two_commands_at_a_time_does_not_pass(second):
     assert watched.from_client(b"a NOOP\r\n") == b"a NOOP\r\n"
 
 
+def test_a_tag_may_be_used_again_though_the_store_has_answered_in_the_middle_of_a_command():
+    watched = watching()
+    watched.from_client(b"a APPEND b {3}\r\n")
+    watched.from_store(GO)
+    watched.from_client(b"ab")
+    watched.from_store(b"a NO too much\r\n")
+    assert watched.from_client(b"c\r\na NOOP\r\n") == b"c\r\na NOOP\r\n"
+    assert watched.answers() == b""
+
+
 @pytest.mark.parametrize("line", [UNAUTHENTICATE, b"done \r\n", b"DONE\n", b"a NOOP\r\n"])
 def test_in_idle_nothing_passes_but_done(line):
     ended, store, heard = conversed(b"a IDLE\r\n" + line)
@@ -416,6 +426,7 @@ def test_whatever_is_said_the_store_hears_no_command_that_must_not_pass(octets):
 
 @given(st.lists(st.binary(max_size=30), max_size=20))
 def test_whatever_the_store_says_reaches_the_client(said):
+    assume(b"CAPABILITY" not in b"".join(said).upper())  # of that, a name is kept until its end has come
     watched = watching()
     watched.from_client(b"a IDLE\r\n")
     assert b"".join(map(watched.from_store, said)) == b"".join(said)

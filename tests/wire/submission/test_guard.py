@@ -11,6 +11,7 @@ from tests.strategies import cut
 
 XCLIENT = b"XCLIENT ADDR=127.0.0.1 LOGIN=root\r\n"
 REFUSED = b"502 5.5.1 Not available here\r\n"
+OUT_OF_STEP = b"421 4.3.0 The relay is out of step\r\n"
 NO_CHUNKS = b"502 5.5.1 No chunks here, but DATA\r\n"
 OK = b"250 2.0.0 Ok\r\n"
 GO = b"354 End data with <CR><LF>.<CR><LF>\r\n"
@@ -201,7 +202,7 @@ def test_what_does_not_wait_for_the_answer_to_data_waits_with_us_and_is_then_wha
         assert (hasty.from_store(OK), hasty.waits) == (OK, True)
         assert (hasty.from_store(go), hasty.waits) == (go, False)
         patient.from_client(place)
-        patient.from_store(GO)
+        patient.from_store(GO if place else b"")
         assert hasty.from_client(b"") == patient.from_client(behind)
         assert hasty.answers() == patient.answers()
         assert not has_ended(hasty)
@@ -331,6 +332,17 @@ def test_what_the_relay_says_unasked_passes():
     assert watched.from_store(b"ing\r\n421 x\r\n") == b"ing\r\n421 x\r\n" + REFUSED
 
 
+@pytest.mark.parametrize("asked", [b"", b"DATA\r\n"])
+def test_a_reply_to_nothing_ends_the_connection_since_every_further_one_would_be_taken_for_another(asked):
+    watched = Guard()
+    watched.from_client(asked)
+    watched.from_store(GO if asked else b"")
+    assert watched.from_client(b"NOOP\r\nN").startswith(b"NOOP\r\n")
+    early = b"552-5.3.4 Too\r\n552 5.3.4 large\r\n"
+    assert watched.from_store(OK * (not asked) + early) == OK * (not asked) + early + OUT_OF_STEP
+    assert has_ended(watched)
+
+
 pieces = st.lists(
     st.sampled_from(
         [
@@ -377,7 +389,7 @@ def test_whatever_is_said_the_relay_hears_no_command_with_our_standing(octets, i
 @given(st.lists(st.binary(max_size=20), max_size=20))
 def test_whatever_the_relay_says_reaches_the_client(said):
     watched = Guard()
-    watched.from_client(b"NOOP\r\nDATA\r\n")
+    watched.from_client(b"NOOP\r\n" * 500)
     assert b"".join(map(watched.from_store, said)) == b"".join(said)
 
 

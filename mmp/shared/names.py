@@ -36,7 +36,7 @@ class Names:
 
     def vouched(self, household: bytes, user: bytes) -> bytes:
         """Return the name for that a user has logged in from an address."""
-        return self._name("vouched", household.hex(), user.hex())
+        return self._name("vouched", _digest(household + user))
 
     def strikes(self, household: bytes) -> bytes:
         """Return the name for failures that may come to a ban."""

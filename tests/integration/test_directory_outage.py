@@ -28,7 +28,7 @@ def test_logins_by_ldap_before_during_and_after_an_outage(run_proxy, stores, por
             "ldap": {"urls": [f"ldap://{ADDRESS}:{server.port}"], "base": BASE, "timeout": "2s"},
             "cache_ttl": "1s",
         }
-        with run_proxy(stores.port, directory=directory) as proxy:
+        with run_proxy(stores.port, directory=directory, throttle={"penalty": "10ms"}) as proxy:
             assert log_in(proxy, certificates, ALICE).startswith(b"a OK")
             server.stop()
             assert log_in(proxy, certificates, BOB).startswith(b"a NO [UNAVAILABLE]")
@@ -40,6 +40,7 @@ def test_logins_by_ldap_before_during_and_after_an_outage(run_proxy, stores, por
             while not (answer := log_in(proxy, certificates, BOB)).startswith(b"a OK"):
                 assert answer.startswith(b"a NO [UNAVAILABLE]")
             proxy.logged("directory", "result=up")
+            assert " badguy " not in proxy.log()  # of Alice's password one that is wrong is forgiven
 
 
 def test_a_frozen_directory_holds_up_nobody_who_is_remembered(run_proxy, stores, ports, certificates):

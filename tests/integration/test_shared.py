@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
 from contextlib import ExitStack, suppress
@@ -193,6 +194,26 @@ def test_guesses_at_one_host_slow_the_next_at_the_other(run, held):
         assert waited >= 2
         other.logged(" badguy ", "badness=3.0")
     assert log_in(come(held, other, "127.0.0.7")).startswith(b"a OK")
+
+
+def test_nothing_that_a_store_is_told_has_a_password_or_a_name_in_it(run, held, shared, tmp_path):
+    one, other = run(
+        limits={"per_user": 9} | per_address(9), throttle={"penalty": "10ms", "per_user": True, "ban_after": 9}
+    )
+    told = tmp_path / "told"
+    with told.open("wb") as file:
+        listening = subprocess.Popen(["redis-cli", "-p", str(shared.port), "MONITOR"], stdout=file)
+    try:
+        until(lambda: told.read_bytes().startswith(b"OK"), "it listens")
+        guess(held, one, b"never-Seen")
+        assert log_in(come(held, other)).startswith(b"a OK")
+        until(lambda: b'"vouch"' in told.read_bytes(), "the store is told of the login")
+    finally:
+        listening.kill()
+        listening.wait()
+    octets = told.read_bytes()
+    assert b'"fail"' in octets
+    assert not [word for word in (b"never-Seen", b"Secret", ALICE.name.encode()) if word in octets]
 
 
 @both

@@ -1,6 +1,7 @@
 """Hosts that share a store: limits and badness hold over all of them, and nobody waits for a store that is silent."""
 
 from contextlib import suppress
+from ipaddress import ip_address
 
 import pytest
 from hypothesis import strategies as st
@@ -466,7 +467,13 @@ def test_names_in_the_store_tell_nothing_of_users_or_passwords_and_are_short():
     text = repr(site.store.asked).encode()
     assert b"lice" not in text
     assert b"s3cret" not in text
-    assert all(len(key) <= 64 for key in (*site.store.shelf.held, *site.store.shelf.rates, *site.store.shelf.bad))
+    finished(site.hold(b"right", "bob", THERE)).succeeded()
+    site.settle()
+    shelf = site.store.shelf
+    assert len(shelf.vouched) == 1
+    kept = (*shelf.held, *shelf.rates, *shelf.bad, *shelf.vouched)
+    assert not [key for key in kept if ip_address(THERE).packed.hex().encode() in key]
+    assert all(len(key) <= 64 for key in kept)
 
 
 def test_twenty_thousand_that_are_held_are_told_within_a_third_of_a_lease():

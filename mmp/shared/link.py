@@ -167,6 +167,8 @@ def pair() -> tuple[socket.socket, socket.socket]:
 def receive(link: socket.socket) -> tuple[bytes, list[int]]:
     """Read one packet and its descriptors; no bytes at the end, BlockingIOError if there is nothing yet."""
     packet, beside, _, _ = link.recvmsg(PACKET, _BESIDE)
+    if not beside:
+        return packet, []
     descriptors = [descriptor for *_, octets in beside for (descriptor,) in _DESCRIPTOR.iter_unpack(octets)]
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)  # noqa: FBT003 - the standard library's signature
@@ -198,6 +200,10 @@ class Link:
         self._link = link
         self._received = received
         self._lost = lost
+        self.closed = False
+        """Whether either end has closed it."""
+        self._frames: list[bytes] = []
+        """What is said behind the packets below, and not in one yet."""
         self._packets: deque[tuple[bytes, tuple[int, ...]]] = deque()
         self._soon = getattr(reactor, "soon", None)
         """Our own reactor calls us back before it waits, which costs less than to ask for writability."""
@@ -207,12 +213,19 @@ class Link:
 
     def send(self, kind: Kind, payload: bytes = b"", descriptors: Sequence[int] = ()) -> None:
         """Queue a frame. The descriptors are duplicated: the caller keeps its own. Dropped once the link is closed."""
-        if self._link.fileno() == -1:
+        if self.closed:
             return
-        self._queue(frame(kind, payload), tuple(map(os.dup, descriptors)) if descriptors else ())
+        octets = _HEADER.pack(kind, len(payload)) + payload
+        if descriptors:
+            self._pack()
+            self._packets.append((octets, tuple(map(os.dup, descriptors))))
+        else:
+            self._frames.append(octets)
+        if self._flushing:
+            return
         if self._soon is None:
             self._reactor.addWriter(self)
-        elif not self._flushing:
+        else:
             self._flushing = True
             self._soon(self.flush)
 
@@ -220,17 +233,23 @@ class Link:
         """Queue a frame for which nobody waits: it goes with the next one, or by itself after a moment."""
         if self.closed:
             return
-        self._queue(frame(kind, payload), ())
+        self._frames.append(_HEADER.pack(kind, len(payload)) + payload)
         if self._along is None and not self._flushing:
             self._along = self._reactor.callLater(ALONG, self._send_what_waits)
 
-    def _queue(self, octets: bytes, descriptors: tuple[int, ...]) -> None:
-        if self._packets and not descriptors:
-            last, beside = self._packets[-1]
-            if not beside and len(last) + len(octets) <= PACKET:
-                self._packets[-1] = last + octets, ()
-                return
-        self._packets.append((octets, descriptors))
+    def _pack(self) -> None:
+        """Have as few packets as hold what has been said."""
+        frames, self._frames = self._frames, []
+        packet = b"".join(frames)
+        if len(packet) > PACKET:
+            packet = b""
+            for octets in frames:
+                if packet and len(packet) + len(octets) > PACKET:
+                    self._packets.append((packet, ()))
+                    packet = b""
+                packet += octets
+        if packet:
+            self._packets.append((packet, ()))
 
     def _send_what_waits(self) -> None:
         self._along = None
@@ -249,7 +268,9 @@ class Link:
 
     def _send_queued(self) -> bool:
         """Say whether all of it is sent."""
-        while self._packets:
+        while self._packets or self._frames:
+            if not self._packets:
+                self._pack()
             octets, descriptors = self._packets[0]
             try:
                 if descriptors:
@@ -303,6 +324,7 @@ class Link:
 
     def close(self) -> None:
         """Close our end; ``lost`` is not told."""
+        self.closed = True
         self._reactor.removeReader(self)
         self._reactor.removeWriter(self)
         if self._along is not None:
@@ -310,18 +332,14 @@ class Link:
             self._along = None
         for _, descriptors in self._packets:
             _close_all(descriptors)
+        self._frames.clear()
         self._packets.clear()
         self._link.close()
 
     @property
     def waits(self) -> bool:
         """Whether something is queued that the kernel has not taken."""
-        return bool(self._packets)
-
-    @property
-    def closed(self) -> bool:
-        """Whether either end has closed it."""
-        return self._link.fileno() == -1
+        return bool(self._packets or self._frames)
 
     def fileno(self) -> int:
         """Return the descriptor, -1 once closed."""
@@ -333,6 +351,6 @@ class Link:
 
     def connectionLost(self, reason: object) -> None:  # noqa: ARG002, N802 - Twisted's name
         """The reactor found the descriptor broken."""
-        if self._link.fileno() != -1:
+        if not self.closed:
             self.close()
             self._lost()

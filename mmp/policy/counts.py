@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
+from typing import NamedTuple
 
 from attrs import frozen
 
 
-@frozen
-class Claim:
+class Claim(NamedTuple):
     """One slot that is wanted under a limit: of those with this key, ``most`` may be held.
 
-    A limit that is only ``observed`` tells when it would have refused.
+    A limit that is only ``observed`` tells when it would have refused. Every login makes some: a named tuple takes a
+    third of what a frozen class does.
     """
 
     limit: str
@@ -31,35 +32,42 @@ class Verdict:
 ROOM = Verdict()
 
 
+def verdict_on(full: Sequence[Claim]) -> Verdict:
+    """Return what comes of claims for which there is no room: the first that is more than observed refuses."""
+    refusing = next((claim.limit for claim in full if not claim.observed), "")
+    return Verdict(refusing, tuple(claim.limit for claim in full if claim.observed))
+
+
 class Counts:
     """Slots held, by limit and key; what nobody holds takes no memory."""
 
     def __init__(self) -> None:
         self._held: dict[tuple[str, Hashable], int] = {}
 
-    def take(self, claims: Iterable[Claim]) -> Verdict:
+    def take(self, claims: Sequence[Claim]) -> Verdict:
         """Take a slot under each, unless the verdict says that one refuses."""
-        claims = tuple(claims)
-        full = [claim for claim in claims if self.held(claim) >= claim.most]
-        refusing = next((claim.limit for claim in full if not claim.observed), "")
-        if not refusing:
-            for claim in claims:
-                self._held[claim.limit, claim.key] = self.held(claim) + 1
-        return Verdict(refusing, tuple(claim.limit for claim in full if claim.observed)) if full else ROOM
+        held = self._held
+        full = [claim for claim in claims if held.get((claim.limit, claim.key), 0) >= claim.most]
+        verdict = verdict_on(full) if full else ROOM
+        if not verdict.refused:
+            self.take_anyway(claims)
+        return verdict
 
     def take_anyway(self, claims: Iterable[Claim]) -> None:
         """Take slots that were granted elsewhere already."""
-        for claim in claims:
-            self._held[claim.limit, claim.key] = self.held(claim) + 1
+        held = self._held
+        for limit, key, _, _ in claims:
+            held[limit, key] = held.get((limit, key), 0) + 1
 
     def give_back(self, claims: Iterable[Claim]) -> None:
         """Give back what was taken under the same claims."""
-        for claim in claims:
-            left = self.held(claim) - 1
+        held = self._held
+        for limit, key, _, _ in claims:
+            left = held.get((limit, key), 0) - 1
             if left > 0:
-                self._held[claim.limit, claim.key] = left
+                held[limit, key] = left
             else:
-                self._held.pop((claim.limit, claim.key), None)
+                held.pop((limit, key), None)
 
     def held(self, claim: Claim) -> int:
         """Return how many slots are held under the claim's limit and key."""

@@ -95,11 +95,13 @@ class SessionLimits:
 
     def at_the_door(self, octets: bytes) -> tuple[Claim, ...]:
         """Return what a client claims that connects from an address."""
-        return self._number("sessions", None, self.sessions) + self.per_address.claims(octets)
+        here = self.per_address.claims(octets)
+        return (Claim("sessions", None, self.sessions, "sessions" in self.observed), *here) if self.sessions else here
 
     def of_account(self, user: str, backend: str) -> tuple[Claim, ...]:
         """Return what somebody claims that logs in."""
-        return self._number("per_user", user, self.per_user) + self._number("per_backend", backend, self.per_backend)
-
-    def _number(self, limit: str, key: str | None, most: int) -> tuple[Claim, ...]:
-        return (Claim(limit, key, most, limit in self.observed),) if most else ()
+        there = (Claim("per_backend", backend, self.per_backend, "per_backend" in self.observed),)
+        if not self.per_user:
+            return there if self.per_backend else ()
+        of_user = Claim("per_user", user, self.per_user, "per_user" in self.observed)
+        return (of_user, *there) if self.per_backend else (of_user,)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from attrs import define
 
@@ -21,6 +21,9 @@ from mmp.shared.local import CONNECTIONS, LOGINS, Home
 from mmp.shared.others import Claims
 
 Answer = Callable[[Kind, bytes], None]
+
+_OUTCOMES: Final = tuple(Outcome)
+"""By number."""
 
 
 @define(eq=False)
@@ -57,24 +60,21 @@ class Guest:
         self._attempts: dict[int, Attempt] = {}
         self._metered: dict[int, tuple[str, bytes]] = {}
         """What was counted of submissions and not accepted yet, by limit and user."""
+        self._takes = {
+            Kind.DOOR: self._door,
+            Kind.ACCOUNT: self._account,
+            Kind.ATTEMPT: self._attempt,
+            Kind.METER: self._meter,
+            Kind.OUTCOME: self._outcome,
+            Kind.GIVE: self._give,
+        }
 
     def received(self, kind: Kind, payload: bytes) -> bool:
         """Take a frame; False if it is for somebody else."""
-        if kind is Kind.DOOR:
-            self._door(payload)
-        elif kind is Kind.ACCOUNT:
-            self._account(payload)
-        elif kind is Kind.ATTEMPT:
-            self._attempt(payload)
-        elif kind is Kind.METER:
-            self._meter(payload)
-        elif kind is Kind.OUTCOME:
-            number, outcome = wire.OUTCOME.unpack(payload)
-            self._outcome(number, Outcome(outcome))
-        elif kind is Kind.GIVE:
-            self._give_back(wire.NUMBER.unpack(payload)[0])
-        else:
+        take = self._takes.get(kind)
+        if take is None:
             return False
+        take(payload)
         return True
 
     def _is_wanted(self, number: int) -> bool:
@@ -101,20 +101,25 @@ class Guest:
 
         At once, since nobody is to wait twice, ask whether there is room under the rate for whoever comes.
         """
-        counts, others = self._home.counts, self._home.others
+        home = self._home
         if anyway:
-            counts.take_anyway(claims)
-            others.took(claims)
+            home.counts.take_anyway(claims)
+            home.others.took(claims)
             self._grant(number, claims, ())
             return
-        both = _Both(lambda seconds, there: self._settle_lease(number, claims, here, seconds, there))
+        here = home.counts.take(claims)
+        asked = home.others.asked
         self._asked.add(number)
-        self._home.wait(CONNECTIONS, comer, both.waits)
-        here = counts.take(claims)
+        if asked is None:
+            there = here if here.refused else home.others.alone
+            self._settle_lease(number, claims, here, home.count(CONNECTIONS, comer), there)
+            return
+        both = _Both(lambda seconds, there: self._settle_lease(number, claims, here, seconds, there))
+        home.wait(CONNECTIONS, comer, both.waits)
         if here.refused:
             both.told(here)
         else:
-            others.take(claims, both.told)
+            asked.take(claims, both.told)
 
     def _settle_lease(self, number: int, claims: Claims, here: Verdict, seconds: float, there: Verdict) -> None:
         observed = (CONNECTIONS,) if seconds and CONNECTIONS in self._home.rules.observed else ()
@@ -136,13 +141,17 @@ class Guest:
     def _deny(self, number: int, limit: str, seconds: float = 0.0) -> None:
         self._answer(Kind.DENIED, wire.DENIED.pack(number, seconds) + limit.encode())
 
+    def _give(self, payload: bytes) -> None:
+        self._give_back(wire.NUMBER.unpack(payload)[0])
+
     def _give_back(self, number: int) -> None:
-        if self._is_wanted(number):
-            self._deny(number, "")  # nobody waits for it, but a desk that went on alone hears that the home is there
-        if claims := self._held.pop(number, ()):
+        if (claims := self._held.pop(number, None)) is not None:
             self._home.counts.give_back(claims)
             self._home.others.gave_back(claims)
-        self._outcome(number, Outcome.OPEN)
+        elif self._is_wanted(number):
+            self._deny(number, "")  # nobody waits for it, but a desk that went on alone hears that the home is there
+        else:
+            self._end(number, Outcome.OPEN)
 
     # Submissions
 
@@ -180,30 +189,43 @@ class Guest:
         number, user, digest = wire.ATTEMPT.unpack_from(payload)
         origin = household(payload[wire.ATTEMPT.size :])
         home = self._home
+        asked = home.others.asked
+        if asked is None:
+            seconds = home.count(LOGINS, origin)
+            if not self._is_denied(number, seconds, home.others.alone.refused):
+                self._begin(number, origin, user, digest, LOGINS if seconds else "")
+            return
         waits: list[float] = []
 
         def knows(known: Known | None, refusal: str) -> None:
             seconds = waits[0]
-            if not self._is_wanted(number):
+            if not self._is_wanted(number) or self._is_denied(number, seconds, refusal):
                 return
-            if seconds and LOGINS not in home.rules.observed:
-                self._deny(number, LOGINS, seconds)
-            elif refusal:
-                self._deny(number, refusal)
-            else:
-                if known is not None:
-                    home.throttle.learn(home.now(), origin, user, known)
-                self._begin(number, origin, user, digest, LOGINS if seconds else "")
+            if known is not None:
+                home.throttle.learn(home.now(), origin, user, known)
+            self._begin(number, origin, user, digest, LOGINS if seconds else "")
 
         self._asked.add(number)
         home.wait(LOGINS, origin, waits.append)
-        home.others.look(origin, user, knows)
+        asked.look(origin, user, knows)
+
+    def _is_denied(self, number: int, seconds: float, refusal: str) -> bool:
+        """Say whether an attempt is refused before it begins, and tell the worker so."""
+        if seconds and LOGINS not in self._home.rules.observed:
+            self._deny(number, LOGINS, seconds)
+        elif refusal:
+            self._deny(number, refusal)
+        else:
+            return False
+        return True
 
     def _begin(self, number: int, origin: bytes, user: bytes, digest: bytes, observed: str) -> None:
-        attempt, told = self._home.throttle.begin(self._home.now(), origin, user, digest)
-        self._home.tell(told)
+        home = self._home
+        attempt, told = home.throttle.begin(home.now(), origin, user, digest)
+        if told:
+            home.tell(told)
         if attempt.wait is None and not attempt.refused:
-            self._home.queued[attempt] = self, number
+            home.queued[attempt] = self, number
         self._attempts[number] = attempt
         self.tell(number, attempt, observed)
 
@@ -216,15 +238,21 @@ class Guest:
             seconds = math.inf if attempt.wait is None else attempt.wait
             self._answer(Kind.WAIT, wire.WAIT.pack(number, seconds, self._home.throttle.observe) + observed.encode())
 
-    def _outcome(self, number: int, outcome: Outcome) -> None:
-        if self._settle(number, outcome):
+    def _outcome(self, payload: bytes) -> None:
+        number, outcome = wire.OUTCOME.unpack(payload)
+        self._end(number, _OUTCOMES[outcome])
+
+    def _end(self, number: int, outcome: Outcome) -> None:
+        if self._metered and self._settle(number, outcome):
             return
         attempt = self._attempts.pop(number, None)
         if attempt is None:
             return
         home = self._home
-        home.queued.pop(attempt, None)
-        home.tell(home.throttle.end(home.now(), attempt, outcome))
+        if attempt in home.queued:
+            del home.queued[attempt]
+        if told := home.throttle.end(home.now(), attempt, outcome):
+            home.tell(told)
         if outcome is Outcome.FAILED:
             if attempt.counted:
                 home.failed(attempt)

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from mmp.interfaces import Log
 from mmp.policy.bans import Network, Threshold
-from mmp.policy.counts import ROOM, Claim, Verdict
+from mmp.policy.counts import ROOM, Claim, Verdict, verdict_on
 from mmp.policy.rate import Rate
 from mmp.policy.throttle import Attempt, Known, Turn
 from mmp.shared.exchange import BATCH, Exchange, nothing
@@ -53,7 +53,7 @@ class Hosts:
         self._log = log
         self._lease = terms.lease
         self._names = names = Names(terms.prefix)
-        self._alone = Verdict(UNREACHABLE) if terms.refusing else ROOM
+        self.alone = Verdict(UNREACHABLE) if terms.refusing else ROOM
         self._exchange = exchange = Exchange(reactor, store, log)
         exchange.joined, exchange.more = self._joined, self._what_has_changed
         self._news = News(reactor, exchange, names.news, home, elsewhere) if store.announces else None
@@ -71,6 +71,11 @@ class Hosts:
 
     # What a home asks
 
+    @property
+    def asked(self) -> Hosts | None:
+        """Itself, if the store can be asked."""
+        return self if self._exchange.is_there else None
+
     def take(self, claims: Claims, answered: Callable[[Verdict], None]) -> None:
         """Ask whether slots may be held that have been taken here; those refused are then given back here.
 
@@ -83,11 +88,9 @@ class Hosts:
 
         def missed() -> None:
             self.took(claims)  # said behind what was asked, it is right whatever the answer would have been
-            answered(self._alone if self._alone.refused else _verdict(claims, self._believed_full(claims)))
+            answered(self.alone if self.alone.refused else _verdict(claims, self._believed_full(claims)))
 
-        if not self._exchange.is_there:
-            answered(self._alone)
-        elif not claims:
+        if not claims:
             answered(ROOM)
         else:
             held, name = self._home.counts.held, self._names.held
@@ -129,7 +132,7 @@ class Hosts:
         return (Hold(self._names.held(claim), held(claim)) for claim in changed.values())
 
     def wait(self, limit: str, key: bytes, rate: Rate, answered: Callable[[float], None]) -> None:
-        """Count an event, here if others cannot be asked; answer in how many seconds there is room for it."""
+        """Count an event, here if the answer is late; answer in how many seconds there is room for it."""
         question = Count(self._names.rate(limit, key), rate.step, rate.period)
         self._exchange.ask(question, answered, lambda: answered(rate.wait(self._home.now(), key)))
 
@@ -144,7 +147,7 @@ class Hosts:
         """Ask what is known of a household and a user; or the answer is the limit that refuses for want of others."""
         names = self._names
         question = Look(names.household(household), names.user(user), names.vouched(household, user))
-        self._exchange.ask(question, lambda known: answered(known, ""), lambda: answered(None, self._alone.refused))
+        self._exchange.ask(question, lambda known: answered(known, ""), lambda: answered(None, self.alone.refused))
 
     # What a home tells
 
@@ -236,8 +239,5 @@ class Hosts:
 
 
 def _verdict(claims: Claims, full: int) -> Verdict:
-    if not full:
-        return ROOM
-    those = [claim for number, claim in enumerate(claims) if full >> number & 1]
-    refusing = next((claim.limit for claim in those if not claim.observed), "")
-    return Verdict(refusing, tuple(claim.limit for claim in those if claim.observed))
+    """Return what comes of claims of which these, each a bit, are full."""
+    return verdict_on([claim for number, claim in enumerate(claims) if full >> number & 1]) if full else ROOM

@@ -113,11 +113,17 @@ class Home:
                 yield limit, most, rate.room(self.now(), key)
 
     def wait(self, limit: str, key: bytes, answered: Callable[[float], None]) -> None:
-        """Count an event under a rate; answer in how many seconds there is room for it."""
-        if limit not in self._rates or not key:
-            answered(0.0)
+        """Count an event under a rate, at all hosts; answer in how many seconds there is room for it."""
+        asked = self.others.asked
+        if asked is None or limit not in self._rates or not key:
+            answered(self.count(limit, key))
         else:
-            self.others.wait(limit, key, self._rates[limit][1], answered)
+            asked.wait(limit, key, self._rates[limit][1], answered)
+
+    def count(self, limit: str, key: bytes) -> float:
+        """Count an event under a rate, here alone; return in how many seconds there is room for it."""
+        rated = self._rates.get(limit)
+        return rated[1].wait(self.now(), key) if rated is not None and key else 0.0
 
     def refused(self, limit: str, user: bytes, seconds: float) -> None:
         """Remember who submits too much."""

@@ -16,11 +16,29 @@ UNREACHABLE: Final = "shared state"
 """The limit that refuses, if it is to, while other hosts cannot be asked."""
 
 
-class Others(Protocol):
-    """The other hosts. Each question is answered by one call, perhaps at once, and in a tenth of a second at most."""
+class Asked(Protocol):
+    """Other hosts that can be asked: each question is answered by one call, and in a tenth of a second at most."""
 
     def take(self, claims: Claims, answered: Callable[[Verdict], None], /) -> None:
         """Ask whether slots may be held that have been taken here; those refused are then given back here."""
+
+    def wait(self, limit: str, key: bytes, rate: Rate, answered: Callable[[float], None], /) -> None:
+        """Count an event, here if the answer is late; answer in how many seconds there is room for it."""
+
+    def look(self, household: bytes, user: bytes, answered: Callable[[Known | None, str], None], /) -> None:
+        """Ask what is known of a household and a user; or the answer is the limit that refuses for want of others."""
+
+
+class Others(Protocol):
+    """The other hosts, whether they can be asked or not."""
+
+    @property
+    def asked(self) -> Asked | None:
+        """Who is to be asked before the answer is yes; None if nobody is, or nobody can be."""
+
+    @property
+    def alone(self) -> Verdict:
+        """What is said in their place then."""
 
     def gave_back(self, claims: Claims, /) -> None:
         """Tell that slots are held here no more."""
@@ -28,14 +46,8 @@ class Others(Protocol):
     def took(self, claims: Claims, /) -> None:
         """Tell that slots are held that nobody was asked for."""
 
-    def wait(self, limit: str, key: bytes, rate: Rate, answered: Callable[[float], None], /) -> None:
-        """Count an event, here if others cannot be asked; answer in how many seconds there is room for it."""
-
     def uncount(self, limit: str, key: bytes, rate: Rate, /) -> None:
         """Tell that an event that was counted has not happened."""
-
-    def look(self, household: bytes, user: bytes, answered: Callable[[Known | None, str], None], /) -> None:
-        """Ask what is known of a household and a user; or the answer is the limit that refuses for want of others."""
 
     def changed(self, turn: Turn, attempt: Attempt, /) -> None:
         """Tell of what has become of an attempt."""
@@ -76,13 +88,9 @@ class Nobody:
     """No other hosts: what is decided here is decided. ``refusing``: nobody can be asked, and that is a refusal."""
 
     def __init__(self, now: Callable[[], float], *, refusing: bool = False) -> None:
+        self.asked = None
+        self.alone = Verdict(UNREACHABLE) if refusing else ROOM
         self._now = now
-        self._verdict = Verdict(UNREACHABLE) if refusing else ROOM
-        self._refusal = self._verdict.refused
-
-    def take(self, _claims: Claims, answered: Callable[[Verdict], None]) -> None:
-        """Have no objection."""
-        answered(self._verdict)
 
     def gave_back(self, claims: Claims) -> None:
         """Tell nobody."""
@@ -90,17 +98,9 @@ class Nobody:
     def took(self, claims: Claims) -> None:
         """Tell nobody."""
 
-    def wait(self, _limit: str, key: bytes, rate: Rate, answered: Callable[[float], None]) -> None:
-        """Count here."""
-        answered(rate.wait(self._now(), key))
-
     def uncount(self, _limit: str, key: bytes, rate: Rate) -> None:
         """Know it here."""
         rate.give_back(key)
-
-    def look(self, _household: bytes, _user: bytes, answered: Callable[[Known | None, str], None]) -> None:
-        """Know nothing."""
-        answered(None, self._refusal)
 
     def changed(self, turn: Turn, attempt: Attempt) -> None:
         """Tell nobody."""

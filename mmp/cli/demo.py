@@ -43,6 +43,6 @@ DEMO = Command(
     run,
     """
     mmp demo
-    mmp demo --directory /tmp/demo --port-base 20000
+    mmp demo --directory demo --port-base 20000
     """,
 )

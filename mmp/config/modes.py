@@ -37,12 +37,18 @@ def excesses(path: str, usage: Usage) -> Iterator[Finding]:
         yield from _excess(named, Path(named.file), stat.S_IWOTH, _WRITABLE)
     for named in secret + public:
         yield from _excess(named, Path(named.file), stat.S_IWGRP, _GROUP)
-    for named in secret + public + list(_sockets(usage)):
+    for named in secret + public + list(_to_be_made(usage)):
         yield from _excess(named, Path(named.file).parent, stat.S_IWOTH, _FOLDER)
 
 
-def _sockets(usage: Usage) -> Iterator[Named]:
-    """Yield those that there are to be: whoever puts their own there is told what operators and clients say."""
+def _to_be_made(usage: Usage) -> Iterator[Named]:
+    """Yield what need not be there yet.
+
+    Whoever puts their own socket there is told what operators and clients say, and whoever puts a link there makes us
+    write bans where it leads.
+    """
+    if usage.config.admin.state:
+        yield Named("admin.state", usage.config.admin.state)
     for path, socket in (("admin.control", usage.config.admin.control), *_listeners(usage)):
         if socket.startswith("unix:"):
             yield Named(path, socket.removeprefix("unix:"))

@@ -14,6 +14,8 @@ from mmp.config.kinds import Between, Settings, Text
 
 _KEY: Final = re.compile("[A-Za-z0-9_-]+")
 """What TOML takes for a key without quotes."""
+_PASSWORD: Final = re.compile("(?<=://).*(?=@)")
+"""Who a URL is opened as; a password does not belong there, nor, if it stands there, in a log."""
 _SHOWN: Final = 60
 """Characters of a wrong value that are repeated to the operator."""
 _BITS: Final = 64
@@ -21,7 +23,7 @@ _BITS: Final = 64
 
 
 def show(raw: object) -> str:
-    """Return a wrong value as it was written, as far as that helps."""
+    """Return a wrong value as it was written, as far as that helps and tells no password."""
     match raw:
         case int() if raw.bit_length() > _BITS:
             return "a number that is too large"
@@ -30,7 +32,8 @@ def show(raw: object) -> str:
         case float():
             return repr(raw)
         case str():
-            return json.dumps(raw if len(raw) <= _SHOWN else raw[:_SHOWN] + "…", ensure_ascii=not raw.isprintable())
+            text = _PASSWORD.sub("***", raw)
+            return json.dumps(text if len(text) <= _SHOWN else text[:_SHOWN] + "…", ensure_ascii=not raw.isprintable())
         case list():
             return "a list"
         case dict():

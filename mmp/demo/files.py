@@ -69,19 +69,18 @@ def write_files(
     """
     authority = Authority.make("mmp demo authority")
     issued = authority.issue(NAMES)
-    (directory / "ca.pem").write_bytes(authority.pem)
-    (directory / "server.pem").write_bytes(issued.certificate)
-    write_secret(directory / "server.key", issued.key)
+    write_file(directory / "ca.pem", authority.pem)
+    write_file(directory / "server.pem", issued.certificate)
+    write_file(directory / "server.key", issued.key, 0o600)
     users = (f'[users."{user}"]\nmailHost = "{store}"\n' for user, store in stores.items())
-    write_secret(directory / "users.toml", "\n".join(users).encode())
+    write_file(directory / "users.toml", "\n".join(users).encode(), 0o600)
     sections = (LISTENER.format(service=at.service, address=at.address, port=at.port, tls=at.tls) for at in listeners)
     backends = (BACKEND.format(service=service, port=port) for service, port in store_ports.items())
     configuration = directory / "mmp.toml"
-    configuration.write_text(
-        CONFIGURATION.format(
-            listeners="\n".join(sections), backends="\n".join(backends), control=control_socket(directory), http=http
-        )
+    content = CONFIGURATION.format(
+        listeners="\n".join(sections), backends="\n".join(backends), control=control_socket(directory), http=http
     )
+    write_file(configuration, content.encode())
     return configuration
 
 
@@ -91,8 +90,8 @@ def control_socket(directory: Path) -> str:
     return f"unix:{path}" if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH else ""
 
 
-def write_secret(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read."""
+def write_file(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Write a new file in place of what is there: a link that somebody has put there is not followed."""
     path.unlink(missing_ok=True)
-    path.touch(mode=0o600)
-    path.write_bytes(content)
+    with open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+        file.write(content)

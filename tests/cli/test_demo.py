@@ -4,6 +4,8 @@ import pytest
 
 import mmp.demo.main
 from mmp.cli.main import main
+from mmp.demo.files import write_files
+from mmp.model import Endpoint
 
 
 @pytest.mark.parametrize(
@@ -27,3 +29,15 @@ def test_a_base_that_leaves_no_room_for_the_ports_is_wrong_usage(capsys, base):
         main(["demo", "--port-base", base])
     assert ended.value.code == 2
     assert "must be a whole number from 0 to 64540" in capsys.readouterr().err or base == "-1"
+
+
+def test_its_files_take_the_place_of_links_and_follow_none(tmp_path):
+    (tmp_path / "precious").write_text("precious")
+    demo = tmp_path / "demo"
+    demo.mkdir()
+    for name in ("ca.pem", "server.pem", "server.key", "users.toml", "mmp.toml"):
+        (demo / name).symlink_to(tmp_path / "precious")
+    configuration = write_files(demo, [], {}, {}, Endpoint("127.0.0.1", 80))
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert configuration.read_text().startswith("# Written by `mmp demo`")
+    assert {each.name for each in demo.iterdir() if each.stat().st_mode & 0o077 == 0} == {"server.key", "users.toml"}

@@ -286,3 +286,11 @@ def test_to_be_known_by_a_certificate_takes_one_and_tls(folder: Folder):
     assert report(folder, known + shown + both).mistakes == (
         'directory.ldap.bind_dn: has no meaning with bind = "external"',
     )
+
+
+def test_a_file_of_bans_that_everybody_can_put_a_link_in_place_of_is_a_warning(folder: Folder):
+    place = folder.path / "run"
+    place.mkdir()
+    place.chmod(0o777)
+    (found,) = warnings(folder, f'[[listener]]\n[admin]\nstate = "{place}/state"')
+    assert found.startswith("admin.state: DIR/run is a folder in which every user of")

@@ -252,7 +252,15 @@ def test_redis_needs_a_package_that_may_be_missing(folder: Folder, monkeypatch, 
 )
 def test_the_url_of_a_shared_store_has_no_password_in_it(folder: Folder, url):
     (mistake,) = folder.mistakes(f'shared.url = "{url}"\n{LISTENER}')
-    assert mistake.startswith(f'shared.url: "{url}" is not of the form ')
+    assert mistake.startswith(f'shared.url: "{url.replace("u:secret", "***")}" is not of the form ')
+
+
+@pytest.mark.parametrize("url", ["redis://:s/e:c@ret@h", f"http://{'u' * 70}:secret@h", "redis://secret@h?x", "x://s@"])
+@pytest.mark.parametrize("key", ["shared.url", "policy.url", "directory.auth_http.url", "hostname", "workers"])
+def test_a_password_in_a_url_is_not_repeated(folder: Folder, key, url):
+    (mistake,) = folder.mistakes(f'{key} = "{url}"\n{LISTENER}')
+    assert "://***@" in mistake
+    assert "ret" not in mistake
 
 
 @pytest.mark.parametrize(
@@ -272,7 +280,7 @@ def test_the_url_of_a_shared_store_has_no_password_in_it(folder: Folder, url):
     ],
 )
 def test_an_ldap_url_has_a_host_and_a_port_and_nothing_else(folder: Folder, url):
-    mistake = f'directory.ldap.urls[1]: "{url}" is not of the form "ldap://HOST:PORT" or "ldaps://HOST:PORT"'
+    mistake = f'directory.ldap.urls[1]: "{url.replace("u@", "***@")}" is not of the form "ldap://HOST:PORT" or "ldaps://HOST:PORT"'
     assert folder.mistakes(f'directory.ldap.urls = ["{url}"]\n{LISTENER}') == [mistake]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from mmp.directory.entry import Entry
 from mmp.directory.interface import Directory
@@ -51,7 +51,7 @@ class Domains:
         (domain,) = found
         if domain.fault:
             raise Refused(Refusal.DIRECTORY_UNAVAILABLE, f"{domain.entry.name}: {domain.fault}")
-        return evolve(names, within=domain, domain=domain.name, full=f"{names.user}@{domain.name}")
+        return names._replace(within=domain, domain=domain.name, full=f"{names.user}@{domain.name}")
 
 
 class UsersOfDomains:

@@ -230,7 +230,7 @@ class Locator:
         Refused if the directory cannot say.
         """
         try:
-            names = await self._place(evolve(self.naming.names(client, standing.name), current=True))
+            names = await self._place(self.naming.names(client, standing.name)._replace(current=True))
             entries = await self.directory.find(names)
             if len(entries) != 1:
                 return "several entries match" if entries else self._unknown(names)

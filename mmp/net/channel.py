@@ -31,7 +31,7 @@ class Channel:
     Whoever makes the stream, with the channel as its receiver, sets ``stream``.
     """
 
-    __slots__ = ("_core", "_fed", "_handshake", "_lost", "_on_loss", "_paused", "_waiting", "stream")
+    __slots__ = ("_core", "_fed", "_handshake", "_lost", "_most", "_on_loss", "_paused", "_waiting", "stream")
 
     def __init__(self, core: Core, handshake: Callable[[Stream], Awaitable[Security]]) -> None:
         """``handshake`` begins TLS on the stream, in the role and with the checks that this side needs."""
@@ -43,6 +43,8 @@ class Channel:
         self._lost: BaseException | None = None
         self._fed = False
         self._paused = False
+        self._most = 0
+        """Bytes that the core can hold at most, which it is asked for once they are too many, and not for each read."""
 
     def on_loss(self, call: Callable[[BaseException], None] | None) -> None:
         """Have the loss of the connection told to ``call``, instead of to whoever waits for more."""
@@ -51,14 +53,21 @@ class Channel:
     def dataReceived(self, octets: bytes) -> None:  # noqa: N802 - Twisted's name
         """Feed the core and wake the coroutine."""
         self._core.receive_data(octets)
-        if self._core.buffered > BUFFER:
-            self._paused = True
-            self._open.pauseProducing()
+        self._most += len(octets)
+        if self._most > BUFFER:
+            self._ask_how_much()
         if self._waiting is not None:
             waiting, self._waiting = self._waiting, None
             waiting.done(None)
         else:
             self._fed = True
+
+    def _ask_how_much(self) -> None:
+        """Pause if the core has not consumed most of it."""
+        self._most = self._core.buffered
+        if self._most > BUFFER:
+            self._paused = True
+            self._open.pauseProducing()
 
     def connectionLost(self, reason: BaseException) -> None:  # noqa: N802 - Twisted's name
         """Tell whoever must know."""
@@ -101,7 +110,9 @@ class Channel:
 
     def write(self, octets: bytes) -> None:
         """Send or queue."""
-        self._open.write(octets)
+        if self.stream is None:
+            raise ConnectionError("not connected")
+        self.stream.write(octets)
 
     def start_tls(self) -> Awaitable[Security]:
         """Do the handshake; ConnectionError if it fails."""

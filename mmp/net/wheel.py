@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import ceil
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
@@ -10,6 +11,7 @@ from twisted.logger import Logger
 
 RESOLUTION = 0.25
 """Seconds in a tick. Nothing here needs to be more exact, and four turns a second cost an idle worker nothing."""
+_TICKS_A_SECOND = 1 / RESOLUTION
 
 
 class Timed(Protocol):
@@ -48,11 +50,11 @@ class Wheel:
 
     def ticks(self, seconds: float) -> int:
         """Return so many seconds in ticks, rounded up, and never none."""
-        return max(1, -int(-seconds // RESOLUTION))
+        return max(1, ceil(seconds * _TICKS_A_SECOND))
 
     def add(self, owner: Timed, seconds: float) -> None:
         """Let ``owner`` expire after so many seconds; it must not be in the wheel."""
-        ticks = -int(-seconds // RESOLUTION)
+        ticks = ceil(seconds * _TICKS_A_SECOND)
         owner.due = tick = self.now + (ticks if ticks > 0 else 1) + 1  # the present tick is already partly over
         owner.tick = tick
         bucket = self._buckets.get(tick)  # as ``_put`` does it: a login comes here five times, and further calls cost

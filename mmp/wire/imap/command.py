@@ -43,7 +43,8 @@ class Command:
 class CommandReader:
     """Takes commands out of a buffer, one after the other."""
 
-    _command: Command = field(factory=Command, init=False)
+    _command: Command | None = field(default=None, init=False)
+    """What has begun."""
     _refused: bool = field(default=False, init=False)
     _awaited: int | None = field(default=None, init=False)
     _announcements: int = field(default=0, init=False)
@@ -62,6 +63,8 @@ class CommandReader:
             if line is None:
                 return None
             command = self._command
+            if command is None:
+                command = self._command = Command()
             command.text += line
             command.announced = grammar.announcement(line)
             self._size += len(line)
@@ -85,7 +88,7 @@ class CommandReader:
         A literal for which the client does not wait comes all the same, with more of the command behind it. Too large a
         one must be read to its end or answered by closing (RFC 7888, 4): RemoteProtocolError.
         """
-        announced = self._command.announced
+        announced = None if self._command is None else self._command.announced
         if announced is None or announced.client_waits:
             self._begin()
             return
@@ -96,12 +99,12 @@ class CommandReader:
         self._await(announced)
 
     def _limit(self, received: Buffer, *, response: bool) -> int:
-        begun = self._command.text or self._refused
+        begun = self._command is not None or self._refused
         sasl = not begun and (response or grammar.AUTHENTICATE.match(received.front(_AUTHENTICATE_LONGEST)))
         return SASL_LIMIT if sasl else LINE_LIMIT
 
     def _begin(self) -> None:
-        self._command = Command()
+        self._command = None
         self._awaited = None
         self._refused = False
         self._announcements = self._size = 0
@@ -112,7 +115,7 @@ class CommandReader:
         if octets is None:
             return False
         self._awaited = None
-        if not self._refused:
+        if self._command is not None and not self._refused:
             self._command.literals.append(octets)
         return True
 

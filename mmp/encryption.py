@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import define, frozen
 
 from mmp.config.clients import TLS
 from mmp.config.load import Loaded
 from mmp.config.schema import Config, Listener
 from mmp.model import Endpoint, Security, TLSMode
 from mmp.net.certificates import Chain, ClientTrust
-from mmp.net.stream import Stream
 from mmp.net.tls import FrontSettings, Ring, ServerTLS, front_ring
 
 
@@ -88,34 +87,40 @@ def trust_known(told: Mapping[str, Any]) -> Loaded:
     return Loaded("", Config(listener=listeners), told["files"])
 
 
+@define(eq=False)
+class Accepting:
+    """What accepts handshakes with some settings, by what the files hold ``now``."""
+
+    now: ServerTLS
+
+
 class Encryption:
-    """Starts TLS with clients; listeners with the same settings share what these need."""
+    """Has what TLS with clients needs; listeners with the same settings share it."""
 
     def __init__(self, files: Mapping[str, bytes], rings: Mapping[FrontSettings, KeyRing]) -> None:
         """``files`` has what is in those that the settings name."""
         self._files = files
         self._rings = rings
         self._distrusted: set[str] = set()
-        self._made: dict[TLS, ServerTLS] = {}
+        self._accepting: dict[TLS, Accepting] = {}
 
-    def prepare(self, tls: TLS) -> None:
-        """Be ready to start with these settings; loading a key takes as long as a thousand logins."""
-        if tls not in self._made:
-            self._made[tls] = self._make(tls)
-
-    def start(self, tls: TLS, stream: Stream, protocol: bytes) -> Awaitable[Security]:
-        """Shake hands with a client; the settings have been prepared."""
-        return self._made[tls].start(stream, protocol)
+    def prepare(self, tls: TLS) -> Accepting:
+        """Return what accepts handshakes with these settings; loading a key takes as long as a thousand logins."""
+        if tls not in self._accepting:
+            self._accepting[tls] = Accepting(self._make(tls))
+        return self._accepting[tls]
 
     def trusts(self, tls: TLS, security: Security) -> bool:
         """Tell whether a client's certificate is good by now; it was when hands were shaken with these settings."""
-        return self._made[tls].trusts(security)
+        return self._accepting[tls].now.trusts(security)
 
     def renew(self, fresh: Mapping[str, bytes]) -> None:
         """Use from now on what these files hold now; who is trusted by one that is empty is so no more."""
         self._files = {**self._files, **{name: content for name, content in fresh.items() if content}}
         self._distrusted = {name for name, content in fresh.items() if not content}
-        self._made = {tls: self._make(tls) for tls in self._made}
+        made = [(accepting, self._make(tls)) for tls, accepting in self._accepting.items()]
+        for accepting, now in made:
+            accepting.now = now
 
     def _make(self, tls: TLS) -> ServerTLS:
         staple = self._files.get(tls.ocsp_staple, b"")

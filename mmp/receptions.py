@@ -69,11 +69,10 @@ class Receptions:
     def _start_tls(self, listener: Listener) -> Callable[[Stream], Awaitable[Security]]:
         if listener.tls is TLSMode.NONE:
             return _no_tls
-        encryption, tls, protocol = self.encryption, listener.tls_settings, CORES[listener.service].alpn
-        encryption.prepare(tls)
+        accepting, protocol = self.encryption.prepare(listener.tls_settings), CORES[listener.service].alpn
 
         def start(stream: Stream) -> Awaitable[Security]:
-            return encryption.start(tls, stream, protocol)
+            return accepting.now.start(stream, protocol)
 
         return MeasuredHandshake(start, *self._measure(listener.service))
 

@@ -75,7 +75,7 @@ class Connector:
 
     async def _addresses(self, endpoint: Endpoint) -> list[tuple[str, int]]:
         addresses = await self._resolver.addresses(endpoint.host)
-        allowed = [(address, endpoint.port) for address in addresses if self._allows(address)]
+        allowed = [(address, endpoint.port) for address in addresses if not self._networks or self._allows(address)]
         if not allowed:
             raise PermissionError(f"{', '.join(addresses)} is not in backend.networks")
         return allowed if len(allowed) == 1 else sorted(allowed, key=self._is_avoided)
@@ -103,7 +103,7 @@ class Connector:
         self._avoided[where] = now + self._loop.wheel.ticks(self._retry_after)
 
     def _allows(self, address: str) -> bool:
-        return not self._networks or any(ip_address(address) in network for network in self._networks)
+        return any(ip_address(address) in network for network in self._networks)
 
     def _set_out(self, address: str, port: int) -> socket.socket:
         """Return a socket on its way there."""

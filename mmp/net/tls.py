@@ -160,14 +160,14 @@ class ServerTLS:
 
     def show(self, connection: SSL.Connection) -> None:
         """Have the certificate shown that the client asks for, and the client asked for its own where that is so."""
-        connection.set_context(self._context_for(connection.get_servername()))
+        name = (connection.get_servername() or b"").lower()
+        connection.set_context(self._by_name.get(name) or self._context_for(name))
         if self._verify != SSL.VERIFY_NONE:  # which the front contexts have
             connection.set_verify(self._verify)
 
-    def _context_for(self, name: bytes | None) -> SSL.Context:
-        """Return the context whose certificate bears ``name``, exactly or by a wildcard (RFC 6125, 6.4.3)."""
-        name = (name or b"").lower()
-        return self._by_name.get(name) or self._by_name.get(b"*." + name.partition(b".")[2]) or self._by_name[b""]
+    def _context_for(self, name: bytes) -> SSL.Context:
+        """Return the context whose certificate bears a name by a wildcard (RFC 6125, 6.4.3), or the first."""
+        return self._by_name.get(b"*." + name.partition(b".")[2]) or self._by_name[b""]
 
     async def _look(self, connection: SSL.Connection, stream: Stream, shaken: Awaitable[Security]) -> Security:
         """Add the client's certificate to what was negotiated, if it has one that is good today.

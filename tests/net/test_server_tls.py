@@ -3,8 +3,6 @@
 import subprocess
 import time
 from contextlib import suppress
-from functools import partial
-from types import SimpleNamespace
 
 import pytest
 from attrs import evolve, frozen
@@ -381,12 +379,36 @@ def test_periods_are_counted_from_when_the_keys_were_made(shake, version):
         made = Encryption(
             {"c": chain.certificate, "k": chain.private_key}, {settings: KeyRing(ring, time.monotonic() - age)}
         )
-        made.prepare(tls)
-        return shake(SimpleNamespace(start=partial(made.start, tls)), context, **options)
+        return shake(made.prepare(tls).now, context, **options)
 
     first = shaken(100.0)  # kept, since OpenSSL forgets the session of a connection that is dropped without a close
     assert shaken(800.0, session=first.client.get_session()).security.resumed
     assert not shaken(1100.0, session=first.client.get_session()).security.resumed
+
+
+def test_what_is_renewed_is_shown_to_who_comes_next(shake):
+    before, after = shown("mail.example"), shown("new.example")
+    ring, tls = KeyRing(RING, time.monotonic()), TLS(certificate="c", private_key="k")
+    encryption = Encryption(
+        {"c": before.certificate, "k": before.private_key}, {FrontSettings(tls.min_version, tls.key_period): ring}
+    )
+    accepting = encryption.prepare(tls)
+    encryption.renew({"c": after.certificate, "k": after.private_key})
+    assert shake(accepting.now).certificate.subject == subject(CN="new.example")
+
+
+def test_a_key_that_cannot_be_read_changes_nothing_for_anybody(shake):
+    before, after = shown("mail.example"), shown("new.example")
+    ring, tls = KeyRing(RING, time.monotonic()), TLS(certificate="c", private_key="k")
+    encryption = Encryption(
+        {"c": before.certificate, "k": before.private_key, "d": before.certificate, "l": before.private_key},
+        {FrontSettings(tls.min_version, tls.key_period): ring},
+    )
+    accepting = encryption.prepare(tls)
+    encryption.prepare(TLS(certificate="d", private_key="l"))
+    with pytest.raises(ValueError, match="PEM"):
+        encryption.renew({"c": after.certificate, "k": after.private_key, "l": b"no key"})
+    assert shake(accepting.now).certificate.subject == subject(CN="mail.example")
 
 
 def test_a_digest_out_of_use_is_shown_all_the_same(shake, tmp_path):

@@ -159,7 +159,7 @@ class EventLog:
         if second != self._second:
             self._second = second
             self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
-        return f"{self._stamp}{str(1000 + milliseconds % 1000)[1:]}Z"  # ``:03`` takes longer than all the rest
+        return f"{self._stamp}{f'{1000 + milliseconds % 1000}'[1:]}Z"  # ``:03`` takes longer than all the rest
 
 
 @implementer(ILogObserver)
@@ -219,7 +219,7 @@ def _text_line(stamp: str, level: str, name: str, facts: Mapping[str, object]) -
                 words.append(f"{key}={value}")
         elif value is not None:
             words.append(f"{key}={value.__str__() if kind in _UNADORNED else _word(value)}")
-    line = " ".join(words).encode(errors="surrogatepass")  # such octets are none of a bare line
+    line = " ".join(words).encode("utf-8", "surrogatepass")  # such octets are none of a bare line
     if not _is_bare_line(line, len(words) - 3):
         line = " ".join([*words[:3], *(f"{key}={_quoted(value)}" for key, value in _known(facts))]).encode()
     return line + b"\n"

@@ -9,9 +9,9 @@ import json
 import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from mmp.interfaces import Level, Log
 
@@ -83,8 +83,7 @@ def parts(counts: Counts) -> Iterator[bytes]:
         yield json.dumps(items[start : start + PART], separators=(",", ":")).encode()
 
 
-@frozen
-class Seen:
+class Seen(NamedTuple):
     """How the last attempt at a store or a directory went, and when, on a clock that all processes share."""
 
     why: str

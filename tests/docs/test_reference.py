@@ -24,6 +24,8 @@ def written_events() -> Iterator[tuple[str, set[str]]]:
             match node:
                 case ast.Call(ast.Attribute(_, "event"), [ast.Constant(str(name)), *_], keywords):
                     yield name, {keyword.arg for keyword in keywords if keyword.arg}
+                case ast.Call(ast.Attribute(_, "tell"), [ast.Constant(str(name)), _level, _facts]):
+                    yield name, set()
                 case ast.Call(ast.Name("Availability"), [ast.Constant(str(name)), *_]):
                     yield name, {"url", "reason"}
 

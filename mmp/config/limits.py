@@ -82,7 +82,7 @@ class Throttle:
     """``[throttle]``: how clients are slowed down whose logins fail."""
 
     mode: Literal["enforce", "observe"] = "enforce"
-    """Whether attempts are delayed, or it is only told in the log which would be."""
+    """Whether attempts are delayed and addresses banned, or it is only told in the log which would be."""
 
     penalty: Duration = 2.0
     """What each failed login adds to the delay of further attempts from its address; none means no throttle."""

@@ -101,7 +101,7 @@ class KeptBans:
         self._due: IDelayedCall | None = None
         self._untold: set[Network] = set()
         """Networks of which other hosts are yet to be told whether they are banned."""
-        home.too_many_failures = self._banned_by_threshold
+        home.too_many_failures, home.would_ban = self._banned_by_threshold, self._would_ban
 
     def open(self) -> None:
         """Take up what was kept."""
@@ -129,6 +129,9 @@ class KeptBans:
 
     def _banned_by_threshold(self, network: Network, seconds: float, failures: int) -> None:
         self._ban(network, seconds, f"{failures} failures", None)
+
+    def _would_ban(self, network: Network, seconds: float, failures: int) -> None:
+        self._log.event("ban", result="observed", network=network, seconds=seconds, reason=f"{failures} failures")
 
     def _ban(self, network: Network, seconds: float, reason: str, by: int | None) -> None:
         if self._home.others.banned(network, seconds, reason):

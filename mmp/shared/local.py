@@ -79,6 +79,8 @@ class Home:
             network, seconds
         )
         """Bans a network for so many seconds, after so many failures."""
+        self.would_ban: Callable[[Network, float, int], None] = lambda _network, _seconds, _failures: None
+        """Told the same where the throttle is only observed, and nobody is banned."""
         self._threshold = Threshold(0, 0.0, 0)
         self._rates: dict[str, tuple[int, Rate]] = {}
         self.change(rules)
@@ -173,7 +175,8 @@ class Home:
     def _too_often(self, household: bytes) -> None:
         network = network_of(household)
         if not any(network.version == each.version and network.overlaps(each) for each in self.rules.never_banned):
-            self.too_many_failures(network, self.rules.ban_time, self.rules.ban_after)
+            reached = self.would_ban if self.rules.observe_throttle else self.too_many_failures
+            reached(network, self.rules.ban_time, self.rules.ban_after)
 
     # For the program that replaces this one
 

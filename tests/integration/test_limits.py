@@ -204,12 +204,15 @@ def test_a_guess_at_any_worker_slows_the_next_and_nobody_elsewhere(run, held):
 
 
 def test_a_throttle_that_is_only_observed_tells_what_it_would_do_and_does_nothing(run, ports, held):
-    with run(throttle={"mode": "observe", "penalty": "1m"}, admin={"http": f"127.0.0.1:{ports.free()}"}) as proxy:
+    with run(
+        throttle={"mode": "observe", "penalty": "1m", "ban_after": 2}, admin={"http": f"127.0.0.1:{ports.free()}"}
+    ) as proxy:
         for number in range(3):
             guess(held, proxy, b"wrong-%d" % number)
             proxy.logged(" badguy ", f"failures={number + 1}")
         assert log_in(come(held, proxy)).startswith(b"a OK")
         proxy.logged(" badguy ", "result=observed", "seconds=60.0")
+        proxy.logged(" ban ", "result=observed", "network=127.0.0.1/32")
         until(lambda: samples(proxy).get("mmp_throttle_delays_observed_total") == 3, "all are counted")
         assert "mmp_throttle_delays_total" not in samples(proxy)
 

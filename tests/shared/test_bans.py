@@ -66,10 +66,8 @@ def test_a_worker_that_begins_later_is_told():
     assert refused(worker)
 
 
-@pytest.mark.parametrize("penalty", [None, 0])
-def test_so_many_different_failures_ban_over_workers(penalty):
-    more = {} if penalty is None else {"penalties": Penalties(penalty=0.0)}
-    host = Host(ban_after=3, observe_throttle=True, **more)
+def test_so_many_different_failures_ban_over_workers():
+    host = Host(ban_after=3, penalties=Penalties(penalty=0.0))
     for number in range(2):
         guess(host, host.workers[number], b"wrong-%d" % number)
         guess(host, host.workers[number], b"wrong-%d" % number)
@@ -80,6 +78,17 @@ def test_so_many_different_failures_ban_over_workers(penalty):
         run(host.workers[1].throttle.hold(client(), credentials()))
     host.clock.advance(3600)
     assert not any(map(refused, host.workers))
+
+
+def test_a_throttle_that_only_observes_bans_nobody_and_tells_whom_it_would():
+    host = Host(1, ban_after=2, ban_time=60.0, observe_throttle=True)
+    log, (worker,) = fakes.Log(), host.workers
+    KeptBans(host.clock, host.home, log, "/nowhere/state", host.clock.seconds)
+    for number in range(4):
+        guess(host, worker, b"wrong-%d" % number)
+    assert not refused(worker)
+    told = [(each["result"], each["network"], each["seconds"], each["reason"]) for each in log.named("ban")]
+    assert told == [("observed", NETWORK, 60.0, "2 failures")] * 2
 
 
 def test_whoever_is_banned_while_an_attempt_waits_does_not_make_it():
@@ -97,7 +106,7 @@ def test_whoever_is_banned_while_an_attempt_waits_does_not_make_it():
 
 
 def test_an_ipv6_client_is_banned_with_its_network_and_those_never_banned_are_not():
-    host = Host(1, ban_after=1, observe_throttle=True, never_banned=(ip_network("2001:db8:1::9/128"),))
+    host = Host(1, ban_after=1, penalties=Penalties(penalty=0.0), never_banned=(ip_network("2001:db8:1::9/128"),))
     (worker,) = host.workers
     guess(host, worker, b"a", "2001:db8::1")
     guess(host, worker, b"a", "2001:db8:1::1")

@@ -30,7 +30,9 @@ _MAPPED: Final = bytes(10) + b"\xff\xff"
 """Before an IPv4 address that is written as one of IPv6 (RFC 4291, 2.5.5.2)."""
 _COMPARABLE: Final = frozenset({"PLAIN", "LOGIN", "USER"})
 """Ways to log in by which the same password gives the same octets."""
-_FULL: Final = {Kind.DOOR: Refusal.TOO_MANY_CONNECTIONS, Kind.ACCOUNT: Refusal.TOO_MANY_SESSIONS}
+_DOOR, _ACCOUNT, _ATTEMPT, _DENIED = Kind.DOOR, Kind.ACCOUNT, Kind.ATTEMPT, Kind.DENIED
+"""By themselves, as in ``mmp.net.stream``."""
+_FULL: Final = {_DOOR: Refusal.TOO_MANY_CONNECTIONS, _ACCOUNT: Refusal.TOO_MANY_SESSIONS}
 _FULL_HOUSE: Final = "limit: sessions"
 _RATES: Final = frozenset({b"connections_per_minute", b"logins_per_minute", b"throttle"})
 
@@ -60,7 +62,7 @@ def _facts(client: Client) -> dict[str, object]:
 async def _lease(desk: Desk, log: Log, client: Client, kind: Kind, body: bytes) -> Lease:
     """Ask for a lease; Refused if there is none."""
     number, answer, payload = await desk.ask(kind, body)
-    if answer is Kind.DENIED:
+    if answer is _DENIED:
         raise _refused(payload, _FULL[kind])
     _tell_observed(log, client, payload[wire.NUMBER.size :])
     return desk.slot(number, kind, body)
@@ -92,11 +94,11 @@ class Door:
         """Return a lease for the connection, or raise Refused; if all is full, ask once more after room was made."""
         body = b"\0" + octets_of(client.address.host)
         try:
-            return await _lease(self._desk, self._log, client, Kind.DOOR, body)
+            return await _lease(self._desk, self._log, client, _DOOR, body)
         except Refused as refused:
             if refused.reason != _FULL_HOUSE or not make_room():
                 raise
-        return await _lease(self._desk, self._log, client, Kind.DOOR, body)
+        return await _lease(self._desk, self._log, client, _DOOR, body)
 
 
 class BanDoor:
@@ -128,7 +130,7 @@ class Limits:
     async def admit(self, client: Client, account: Account) -> Lease:
         """Return a lease for the session, or raise Refused."""
         body = b"\0" + f"{account.user}\0{account.host}".encode("utf-8", "surrogateescape")
-        return await _lease(self._desk, self._log, client, Kind.ACCOUNT, body)
+        return await _lease(self._desk, self._log, client, _ACCOUNT, body)
 
 
 class Throttle:
@@ -151,7 +153,7 @@ class Throttle:
             return NoAttempt()
         _refuse_banned(self._desk, octets)
         body = self._digests(credentials) + octets
-        number, kind, payload = await self._desk.ask(Kind.ATTEMPT, body)
+        number, kind, payload = await self._desk.ask(_ATTEMPT, body)
         if seconds := self._seconds(client, kind, payload):
             await self._wait(client, number, seconds)
         return Attempt(self._desk, number, lambda badness, failures: self._tell(client, credentials, badness, failures))
@@ -186,7 +188,7 @@ class Throttle:
             self._deadlines.resume(client.session)
 
     def _seconds(self, client: Client, kind: Kind, payload: bytes) -> float:
-        if kind is Kind.DENIED:
+        if kind is _DENIED:
             raise _refused(payload, Refusal.RATE_EXCEEDED)
         _, seconds, observed = wire.WAIT.unpack_from(payload)
         if len(payload) > wire.WAIT.size:

@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from mmp.interfaces import Log
 from mmp.net.running import Wait
 from mmp.policy.bans import Bans, Network
-from mmp.policy.throttle import Outcome
+from mmp.policy.throttle import FAILED, SUCCEEDED
 from mmp.shared import link as wire
 from mmp.shared.guest import Answer, Guest
 from mmp.shared.link import Kind
@@ -30,6 +30,10 @@ OWN: Final = 1 << 31
 
 REFUSALS: Final = 10_000
 """Questions known to be refused; whoever is forgotten is asked for again."""
+
+_DENIED, _GIVE, _OUTCOME, _BAD, _BAN = Kind.DENIED, Kind.GIVE, Kind.OUTCOME, Kind.BAD, Kind.BAN
+"""By themselves, as in ``mmp.net.stream``."""
+_ANSWERS: Final = frozenset({Kind.GRANTED, Kind.WAIT, _DENIED, _BAD})
 
 Said = tuple[int, Kind, bytes]
 """The number asked under, and the frame that answers."""
@@ -80,7 +84,7 @@ class Desk:
     async def ask(self, kind: Kind, body: bytes) -> Said:
         """Return the answer to a question; if it takes longer than ``PATIENCE``, this worker's own."""
         if (refusal := self._refusals.get((kind, body))) is not None and self._clock.seconds() < refusal[0]:
-            return 0, Kind.DENIED, refusal[1]
+            return 0, _DENIED, refusal[1]
         if not self._alone:
             number = next(self._numbers)
             waiting = self._waiting[number] = Wait()
@@ -92,7 +96,7 @@ class Desk:
                 self._give_up(number)
                 raise
             if said is not None:
-                if said[0] is Kind.DENIED:
+                if said[0] is _DENIED:
                     self._remember((kind, body), said[1])
                 return number, *said
         return await self._decide(kind, body)
@@ -153,26 +157,26 @@ class Desk:
     def give(self, number: int) -> None:
         """Give back what has this number, be it a lease or an attempt."""
         self._slots.pop(number, None)
-        self._tell(number, Kind.GIVE, wire.NUMBER.pack(number))
+        self._tell(number, _GIVE, wire.NUMBER.pack(number))
 
     def succeeded(self, number: int) -> None:
         """Tell that an attempt's password was right."""
-        self._tell(number, Kind.OUTCOME, wire.OUTCOME.pack(number, Outcome.SUCCEEDED))
+        self._tell(number, _OUTCOME, wire.OUTCOME.pack(number, SUCCEEDED))
 
     def failed(self, number: int, bad: Callable[[float, int], None]) -> None:
         """Tell that it was wrong; ``bad`` is then told the badness of the address and its failures, if this is new."""
         self._bad[number] = bad
-        self._say(number, Kind.OUTCOME, wire.OUTCOME.pack(number, Outcome.FAILED))
+        self._say(number, _OUTCOME, wire.OUTCOME.pack(number, FAILED))
 
     # Answers
 
     def received(self, kind: Kind, payload: bytes) -> bool:
         """Take a frame of the host's home; False if it is not from there."""
-        if kind is Kind.GRANTED or kind is Kind.WAIT or kind is Kind.DENIED or kind is Kind.BAD:
+        if kind in _ANSWERS:
             if self._alone:
                 self._rejoin()
             self._answered(kind, payload)
-        elif kind is Kind.BAN:
+        elif kind is _BAN:
             self._banned(payload)
         elif kind is Kind.KEY:
             self.key = payload
@@ -194,11 +198,11 @@ class Desk:
             self.bans.lift_one(network)
 
     def _answered(self, kind: Kind, payload: bytes) -> None:
-        if kind is Kind.BAN:
+        if kind is _BAN:
             self._banned(payload)
             return
         (number,) = wire.NUMBER.unpack_from(payload)
-        if kind is Kind.BAD:
+        if kind is _BAD:
             _, badness, failures = wire.BAD.unpack(payload)
             bad = self._bad.pop(number)
             if failures:
@@ -240,6 +244,6 @@ class Desk:
         self._log.event("shared", result="rejoined", leases=len(self._slots))
         slots, self._slots = self._slots, {}
         for own, (slot, kind, body) in slots.items():
-            self._own.received(Kind.GIVE, wire.NUMBER.pack(own))
+            self._own.received(_GIVE, wire.NUMBER.pack(own))
             slot.number = next(self._numbers)
             self._say_home(kind, wire.LEASE.pack(slot.number, 1) + body[1:])

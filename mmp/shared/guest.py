@@ -5,8 +5,8 @@ Where other hosts count together with this one, they are asked before the answer
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Any, Final
 
 from attrs import define
@@ -14,7 +14,7 @@ from attrs import define
 from mmp.policy.bans import Network
 from mmp.policy.counts import Claim, Verdict
 from mmp.policy.sessions import household
-from mmp.policy.throttle import Attempt, Known, Outcome
+from mmp.policy.throttle import FAILED, OPEN, SUCCEEDED, Attempt, Known, Outcome
 from mmp.shared import link as wire
 from mmp.shared.link import Kind
 from mmp.shared.local import CONNECTIONS, LOGINS, Home
@@ -22,6 +22,8 @@ from mmp.shared.others import Claims
 
 Answer = Callable[[Kind, bytes], None]
 
+_GRANTED, _DENIED, _WAIT = Kind.GRANTED, Kind.DENIED, Kind.WAIT
+"""By themselves, as in ``mmp.net.stream``."""
 _OUTCOMES: Final = tuple(Outcome)
 """By number."""
 
@@ -136,10 +138,10 @@ class Guest:
     def _grant(self, number: int, claims: Claims, observed: tuple[str, ...]) -> None:
         if claims:
             self._held[number] = claims
-        self._answer(Kind.GRANTED, wire.NUMBER.pack(number) + "\0".join(observed).encode())
+        self._answer(_GRANTED, wire.NUMBER.pack(number) + ("\0".join(observed).encode() if observed else b""))
 
     def _deny(self, number: int, limit: str, seconds: float = 0.0) -> None:
-        self._answer(Kind.DENIED, wire.DENIED.pack(number, seconds) + limit.encode())
+        self._answer(_DENIED, wire.DENIED.pack(number, seconds) + limit.encode())
 
     def _give(self, payload: bytes) -> None:
         self._give_back(wire.NUMBER.unpack(payload)[0])
@@ -151,7 +153,7 @@ class Guest:
         elif self._is_wanted(number):
             self._deny(number, "")  # nobody waits for it, but a desk that went on alone hears that the home is there
         else:
-            self._end(number, Outcome.OPEN)
+            self._end(number, OPEN)
 
     # Submissions
 
@@ -178,7 +180,7 @@ class Guest:
     def _settle(self, number: int, outcome: Outcome) -> bool:
         """Say whether this is about a submission, which counts only if the relay has accepted it."""
         metered = self._metered.pop(number, None)
-        if metered is not None and outcome is not Outcome.SUCCEEDED:
+        if metered is not None and outcome is not SUCCEEDED:
             self._home.uncount(*metered)
         return metered is not None
 
@@ -235,8 +237,8 @@ class Guest:
             del self._attempts[number]
             self._deny(number, "throttle")
         else:
-            seconds = math.inf if attempt.wait is None else attempt.wait
-            self._answer(Kind.WAIT, wire.WAIT.pack(number, seconds, self._home.throttle.observe) + observed.encode())
+            seconds = inf if attempt.wait is None else attempt.wait
+            self._answer(_WAIT, wire.WAIT.pack(number, seconds, self._home.throttle.observe) + observed.encode())
 
     def _outcome(self, payload: bytes) -> None:
         number, outcome = wire.OUTCOME.unpack(payload)
@@ -253,7 +255,7 @@ class Guest:
             del home.queued[attempt]
         if told := home.throttle.end(home.now(), attempt, outcome):
             home.tell(told)
-        if outcome is Outcome.FAILED:
+        if outcome is FAILED:
             if attempt.counted:
                 home.failed(attempt)
             failures = attempt.failures if attempt.counted else 0

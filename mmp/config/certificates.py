@@ -10,7 +10,13 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
-from cryptography.x509 import Certificate, CertificateRevocationList, load_pem_x509_certificates
+from cryptography.x509 import (
+    Certificate,
+    CertificateRevocationList,
+    DuplicateExtension,
+    InvalidVersion,
+    load_pem_x509_certificates,
+)
 
 from mmp.net.certificates import revocation_lists
 
@@ -24,8 +30,18 @@ def read_chain(content: bytes) -> list[Certificate]:
         chain = load_pem_x509_certificates(content)
         for certificate in chain:
             certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, InvalidVersion):
         raise ValueError("has no certificate in PEM, or one that cannot be read") from None
+    return chain
+
+
+def read_own_chain(content: bytes) -> list[Certificate]:
+    """Return the certificates of a chain that we show; ValueError, worded for the operator, if one cannot be used."""
+    chain = read_chain(content)
+    try:
+        _ = chain[0].extensions  # the names of hosts are among them
+    except (ValueError, DuplicateExtension):
+        raise ValueError("has a certificate whose extensions cannot be read") from None
     return chain
 
 
@@ -33,7 +49,7 @@ def read_revocations(content: bytes) -> list[CertificateRevocationList]:
     """Return the revocation lists in a file, one at least; ValueError, worded for the operator, if there is none."""
     try:
         lists = list(revocation_lists(content))
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, InvalidVersion):
         lists = []
     if not lists:
         raise ValueError("has no revocation list in PEM, or one that cannot be read")

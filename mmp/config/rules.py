@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from itertools import combinations
 from typing import Final, TypeVar
 
-from mmp.config.certificates import match, read_chain, read_key, read_revocations
+from mmp.config.certificates import match, read_chain, read_key, read_own_chain, read_revocations
 from mmp.config.clients import TLS
 from mmp.config.directory import LDAP
 from mmp.config.files import Files, read_password, read_secret
@@ -267,7 +267,8 @@ def _hosts(usage: Usage) -> Iterator[Finding]:
 
 
 def _pairs(usage: Usage, files: Files) -> Iterator[Finding]:
-    chain_in, key_in, objection = cache(read_chain), cache(read_key), cache(_objection)  # most listeners share theirs
+    # Most listeners share theirs.
+    chain_in, key_in, objection = cache(read_own_chain), cache(read_key), cache(_objection)
     for pair in usage.pairs():
         certificate, private_key = pair.certificate, pair.private_key
         chain = yield from _content(certificate, chain_in, files)

@@ -99,7 +99,7 @@ class _Reading:
         return attributes
 
     def _check_passwords(self, values: tuple[str, ...], path: str) -> None:
-        for value in values:
+        for value in (each for each in values if isinstance(each, str)):  # what is none has been told
             try:
                 passwords.check(value)
             except ValueError as error:

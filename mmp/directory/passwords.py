@@ -26,6 +26,8 @@ _HASHES: Final = CryptContext(
 )
 _LEAST_ITERATIONS: Final = 1000
 """Of SCRAM's keys; the standards want 4096, which a password kept for long may not have had."""
+_MALFORMED: Final = (ValueError, TypeError)
+"""What passlib raises at a hash that is cut off, or has wrong base64 in it."""
 
 
 def cleartext(kept: str) -> bytes | None:
@@ -61,7 +63,7 @@ def matches(kept: str, password: bytes) -> bool:
             known = _read_keys(rest)
             return Keys.derive(scheme, password, known.salt, known.iterations).stored_key == known.stored_key
         return bool(_HASHES.verify(password, _hash(kept)))
-    except ValueError:  # a hash that is none, or a password that no such hash can be made of
+    except _MALFORMED:  # a hash that is none, or a password that no such hash can be made of
         return False
 
 
@@ -78,7 +80,7 @@ def check(kept: str) -> None:
         raise ValueError('begins with no scheme that we know, such as "$argon2id$", "{SSHA512}", "$6$" or "{PLAIN}"')
     try:
         handler.from_string(_hash(kept))
-    except ValueError:
+    except _MALFORMED:
         raise ValueError(f"is no {handler.name} hash, though it begins like one") from None
 
 

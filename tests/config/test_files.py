@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from mmp.config import files
 from mmp.config.files import Files
+from mmp.demo.certificates import Authority
 from tests.config.folder import Folder, certificate_pem, key_pem
 
 FILE_DIRECTORY = '[[listener]]\ntls = "none"\n[directory]\nkind = "file"'
@@ -161,3 +163,28 @@ def test_passwords_need_not_be_utf8_and_keys_are_any_octets(folder: Folder):
     folder.write("key", b"\xff\0\n\r\n\n")
     toml = '[[listener]]\ntls = "none"\n[shared]\nurl = "redis://h"\npassword_file = "password"\nkey_file = "key"\n'
     assert folder.mistakes(toml + '[policy]\nurl = "http://h/"\nsecret_file = "password"\nnonce_file = "key"') == []
+
+
+def _changed(pem: bytes, part: bytes, other: bytes) -> bytes:
+    """Return what is in PEM with these octets instead of those."""
+    begin, *body, end = pem.splitlines()
+    octets = base64.b64decode(b"".join(body))
+    assert part in octets
+    return b"\n".join((begin, base64.b64encode(octets.replace(part, other)), end, b""))
+
+
+def test_a_certificate_of_a_version_that_there_is_not_is_a_mistake(folder: Folder):
+    pem = (folder.path / "tls/mail.pem").read_bytes()
+    folder.write("tls/mail.pem", _changed(pem, b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x09"))
+    text = "has no certificate in PEM, or one that cannot be read"
+    assert folder.mistakes("[[listener]]") == [f"tls.certificate: DIR/tls/mail.pem {text}"]
+
+
+def test_a_certificate_that_has_an_extension_twice_is_a_mistake(folder: Folder):
+    authority = Authority.make("authority")
+    issued = authority.issue(["mail.example.com"])
+    basic_constraints, names = b"\x55\x1d\x13", b"\x55\x1d\x11"
+    folder.write("tls/mail.pem", _changed(issued.certificate, basic_constraints, names))
+    folder.write("tls/mail.key", issued.key)
+    text = "has a certificate whose extensions cannot be read"
+    assert folder.mistakes("[[listener]]") == [f"tls.certificate: DIR/tls/mail.pem {text}"]

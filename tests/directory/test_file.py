@@ -117,3 +117,10 @@ def test_the_decoy_is_a_password_of_somebody():
 
 def test_what_is_nested_too_deeply_is_a_mistake():
     assert mistakes(b"users = " + b"[" * 100_000) == ("is nested too deeply",)
+
+
+@pytest.mark.parametrize("value", ["5", "[5]", "{ a = 1 }", "1979-05-27"])
+def test_a_password_that_is_no_string_is_a_mistake(value):
+    assert mistakes(f"[users.a]\npassword = {value}".encode()) == (
+        "users.a.password: must be a string or a list of strings",
+    )

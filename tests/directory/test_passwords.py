@@ -91,3 +91,18 @@ def test_what_is_in_no_scheme_is_told_without_being_shown(kept, why):
     assert "pencil" not in str(told.value)
     if why != "no scheme" or kept.startswith(("{", "$")):
         assert not passwords.matches(kept, b"pencil")
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "$argon2id$v=19$m=65536,t=3,p=4",
+        "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNQr&p",
+        "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQ$aGF2O",
+    ],
+    ids=["no salt", "padding", "length"],
+)
+def test_a_hash_that_is_cut_off_is_told_and_matches_nothing(kept):
+    with pytest.raises(ValueError, match="is no argon2 hash, though it begins like one"):
+        passwords.check(kept)
+    assert not passwords.matches(kept, b"secret")

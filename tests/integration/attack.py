@@ -1,4 +1,4 @@
-"""An attack on a proxy, beside owners who log in: many addresses guess, each as fast as it is answered.
+"""An attack on proxies, beside owners who log in: many addresses guess, each as fast as it is answered.
 
 Addresses are those that a load balancer's headers (PROXY protocol, version 1) tell of.
 """
@@ -43,19 +43,19 @@ async def store(reader, writer):
 
 @define
 class Attack:
-    """Who comes, to which port, and what became of it: answers, and by the second since it began how many guesses."""
+    """Who comes, to which ports by turns, and what became of it: when each guess was answered, to whom, how."""
 
     plan: Plan
-    port: int
+    targets: list
     began: float = field(factory=time.monotonic)
     guesses: list = field(factory=list)
     owners: list = field(factory=list)
     _ports: object = field(factory=lambda: itertools.cycle(range(1024, 65536)))
 
-    async def log_in(self, address, user, password):
+    async def log_in(self, turn, address, user, password):
         """Return the answer to a login, and how many seconds it took from the connection on."""
         began = time.monotonic()
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.targets[turn % len(self.targets)])
         try:
             source = next(self._ports)
             writer.write(b"PROXY TCP4 %b 192.0.2.1 %d 143\r\n" % (address.encode(), source))
@@ -72,13 +72,13 @@ class Attack:
         """Guess from one address until its share is done."""
         for guess in range(self.plan.guesses // self.plan.addresses):
             user = f"u{(number + guess) % self.plan.users}@example.com"
-            answer, _ = await self.log_in(attacker(number), user, b"wrong-%d-%d" % (number, guess))
-            self.guesses.append((time.monotonic() - self.began, answer))
+            answer, _ = await self.log_in(guess, attacker(number), user, b"wrong-%d-%d" % (number, guess))
+            self.guesses.append((time.monotonic() - self.began, attacker(number), answer))
 
     async def own(self, number):
         """Log in as an owner from home, when it is time to."""
         await asyncio.sleep(number * self.plan.pace)
-        self.owners.append(await self.log_in(owner(number), f"u{number % self.plan.users}@example.com", SECRET))
+        self.owners.append(await self.log_in(number, owner(number), f"u{number % self.plan.users}@example.com", SECRET))
 
     async def run(self, store_at):
         """Do it all."""
@@ -90,9 +90,9 @@ class Attack:
 
     def figures(self, every):
         """Return what an operator would want to know, in lines."""
-        last = max(when for when, _ in self.guesses)
+        last = max(when for when, *_ in self.guesses)
         counts = [0] * (int(last / every) + 1)
-        for when, _ in self.guesses:
+        for when, *_ in self.guesses:
             counts[int(when / every)] += 1
         took = sorted(seconds for _, seconds in self.owners)
         return [

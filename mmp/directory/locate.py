@@ -73,6 +73,13 @@ class Locator:
         access = () if self.access is None else (self.access.attribute,)
         return frozenset(map(str.lower, (*USER_STATUS, *access, *self.state.attributes)))
 
+    _marking: tuple[str, ...] = field(init=False, repr=False, eq=False)
+    """Those that mark a password, in lower case."""
+
+    @_marking.default
+    def _lower_marks(self) -> tuple[str, ...]:
+        return tuple(map(str.lower, self.marks or ()))
+
     async def locate(self, client: Client, credentials: Credentials, ask: Ask) -> Account:
         """Return the account of the user, or of whom the administrator wants to act as; or raise Refused.
 
@@ -222,7 +229,7 @@ class Locator:
         return Standing(self.number, typed, user.name, domain, host, self._mark(user))
 
     def _mark(self, user: Entry) -> int:
-        return hash(tuple(user.get(attribute) for attribute in self.marks or ()))
+        return hash(tuple([user.attributes.get(mark, ()) for mark in self._marking]))
 
     async def objection(self, client: Client, standing: Standing) -> str:
         """Return why a session that was let in by this would not be any more; empty if it would.

@@ -114,4 +114,7 @@ def reader_of(fields: Sequence[str]) -> Callable[[Names], tuple[str, ...]]:
     """Return the function that reads these fields."""
     if len(fields) > 1:  # attrgetter makes a tuple only of several
         return attrgetter(*fields)
-    return lambda names: tuple(getattr(names, field) for field in fields)
+    if not fields:
+        return lambda _: ()
+    (only,) = fields
+    return lambda names: (getattr(names, only),)

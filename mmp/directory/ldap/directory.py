@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Final, Protocol
 
 from attrs import field, frozen
@@ -85,10 +85,12 @@ class LDAPDirectory:
 
     _replicas: Searches = field(repr=False)
     _search: Search = field(repr=False)
+    key: Callable[[Names], Hashable] = field(init=False, repr=False, eq=False)
+    """Returns the values that the search is filled in with: nothing else in it differs."""
 
-    def key(self, names: Names) -> Hashable:
-        """Return the values that the search is filled in with: nothing else in it differs."""
-        return self._search.filter.values(names)
+    @key.default
+    def _values(self) -> Callable[[Names], Hashable]:
+        return self._search.filter.values
 
     async def find(self, names: Names) -> Sequence[Entry]:
         """Return the entries that the search finds, two at most; Refused if no replica can say."""

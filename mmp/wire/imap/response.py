@@ -42,7 +42,8 @@ class Response(NamedTuple):
     """One response: ``tag`` is ``*``, ``+`` or a command's own, ``kind`` OK, NO, BAD, BYE, PREAUTH or the name of data.
 
     Names of kinds and codes are in upper case. The contents of literals are not kept: none matters before login.
-    ``is_data``: whether it is neither status nor continuation; only data can hold literals.
+    ``offered`` is what it lists, as data or as a response code; None if it lists nothing. ``is_data``: whether it is
+    neither status nor continuation; only data can hold literals.
     """
 
     tag: bytes
@@ -50,16 +51,8 @@ class Response(NamedTuple):
     code: bytes
     argument: bytes
     text: bytes
+    offered: Offered | None = None
     is_data: bool = False
-
-    @property
-    def offered(self) -> Offered | None:
-        """What it lists, as data or as a response code; None if it lists nothing."""
-        if b"CAPABILITY" not in (self.kind, self.code):
-            return None
-        names = self.argument if self.code else self.text
-        offered = _remembered_offer(names) if len(names) <= _MEMORABLE else _offer(names)
-        return offered if offered.capabilities else None
 
 
 @define(eq=False, repr=False)
@@ -98,9 +91,11 @@ class ResponseReader:
 NOTHING: Final = Offered((), frozenset(), frozenset())
 
 
-def _offer(names: bytes) -> Offered:
-    """Take a list of capabilities apart."""
+def _offer(names: bytes) -> Offered | None:
+    """Take a list of capabilities apart; None if there are none in it."""
     capabilities = tuple(name for name in names.split(b" ") if _CAPABILITY.fullmatch(name))
+    if not capabilities:
+        return None
     offered = frozenset(name.upper() for name in capabilities)
     mechanisms = frozenset(name.removeprefix(b"AUTH=") for name in offered if name.startswith(b"AUTH="))
     return Offered(capabilities, offered, mechanisms)
@@ -108,6 +103,10 @@ def _offer(names: bytes) -> Offered:
 
 _remembered_offer = lru_cache(_REMEMBERED)(_offer)
 """Nearly every list was seen before: to take the two of a login apart would cost it 15 µs."""
+
+
+def _listed(names: bytes) -> Offered | None:
+    return _remembered_offer(names) if len(names) <= _MEMORABLE else _offer(names)
 
 
 def parse(line: bytes) -> Response:
@@ -121,11 +120,13 @@ def parse(line: bytes) -> Response:
     status = _STATUS.fullmatch(rest)
     if status:
         kind, code, argument, text = status.groups(b"")
-        return Response(tag, kind.upper(), code.upper(), argument, text)
+        code = code.upper()
+        return Response(tag, kind.upper(), code, argument, text, _listed(argument) if code == b"CAPABILITY" else None)
     data = _DATA.fullmatch(rest)
     if data is None or tag != b"*":
         raise RemoteProtocolError("Not an IMAP response")
-    return Response(tag, data[1].upper(), b"", b"", data[2], is_data=True)
+    kind, text = data[1].upper(), data[2]
+    return Response(tag, kind, b"", b"", text, _listed(text) if kind == b"CAPABILITY" else None, is_data=True)
 
 
 _greeting = lru_cache(_REMEMBERED)(parse)

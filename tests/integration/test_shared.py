@@ -23,12 +23,15 @@ from tests.integration.scripted import PATIENCE, scripted
 from tests.integration.shared_stores import memcached, redis, redis_in_tls
 from tests.integration.test_bans import BANNED, TIMES, greeted
 from tests.integration.test_limits import admitted, come, guess, heard, judging, log_in, per_address
+from tests.integration.toml import document
 from tests.integration.visitors import Visitors
 from tests.integration.waiting import until
 
 ONE_STORE = {ALICE.user: FIRST, BOB.user: FIRST}
 LEASE = 2
 """Seconds."""
+LONG = 120
+"""Seconds that a program may take to be replaced on a busy machine."""
 
 
 @pytest.fixture
@@ -301,6 +304,37 @@ def test_a_store_that_answers_nothing_holds_nobody_up(run, held, shared):
     until(lambda: is_back(one, shared), "it answers again")
     stays(shared, address(), 3)
     are_full([other], shared)
+
+
+def test_a_reload_to_another_store_and_a_lower_limit_counts_what_is_there(run, held, ports):
+    one, other = run(limits=per_address(3))
+    inside = admitted([come(held, one), come(held, one), come(held, other)])
+    assert len(inside) == 3
+    with redis(ports.free()) as another:
+        for proxy in (one, other):
+            proxy.settings["shared"]["url"] = another.url
+            proxy.settings["limits"] = per_address(2)
+            proxy.configuration.write_text(document(proxy.settings))
+            mmp(proxy, "reload")
+        for left in (3, 2):
+            stays(another, address(), left)
+            are_full((one, other), another)
+            leave(inside[3 - left : 4 - left])
+        stays(another, address(), 1)
+        one_more_gets_in(held, (one, other), another)
+
+
+def test_a_program_that_is_replaced_goes_on_with_what_it_holds_for_all_hosts(run, held, shared):
+    one, other = run(limits=per_address(3))
+    inside = admitted([come(held, one), come(held, one), come(held, other)])
+    assert len(inside) == 3
+    before = len(one.log())
+    one.process.send_signal(signal.SIGUSR2)
+    leave(inside[:1])  # perhaps while nobody is there to tell the store
+    for words in (("program result=replaced",), (" shared ", "result=rejoined", "leases=1"), (" serving ",)):
+        one.logged(*words, after=before, patience=LONG)
+    stays(shared, address(), 2)
+    one_more_gets_in(held, (one, other), shared)
 
 
 def test_where_silence_is_a_refusal_nobody_gets_in(run, held, shared):

@@ -1,14 +1,14 @@
 """What the tests of every server core need to know of IMAP."""
 
 from mmp.wire.events import LoggedIn
-from mmp.wire.imap.command import COMMAND_LIMIT, LINE_LIMIT, LITERAL_LIMIT
+from mmp.wire.imap.command import COMMAND_LIMIT, LINE_LIMIT, LITERAL_LIMIT, Command
 from mmp.wire.imap.server import Server
 from tests.strategies import client_pieces
 from tests.wire.server_side import ServerSide
 
 
 def _held(core):
-    command = core._reader._command
+    command = core._reader._command or Command()  # none has begun
     yield core.buffered + len(command.text) + sum(map(len, command.literals)), COMMAND_LIMIT + LINE_LIMIT
     yield core.buffered, LITERAL_LIMIT
 

@@ -1,8 +1,11 @@
 """Listening sockets."""
 
 import os
+import secrets
 import socket
 import stat
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +14,20 @@ from mmp.net.alive import SILENCE
 from mmp.net.bind import ListeningSockets, listening_socket
 from mmp.net.inherited import Inherited
 from mmp.net.stream import endpoint_of
+
+
+def _port() -> int:
+    """Return a free port that the kernel gives to nobody by itself, so that it can be had, left and had again."""
+    lowest_given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii").split()[0])
+    while True:
+        port = lowest_given // 2 + secrets.randbelow(lowest_given // 2)
+        with ExitStack() as held:
+            try:
+                for host in ("0.0.0.0", "::"):  # noqa: S104 - closed at once
+                    held.enter_context(listening_socket(Endpoint(host, port)))
+            except OSError:
+                continue
+            return port
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -39,15 +56,14 @@ def test_a_client_of_ipv4_at_a_socket_for_both_is_shown_as_ipv4():
 
 
 def test_ipv4_and_ipv6_can_be_listened_for_apart():
-    with listening_socket(Endpoint("::", 0)) as six:
-        port = six.getsockname()[1]
-        with listening_socket(Endpoint("0.0.0.0", port)):  # noqa: S104 - the test closes it again
-            pass
+    port = _port()
+    with listening_socket(Endpoint("::", port)), listening_socket(Endpoint("0.0.0.0", port)):  # noqa: S104 - it is closed
+        pass
 
 
 def test_a_port_can_be_had_again_while_old_connections_of_it_linger():
-    first = listening_socket(Endpoint("127.0.0.1", 0))
-    port = first.getsockname()[1]
+    port = _port()
+    first = listening_socket(Endpoint("127.0.0.1", port))
     with socket.create_connection(("127.0.0.1", port)) as client:
         accepted, _ = first.accept()
         first.close()
@@ -150,8 +166,7 @@ def test_a_name_that_no_socket_has_is_told():
 )
 def test_a_port_can_be_listened_at_beside_our_own_other_socket_and_by_nobody_else(first, second):
     sockets = ListeningSockets()
-    with listening_socket(Endpoint(first, 0)) as probe:
-        port = probe.getsockname()[1]
+    port = _port()
     sockets.bind([Endpoint(first, port)])
     sockets.bind([Endpoint(second, port)])
     for host in (first, second):
@@ -162,8 +177,7 @@ def test_a_port_can_be_listened_at_beside_our_own_other_socket_and_by_nobody_els
 
 
 def test_a_socket_at_one_address_goes_on_beside_one_at_every_since_clients_wait_there():
-    with listening_socket(Endpoint("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = _port()
     one, every, other = (Endpoint(host, port) for host in ("127.0.0.1", "0.0.0.0", "::1"))  # noqa: S104 - it is closed
     sockets = ListeningSockets()
     sockets.bind([one, other])

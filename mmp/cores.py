@@ -15,6 +15,7 @@ from mmp.wire.imap.client import Client as IMAPClient
 from mmp.wire.imap.guard import guard as imap_guard
 from mmp.wire.imap.server import Server as IMAPServer
 from mmp.wire.managesieve.client import Client as ManageSieveClient
+from mmp.wire.managesieve.guard import guard as managesieve_guard
 from mmp.wire.managesieve.server import Server as ManageSieveServer
 from mmp.wire.pop3.client import Client as POP3Client
 from mmp.wire.pop3.maildrop import Maildrop, message
@@ -39,7 +40,9 @@ CORES: Mapping[Service, Cores] = {
     Service.IMAP: Cores(IMAPServer, IMAPClient, b"imap", lambda logged_in, _: imap_guard(logged_in)),
     Service.POP3: Cores(POP3Server, POP3Client, b"pop3"),
     Service.SUBMISSION: Cores(SubmissionServer, SubmissionClient, guard=submission_guard),
-    Service.MANAGESIEVE: Cores(ManageSieveServer, ManageSieveClient, b"managesieve"),
+    Service.MANAGESIEVE: Cores(
+        ManageSieveServer, ManageSieveClient, b"managesieve", lambda logged_in, _: managesieve_guard(logged_in)
+    ),
 }
 
 GUARDS = {service: cores.guard for service, cores in CORES.items() if cores.guard is not None}

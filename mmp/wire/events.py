@@ -53,8 +53,8 @@ class Challenge:
 class LoggedIn:
     """The store let the user in.
 
-    ``capabilities`` are those after login, ``text`` the human-readable end of its reply, ``trailing`` the bytes it
-    already sent behind that reply: they belong to the client.
+    ``capabilities`` are those after login, of ManageSieve the names alone, ``text`` the human-readable end of its
+    reply, ``trailing`` the bytes it already sent behind that reply: they belong to the client.
     """
 
     capabilities: tuple[bytes, ...]

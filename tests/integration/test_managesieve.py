@@ -222,6 +222,35 @@ def test_what_a_stores_refusal_means_reaches_the_client_and_its_words_do_not(
         assert said(client, b"NOOP")[-1].startswith(b"OK")
 
 
+@pytest.mark.parametrize("capability", [b'"UNAUTHENTICATE"', b'"LANGUAGE" "en"'])
+def test_unauthenticate_does_not_reach_a_store_that_has_it(run_sieve_proxy, ports, certificates, capability):
+    port, heard = ports.free(), []
+    listed = b'"SIEVE" ""\r\n"SASL" "PLAIN"\r\n' + capability + b"\r\nOK\r\n"
+
+    def store(client):
+        client.send(listed)
+        while line := client.line():
+            heard.append(line)
+            client.send(listed if line == b"CAPABILITY" else b"OK\r\n")
+
+    with scripted(FIRST, port, store), run_sieve_proxy(port) as proxy, speaking(proxy, certificates) as client:
+        client.send(quoted(ALICE)[0] + b"\r\nNOOP\r\nUNAUTHENTICATE\r\nCAPABILITY\r\n")
+        assert [answer(client)[-1][:2] for _ in range(2)] == [b"OK", b"OK"]
+        refused, (*capabilities, _) = answer(client)[-1], answer(client)
+        client.send(b"NOOP {16}\r\n")
+        ended = answer(client)[-1]
+    guarded = b"UNAUTHENTICATE" in capability
+    assert refused == (b'NO "Not available here"' if guarded else b"OK")
+    assert (capability in capabilities) is not guarded
+    assert ended == (b'BYE "Unclear command"' if guarded else b"OK")
+    assert heard[1:] == [
+        b"NOOP",
+        *([] if guarded else [b"UNAUTHENTICATE"]),
+        b"CAPABILITY",
+        *([] if guarded else [b"NOOP {16}"]),
+    ]
+
+
 @pytest.mark.parametrize(
     "octets", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"GET / HTTP/1.1\r\n\r\n", b"\0" * 9000, b"x" * 300_000]
 )

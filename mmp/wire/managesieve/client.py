@@ -217,7 +217,7 @@ class Client:
         return self._logged_in()
 
     def _logged_in(self) -> LoggedIn:
-        return LoggedIn((), self._text, self._talk.log_in("OK"))
+        return LoggedIn(tuple(self._capabilities), self._text, self._talk.log_in("OK"))
 
     def _refused(self, status: Status) -> LoginRefused:
         refusal = replies.meaning(status)

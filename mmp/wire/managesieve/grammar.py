@@ -134,7 +134,17 @@ def string(octets: bytes, plus: bytes = b"") -> bytes:
     quoted = b'"%b"' % _SPECIAL.sub(rb"\\\g<0>", octets)
     if _QUOTABLE.fullmatch(octets) and len(quoted) <= _QUOTED_LIMIT:
         return quoted
+    return literal(octets, plus)
+
+
+def literal(octets: bytes, plus: bytes = b"") -> bytes:
+    """Return a string as a literal, however it could be sent; ``plus`` is what a client's has."""
     return b"{%d%b}\r\n%b" % (len(octets), plus, octets)
+
+
+def unquoted(quoted: bytes) -> bytes:
+    """Return what is between quotation marks."""
+    return _ESCAPED.sub(rb"\1", quoted[1:-1])
 
 
 def _strings(text: bytes, literals: Sequence[bytes], fault: str) -> tuple[bytes, bytes | None]:
@@ -149,4 +159,4 @@ def _strings(text: bytes, literals: Sequence[bytes], fault: str) -> tuple[bytes,
 def _value(string: bytes, literals: Iterator[bytes]) -> bytes:
     if string.startswith(b"{"):
         return next(literals)
-    return _ESCAPED.sub(rb"\1", string[1:-1])
+    return unquoted(string)

@@ -21,6 +21,7 @@ GREETING = """
         S: "XCLIENT"
         S: OK "Dovecot ready."
 """
+NAMES = (b"IMPLEMENTATION", b"SIEVE", b"NOTIFY", b"SASL", b"STARTTLS", b"VERSION", b"XCLIENT")
 LOG_IN = """
         C: AUTHENTICATE "PLAIN" "AHRlc3QAdGVzdA=="
 """
@@ -32,7 +33,7 @@ def last(transcript, replay=TEST, **options):
 
 def test_plain_with_initial_response_of_2_1():
     events = hold(GREETING + LOG_IN + '\nS: OK "Logged in."', TEST)
-    assert events == [Ready(), LoggedIn((), b"Logged in.", b"")]
+    assert events == [Ready(), LoggedIn(NAMES, b"Logged in.", b"")]
 
 
 def test_starttls_of_2_2_comes_before_anything_else():
@@ -54,7 +55,8 @@ def test_starttls_of_2_2_comes_before_anything_else():
         TEST,
         starttls=True,
     )
-    assert events == [StartTLS(), Ready(), LoggedIn((), b"", b"")]
+    listed_anew = (b"IMPLEMENTATION", b"SASL", b"SIEVE", b"VERSION", b"LANGUAGE")
+    assert events == [StartTLS(), Ready(), LoggedIn(listed_anew, b"", b"")]
 
 
 @pytest.mark.parametrize("answer", ['OK "Updated"', 'NO "You are not from trusted IP"'])
@@ -110,7 +112,7 @@ def test_a_mechanism_whose_end_comes_as_a_challenge():
     core.respond(b"")
     assert core.data_to_send() == b'""\r\n'
     core.receive_data(b'OK "in"\r\nrest')
-    assert core.next_event() == LoggedIn((), b"in", b"rest")
+    assert core.next_event() == LoggedIn((b"SIEVE", b"SASL"), b"in", b"rest")
 
 
 @pytest.mark.parametrize("final", [b'"dj1ybQ=="', b"{8}\r\ndj1ybQ=="])
@@ -121,7 +123,7 @@ def test_a_mechanism_whose_end_comes_with_the_ok_is_a_challenge_to_the_client(fi
     assert core.next_event() is None
     core.respond(b"")
     assert core.data_to_send() == b""
-    assert core.next_event() == LoggedIn((), b"in", b"rest")
+    assert core.next_event() == LoggedIn((b"SIEVE", b"SASL"), b"in", b"rest")
     assert core.next_event() is None
 
 

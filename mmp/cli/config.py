@@ -6,7 +6,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 
 from mmp.cli.command import Command
-from mmp.cli.terminal import say
+from mmp.cli.terminal import print_toml, say
 from mmp.config.load import load
 from mmp.config.render import render
 from mmp.errors import ConfigError
@@ -20,7 +20,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Print the configuration, or on standard error why it is refused."""
     try:
-        print(render(load(arguments.config).config), end="")
+        print_toml(render(load(arguments.config).config))
     except ConfigError as error:
         for mistake in error.mistakes:
             say(f"error: {mistake}", sys.stderr)

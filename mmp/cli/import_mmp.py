@@ -7,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from mmp.cli.command import Command
+from mmp.cli.terminal import print_toml
 from mmp.config.legacy import convert
 
 
@@ -26,7 +27,7 @@ def run(arguments: Namespace) -> int:
     if not files:
         print(f"error: no *.cfg in {arguments.directory}", file=sys.stderr)
         return 1
-    print(convert(files), end="")
+    print_toml(convert(files))
     return 0
 
 

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import Any, TextIO
 
 
@@ -28,6 +29,13 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def print_toml(document: str) -> None:
+    """Print a configuration, in UTF-8 whatever the terminal has letters for: it is to be read by us again."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+    print(document, end="")
 
 
 def print_json(value: object) -> None:

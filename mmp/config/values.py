@@ -14,7 +14,7 @@ from mmp.config.kinds import Between, Settings, Text
 
 _KEY: Final = re.compile("[A-Za-z0-9_-]+")
 """What TOML takes for a key without quotes."""
-_PASSWORD: Final = re.compile("(?<=://).*(?=@)")
+_PASSWORD: Final = re.compile("(?<=://).*(?=@)", re.DOTALL)
 """Who a URL is opened as; a password does not belong there, nor, if it stands there, in a log."""
 _SHOWN: Final = 60
 """Characters of a wrong value that are repeated to the operator."""

@@ -33,7 +33,6 @@ class End:
 
     __slots__ = (
         "_bulk",
-        "_ended",
         "_held",
         "_owing",
         "_pipe",
@@ -42,6 +41,7 @@ class End:
         "_relay",
         "_sink",
         "closed",
+        "ended",
         "other",
         "received",
         "socket",
@@ -59,7 +59,8 @@ class End:
         """Whether what is received here comes so fast that the kernel had better move it."""
         self._read_waits = False
         """Whether TLS has to send something before it can go on reading (RFC 8446, 4.6.3)."""
-        self._ended = False
+        self.ended = False
+        """Whether the socket has no more for us."""
         self._held = False
         """Whether the guard waits for something, and more of this end would only pile up."""
         self._owing = False
@@ -158,7 +159,7 @@ class End:
 
     def read_on(self) -> None:
         """Read, unless all has been, TLS waits for room first, or what would come has no room."""
-        if not (self._ended or self._read_waits or self.closed) and self._may_read():
+        if not (self.ended or self._read_waits or self.closed) and self._may_read():
             self._relay.loop.reactor.addReader(self)
 
     def _may_read(self) -> bool:
@@ -264,7 +265,7 @@ class End:
 
     def _end(self) -> None:
         """The socket has no more for us."""
-        self._ended = True
+        self.ended = True
         self._relay.ending(self, "closed")
         self.other.finish()
         if self._sink is FINISHED:
@@ -294,14 +295,14 @@ class End:
             self._close_if_done()
 
     def _say_end(self) -> None:
-        if not self._ended:
+        if not self.ended:
             self.socket.shutdown(socket.SHUT_WR)
         elif isinstance(self.socket, TLSSocket):
             self.socket.say_end()  # the rest is said by closing
         self._sink = FINISHED
 
     def _close_if_done(self) -> None:
-        if self._ended and self._sink is FINISHED:
+        if self.ended and self._sink is FINISHED:
             self.close()
             self._relay.closed()
 

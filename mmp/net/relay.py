@@ -104,6 +104,7 @@ class Relay:
                 self.close(str(error))
             else:
                 self.client.hold(self.guard.waits)
+                self._drop_what_waits()
 
     def go_on(self) -> None:
         """Go on now that the guard has been told what it waited for."""
@@ -118,14 +119,15 @@ class Relay:
         self.closed()
 
     def ending(self, end: End, why: str) -> None:
-        """One end has no more to say; the other may go on as long as it makes progress.
-
-        A guard that waits hears no more from a store: then what the client still says is dropped.
-        """
+        """One end has no more to say; the other may go on as long as it makes progress."""
         if not self.why:
             self._hurry()
             self.who, self.why = self._name(end), why
-        if self.guard is not None and self.guard.waits and end is self.backend:
+        self._drop_what_waits()
+
+    def _drop_what_waits(self) -> None:
+        """Drop what the client still says if the guard waits for a store that says no more."""
+        if self.guard is not None and self.guard.waits and self.backend.ended:
             self.discarding = True
             self.client.read_on()
 

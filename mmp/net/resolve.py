@@ -35,7 +35,7 @@ class Resolver:
         if until > self._wheel.now:
             return addresses
         try:
-            addresses = (str(ip_address(host)),)
+            addresses = (_address(host),)
         except ValueError:
             return await self._look_up(host)
         self._keep(host, addresses)
@@ -69,4 +69,10 @@ def _system_addresses(host: str) -> Addresses:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except UnicodeError as error:  # a label that is empty or too long
         raise OSError(f"{host!r} cannot be a host name: {error}") from None
-    return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
+    return tuple(dict.fromkeys(_address(str(address[0])) for *_, address in found))
+
+
+def _address(text: str) -> str:
+    """Return an address as it is told of a connection: IPv4 is never written as IPv6. ValueError if it is none."""
+    address = ip_address(text)
+    return str(getattr(address, "ipv4_mapped", None) or address)

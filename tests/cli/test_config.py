@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import tomllib
 
 from mmp.cli.main import main
@@ -22,6 +25,14 @@ def test_the_configuration_in_force_is_printed_whole(tmp_path, capsys):
     assert tomllib.loads(printed)["backend"]["imap"]["idle_timeout"] == "30m"
     (tmp_path / "printed.toml").write_text(printed)
     assert load(str(tmp_path / "printed.toml")).config == load(str(tmp_path / "mmp.toml")).config
+
+
+def test_it_is_printed_as_the_file_it_is_whatever_letters_the_terminal_has(tmp_path):
+    (tmp_path / "mmp.toml").write_text(TOML.replace("cn=mmp", "cn=Grüße"), "utf-8")
+    (tmp_path / "secret").write_text("hunter2")
+    words = [sys.executable, "-m", "mmp.cli.main", "config", str(tmp_path / "mmp.toml")]
+    done = subprocess.run(words, env=os.environ | {"PYTHONIOENCODING": "ascii"}, capture_output=True, check=True)
+    assert tomllib.loads(done.stdout.decode())["directory"]["ldap"]["bind_dn"] == "cn=Grüße"
 
 
 def test_of_a_secret_only_its_file_is_printed(tmp_path, capsys):

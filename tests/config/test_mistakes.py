@@ -255,7 +255,10 @@ def test_the_url_of_a_shared_store_has_no_password_in_it(folder: Folder, url):
     assert mistake.startswith(f'shared.url: "{url.replace("u:secret", "***")}" is not of the form ')
 
 
-@pytest.mark.parametrize("url", ["redis://:s/e:c@ret@h", f"http://{'u' * 70}:secret@h", "redis://secret@h?x", "x://s@"])
+@pytest.mark.parametrize(
+    "url",
+    ["redis://:s/e:c@ret@h", f"http://{'u' * 70}:secret@h", "redis://secret@h?x", "x://s@", r"redis://u:a\nsecret@h"],
+)
 @pytest.mark.parametrize("key", ["shared.url", "policy.url", "directory.auth_http.url", "hostname", "workers"])
 def test_a_password_in_a_url_is_not_repeated(folder: Folder, key, url):
     (mistake,) = folder.mistakes(f'{key} = "{url}"\n{LISTENER}')

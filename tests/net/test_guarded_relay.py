@@ -277,6 +277,18 @@ def test_what_waits_for_a_store_that_has_gone_is_dropped_and_ends_in_order(scene
     assert relay.guard.held == b"Wait\n"
 
 
+def test_what_begins_to_wait_once_the_store_has_gone_is_dropped_and_ends_in_order(turning):
+    scene = guarded(turning).join()
+    relay = next(iter(scene.relays._running))
+    scene.store.sock.shutdown(socket.SHUT_WR)
+    turning.until(lambda: relay.backend.ended)
+    scene.client.send(b"Wait\n")
+    turning.until(lambda: relay.guard.waits)
+    scene.client.sock.shutdown(socket.SHUT_WR)
+    assert scene.store.rest() == b""
+    assert scene.over()[1:] == ("backend", "closed")
+
+
 class Submissions:
     """A meter that is told when it was closed."""
 

@@ -74,6 +74,12 @@ def test_an_address_is_its_own_answer_at_once(scene, names, address):
     assert names.asked == []
 
 
+def test_an_address_of_ipv4_that_is_written_as_one_of_ipv6_is_known_as_what_it_is(scene):
+    """Else neither our own address nor a network of stores would be found in it."""
+    _, outcome = scene.ask("::ffff:192.0.2.1")
+    assert outcome == [("192.0.2.1",)]
+
+
 def test_a_name_has_each_of_its_addresses_once_in_the_systems_order(scene):
     assert scene.addresses("store.example") == ("192.0.2.1", "192.0.2.2")
 

@@ -224,6 +224,9 @@ class Guard:
             self._judge(name, line, announced)
         if self._place is Place.NOTHING:
             return False
+        if announced is not None and not (first or self._refusing or self._tag in self._unanswered):
+            passed.append(b"\r\n")  # it has been answered, so the store agrees to no more of it, and waits for its end
+            self._refusing = True
         if not self._refusing:
             passed.append(line if announced is None or announced.client_waits else line[: -len(_EAGER)] + b"}\r\n")
             if first:  # behind a literal it may have been answered already

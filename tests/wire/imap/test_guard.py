@@ -292,6 +292,19 @@ def test_a_tag_may_be_used_again_though_the_store_has_answered_in_the_middle_of_
     assert watched.answers() == b""
 
 
+@pytest.mark.parametrize("eager", [b"+", b""])
+def test_a_command_that_the_store_has_answered_ends_before_its_next_literal(eager):
+    """As Dovecot answers an APPEND of two messages when its disk is full at the first; then it says no go-ahead."""
+    watched = watching()
+    watched.from_client(b"a APPEND x {5}\r\n")
+    watched.from_store(GO)
+    watched.from_client(b"hello")
+    watched.from_store(b"a NO full\r\n")
+    rest = b"x UNAU\r\n)\r\n" if eager else b""
+    assert watched.from_client(b" {8" + eager + b"}\r\n" + rest + b"b NOOP\r\n") == b"\r\nb NOOP\r\n"
+    assert not watched.waits
+
+
 @pytest.mark.parametrize("line", [UNAUTHENTICATE, b"done \r\n", b"DONE\n", b"a NOOP\r\n"])
 def test_in_idle_nothing_passes_but_done(line):
     ended, store, heard = conversed(b"a IDLE\r\n" + line)

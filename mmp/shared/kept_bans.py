@@ -55,7 +55,7 @@ def read(path: str, wall_clock: float) -> list[Ban]:
     try:
         state = json.loads(text)
         bans = [_read_one(each, wall_clock) for each in state["bans"]]
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"has no bans as this version writes them: {error!r}") from None
     return [ban for ban in bans if ban.seconds or ban.untold]
 
@@ -128,7 +128,10 @@ class KeptBans:
         self._ban(network, seconds, reason, by)
 
     def _banned_by_threshold(self, network: Network, seconds: float, failures: int) -> None:
-        self._ban(network, seconds, f"{failures} failures", None)
+        now = self._home.now()
+        until, _ = self._home.bans.of(now, network) or (0.0, "")
+        if until < now + seconds:  # else somebody has banned it for longer
+            self._ban(network, seconds, f"{failures} failures", None)
 
     def _would_ban(self, network: Network, seconds: float, failures: int) -> None:
         self._log.event("ban", result="observed", network=network, seconds=seconds, reason=f"{failures} failures")

@@ -14,7 +14,7 @@ from mmp.shared.admission import BanDoor
 from mmp.shared.kept_bans import SOON, KeptBans
 from mmp.shared.local import Home, Rules
 from tests import fakes
-from tests.directory.outcomes import refusal, run
+from tests.directory.outcomes import finished, refusal, run
 from tests.shared.desks import HERE, THERE, Host, client, credentials
 
 NETWORK = ip_network("192.0.2.1/32")
@@ -78,6 +78,19 @@ def test_so_many_different_failures_ban_over_workers():
         run(host.workers[1].throttle.hold(client(), credentials()))
     host.clock.advance(3600)
     assert not any(map(refused, host.workers))
+
+
+@pytest.mark.parametrize(("seconds", "left"), [(math.inf, math.inf), (90.0, 90.0), (30.0, 60.0)])
+def test_failures_on_their_way_when_an_operator_bans_make_no_ban_shorter(seconds, left):
+    host = Host(1, ban_after=3, ban_time=60.0, penalties=Penalties(penalty=0.0))
+    (worker,) = host.workers
+    bans = KeptBans(host.clock, host.home, fakes.Log(), "/nowhere/state", host.clock.seconds)
+    asked = [worker.ask(worker.throttle.hold(client(), credentials(secret=b"wrong-%d" % n))) for n in range(3)]
+    bans.ban(NETWORK, seconds, "operator", by=0)
+    for each in asked:
+        finished(each).failed()
+    host.turn()
+    assert [ban.seconds for ban in bans.listed()] == [left]
 
 
 def test_a_throttle_that_only_observes_bans_nobody_and_tells_whom_it_would():
@@ -147,7 +160,19 @@ def test_what_is_not_yet_written_is_at_the_end(tmp_path):
     bans.close()
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"null", b'{"bans": [{"network": "x"}]}', b"\xff"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"null",
+        b'{"bans": [{"network": "x"}]}',
+        b"\xff",
+        pytest.param(b"[" * 100_000, id="deep"),
+        pytest.param(b'{"bans": [{"network": "192.0.2.1", "until": 1%s, "reason": ""}]}' % (b"0" * 400), id="never"),
+    ],
+)
 def test_a_state_that_cannot_be_read_is_told_and_keeps_nobody_from_starting(tmp_path, content):
     path, log = tmp_path / "state", fakes.Log()
     path.write_bytes(content)

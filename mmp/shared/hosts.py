@@ -59,8 +59,9 @@ class Hosts:
         self._news = News(reactor, exchange, names.news, home, elsewhere) if store.announces else None
         self._changed: dict[tuple[str, object], Claim] = {}
         """Under which limits and keys the store is to be told anew how many are held."""
-        self._full: dict[tuple[str, object], float] = {}
-        """Under which limits and keys the store has said last that there is no room: until when that is believed."""
+        self._full: dict[bytes, tuple[float, int]] = {}
+        """Of slots for which the store has said last that there is no room: until when that is believed, and how few
+        held here were too many."""
         self._telling: IDelayedCall | None = None
         self._unsaid: deque[Question] = deque(maxlen=UNSAID)
 
@@ -83,38 +84,41 @@ class Hosts:
         """
 
         def told(full: int) -> None:
-            self._learn(claims, full)
+            self._learn(slots, full)
             answered(_verdict(claims, full))
 
         def missed() -> None:
             self.took(claims)  # said behind what was asked, it is right whatever the answer would have been
-            answered(self.alone if self.alone.refused else _verdict(claims, self._believed_full(claims)))
+            answered(self.alone if self.alone.refused else _verdict(claims, self._believed_full(slots)))
 
         if not claims:
             answered(ROOM)
         else:
             held, name = self._home.counts.held, self._names.held
             slots = tuple(Slot(name(each), held(each), each.most, each.observed) for each in claims)
-            self._exchange.ask(Take(slots), told, missed, partial(self._learn, claims))
+            self._exchange.ask(Take(slots), told, missed, partial(self._learn, slots))
 
-    def _learn(self, claims: Claims, full: int) -> None:
-        """Remember what the store has said."""
+    def _learn(self, slots: tuple[Slot, ...], full: int) -> None:
+        """Remember what the store has said: no room for so many is none for more, and room for so many is for fewer."""
         if not full and not self._full:
             return
         if len(self._full) >= UNSAID:
             self._full.clear()
         until = self._home.now() + self._lease
-        for number, claim in enumerate(claims):
+        for number, slot in enumerate(slots):
+            _, fewest = self._full.get(slot.key, (0.0, slot.own))
             if full >> number & 1:
-                self._full[claim.limit, claim.key] = until
-            else:
-                self._full.pop((claim.limit, claim.key), None)
+                self._full[slot.key] = until, min(slot.own, fewest)
+            elif fewest <= slot.own:
+                self._full.pop(slot.key, None)
 
-    def _believed_full(self, claims: Claims) -> int:
-        now = self._home.now()
-        return sum(
-            1 << number for number, claim in enumerate(claims) if self._full.get((claim.limit, claim.key), 0.0) > now
-        )
+    def _believed_full(self, slots: tuple[Slot, ...]) -> int:
+        now, full = self._home.now(), 0
+        for number, slot in enumerate(slots):
+            until, fewest = self._full.get(slot.key, (0.0, 0))
+            if until > now and slot.own >= fewest:
+                full |= 1 << number
+        return full
 
     def gave_back(self, claims: Claims) -> None:
         """Tell that slots are held here no more; if there is no room to remember whose, a lease's end tells as well."""

@@ -227,8 +227,14 @@ def test_an_answer_that_is_late_leaves_only_whoever_waited_for_it_without_and_co
 
 def late(site):
     """Ask for a slot of which the answer comes late; return what was said without it."""
+    (asked,) = all_late(site, 1)
+    return asked
+
+
+def all_late(site, count):
+    """Ask for so many at once."""
     site.store.deaf = True
-    asked = site.admit()
+    asked = [site.admit() for _ in range(count)]
     site.host.clock.advance(PATIENCE)
     site.settle()
     site.store.deaf = False
@@ -252,6 +258,23 @@ def test_a_store_whose_answers_are_all_late_lets_in_no_more_than_who_asked_befor
     refusal(late(one))  # what was said last is believed once more
     finished(late(one))
     assert both.shelf.total() == 4
+
+
+def test_whoever_asks_for_more_than_there_is_gets_what_there_is_though_all_answers_are_late():
+    both = Sites(sessions=SessionLimits(sessions=6))
+    one, other = both.sites
+    leases = fill([other], 6)
+    finished(late(one)).close()
+    for lease in leases[:4]:
+        lease.close()
+    other.settle()
+    one.settle()
+    for each in all_late(one, 5):
+        refusal(each)  # what was said last is believed once more
+    *admitted, refused = all_late(one, 5)
+    assert all(map(finished, admitted))
+    refusal(refused)
+    assert both.shelf.total() == 6
 
 
 def test_what_the_store_said_last_is_believed_for_a_lease_and_of_no_more_than_so_many(monkeypatch):

@@ -92,8 +92,14 @@ class Badness:
                 return
             self._bad.popitem(last=False)
 
-    def learn(self, now: float, key: bytes, record: Record | None) -> None:
-        """Take what is known elsewhere in place of what is known here; nobody is worse than ``penalties`` have it."""
+    def learn(self, now: float, key: bytes, record: Record | None, asked: float) -> None:
+        """Take what is known elsewhere in place of what is known here; nobody is worse than ``penalties`` have it.
+
+        Whoever has failed here since it was asked for is not in it, and stays as bad as that has left them.
+        """
+        here = self._bad.get(key)
+        if here is not None and here.since > asked:
+            return
         if record is None:
             self.clear(key)
             return

@@ -276,11 +276,11 @@ class Throttle:
         """Whether failures count against accounts too."""
         return self._users is not None
 
-    def learn(self, now: float, household: bytes, user: bytes, known: Known) -> None:
-        """Take what is known elsewhere in place of what is known here."""
-        self._households.learn(now, household, known.household)
+    def learn(self, now: float, household: bytes, user: bytes, known: Known, *, asked: float) -> None:
+        """Take what is known elsewhere in place of what was known here when it was asked for."""
+        self._households.learn(now, household, known.household, asked)
         if self._users is not None:
-            self._users.learn(now, user, known.user)
+            self._users.learn(now, user, known.user, asked)
         if known.vouched:
             self._vouch(household, user, now, known.vouched)
         else:

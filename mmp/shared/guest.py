@@ -198,13 +198,14 @@ class Guest:
                 self._begin(number, origin, user, digest, LOGINS if seconds else "")
             return
         waits: list[float] = []
+        began = home.now()
 
         def knows(known: Known | None, refusal: str) -> None:
             seconds = waits[0]
             if not self._is_wanted(number) or self._is_denied(number, seconds, refusal):
                 return
             if known is not None:
-                home.throttle.learn(home.now(), origin, user, known)
+                home.throttle.learn(home.now(), origin, user, known, asked=began)
             self._begin(number, origin, user, digest, LOGINS if seconds else "")
 
         self._asked.add(number)

@@ -187,22 +187,32 @@ def test_what_other_hosts_know_stands_in_place_of_what_is_known_here():
     throttle = Throttle(Penalties(), per_user=True)
     guesser = Guesser(throttle)
     elsewhere = Record(10.0, 1.0, 5, (digest(1), digest(2)))
-    throttle.learn(0.0, HERE, ALICE, Known(elsewhere))
+    throttle.learn(0.0, HERE, ALICE, Known(elsewhere), asked=0.0)
     assert guesser.fail(0.0, digest(1)) == 10
     assert guesser.fail(0.0, digest(3)) == 10
     assert guesser.fail(0.0, digest(4)) == 12
-    throttle.learn(0.0, HERE, ALICE, Known(None, Record(6.0, 0.0, 3, ())))
+    throttle.learn(0.0, HERE, ALICE, Known(None, Record(6.0, 0.0, 3, ())), asked=0.0)
     assert guesser.fail(0.0, digest(5)) == 6
-    throttle.learn(0.0, HERE, ALICE, Known(elsewhere, vouched=60.0))
+    throttle.learn(0.0, HERE, ALICE, Known(elsewhere, vouched=60.0), asked=0.0)
     assert [guesser.fail(59.0, digest(1)), guesser.fail(60.0, digest(1))] == [0, 10]
-    throttle.learn(61.0, HERE, ALICE, Known())
+    throttle.learn(61.0, HERE, ALICE, Known(), asked=61.0)
     assert guesser.fail(61.0, digest(6)) == 0
+
+
+def test_a_failure_here_while_others_are_asked_is_not_forgotten_for_what_they_knew_before_it():
+    throttle = Throttle(Penalties(), per_user=True)
+    guesser = Guesser(throttle)
+    assert guesser.fail(1.5, digest(1)) == 0
+    throttle.learn(2.0, HERE, ALICE, Known(), asked=1.0)
+    assert guesser.fail(2.0, digest(2)) == 2
+    throttle.learn(3.0, HERE, ALICE, Known(), asked=2.5)
+    assert guesser.fail(3.0, digest(3)) == 0
 
 
 @pytest.mark.parametrize(("badness", "age"), [(math.inf, 0.0), (math.nan, math.nan), (1e9, -1e9)])
 def test_whatever_other_hosts_say_nobody_waits_longer_than_is_allowed_here(badness, age):
     throttle = Throttle(Penalties(most=60.0, decay=900.0, linear=True))
-    throttle.learn(0.0, HERE, ALICE, Known(Record(badness, age, 1, ())))
+    throttle.learn(0.0, HERE, ALICE, Known(Record(badness, age, 1, ())), asked=0.0)
     attempt, _ = throttle.begin(0.0, HERE, ALICE, digest(1))
     assert attempt.wait == 60.0
     assert not throttle._delay(900.0, attempt)

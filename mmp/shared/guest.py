@@ -24,6 +24,8 @@ Answer = Callable[[Kind, bytes], None]
 
 _GRANTED, _DENIED, _WAIT = Kind.GRANTED, Kind.DENIED, Kind.WAIT
 """By themselves, as in ``mmp.net.stream``."""
+METERED_AGAIN: Final = 1.0
+"""Seconds for which a worker says no to more of a submission by itself: what a relay refuses makes room at any time."""
 _OUTCOMES: Final = tuple(Outcome)
 """By number."""
 
@@ -168,7 +170,7 @@ class Guest:
                     home.uncount(limit, user)
             elif seconds and limit not in home.rules.observed:
                 home.refused(limit, user, seconds)
-                self._deny(number, limit, seconds)
+                self._deny(number, limit, min(seconds, METERED_AGAIN))
             else:
                 if not seconds:
                     self._metered[number] = limit, user

@@ -3,6 +3,7 @@
 import pytest
 
 from mmp.shared.desk import PATIENCE
+from mmp.shared.guest import METERED_AGAIN
 from tests.shared.desks import Host
 
 LIMIT = "messages_per_hour"
@@ -61,6 +62,18 @@ def test_what_the_relay_has_not_answered_when_the_session_ends_counts_since_it_m
         meter.close()
         host.turn()
     assert asked(host, host.workers[1], times=2)[1] == [True, False]
+
+
+def test_what_its_relay_has_refused_makes_room_also_where_more_was_refused_just_before():
+    host = metered()
+    meter, answers = asked(host, host.workers[0], times=3)
+    assert answers == [True, True, False]
+    meter.settle(accepted=False)
+    meter.settle(accepted=False)
+    host.clock.advance(METERED_AGAIN)
+    answers.ask()
+    host.turn()
+    assert answers[3:] == [True]
 
 
 def test_a_session_that_ends_while_it_asks_takes_nothing():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import ip_network
 from itertools import chain
 from pathlib import Path
@@ -26,6 +26,8 @@ SOON: Final = 0.5
 VERSION: Final = 1
 SAME: Final = 2.0
 """Seconds between the ends of bans that are the same."""
+LIFTED: Final = 0
+"""Until when a network is banned whose ban was lifted, as the file has it."""
 ANOTHER: Final = "another"
 """The host that is named in the log for what was done elsewhere."""
 
@@ -57,13 +59,17 @@ def read(path: str, wall_clock: float) -> list[Ban]:
         bans = [_read_one(each, wall_clock) for each in state["bans"]]
     except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"has no bans as this version writes them: {error!r}") from None
-    return [ban for ban in bans if ban.seconds or ban.untold]
+    return [ban for ban in bans if ban is not None]
 
 
-def _read_one(each: Any, wall_clock: float) -> Ban:
-    until = each["until"]
-    seconds = math.inf if until is None else max(0.0, float(until) - wall_clock)
-    return Ban(ip_network(each["network"]), seconds, str(each["reason"]), each.get("untold") is True)
+def _read_one(each: Any, wall_clock: float) -> Ban | None:
+    """Return a ban, or a lift; None for a ban that is over, which is no lift: others may have banned it for longer."""
+    network, until, reason = ip_network(each["network"]), each["until"], str(each["reason"])
+    untold = each.get("untold") is True
+    if untold and until == LIFTED:
+        return Ban(network, 0.0, untold=True)
+    seconds = math.inf if until is None else float(until) - wall_clock
+    return Ban(network, seconds, reason, untold) if seconds > 0 else None
 
 
 def write(path: str, bans: Iterable[Ban], wall_clock: float) -> None:
@@ -73,7 +79,7 @@ def write(path: str, bans: Iterable[Ban], wall_clock: float) -> None:
         "bans": [
             {
                 "network": str(ban.network),
-                "until": None if math.isinf(ban.seconds) else round(wall_clock + ban.seconds, 3),
+                "until": _until(ban, wall_clock),
                 "reason": ban.reason,
                 **({"untold": True} if ban.untold else {}),
             }
@@ -89,6 +95,12 @@ def write(path: str, bans: Iterable[Ban], wall_clock: float) -> None:
     Path(fresh).replace(path)
 
 
+def _until(ban: Ban, wall_clock: float) -> float | None:
+    if math.isinf(ban.seconds):
+        return None
+    return round(wall_clock + ban.seconds, 3) if ban.seconds else LIFTED
+
+
 class KeptBans:
     """The bans of a home."""
 
@@ -99,8 +111,8 @@ class KeptBans:
         self._path = path
         self._wall_clock = wall_clock
         self._due: IDelayedCall | None = None
-        self._untold: set[Network] = set()
-        """Networks of which other hosts are yet to be told whether they are banned."""
+        self._untold: dict[Network, bool] = {}
+        """Networks of which other hosts are yet to be told that they are banned, or that the ban was lifted: if so."""
         home.too_many_failures, home.would_ban = self._banned_by_threshold, self._would_ban
 
     def open(self) -> None:
@@ -113,7 +125,7 @@ class KeptBans:
         bans = [ban for ban in kept if ban.seconds]
         for ban in bans:
             self._home.ban(ban.network, ban.seconds, ban.reason)
-        self._untold.update(ban.network for ban in kept if ban.untold)
+        self._untold.update((ban.network, not ban.seconds) for ban in kept if ban.untold)
         if bans:
             self._log.event("state", result="read", path=self._path, bans=len(bans))
 
@@ -137,8 +149,8 @@ class KeptBans:
         self._log.event("ban", result="observed", network=network, seconds=seconds, reason=f"{failures} failures")
 
     def _ban(self, network: Network, seconds: float, reason: str, by: int | None) -> None:
-        if self._home.others.banned(network, seconds, reason):
-            self._untold.add(network)
+        if self._home.others.banned(network, seconds, reason) or network in self._untold:
+            self._untold[network] = False
         self._put(network, seconds, reason, by=by)
 
     def _put(self, network: Network, seconds: float, reason: str, **who: object) -> None:
@@ -151,8 +163,8 @@ class KeptBans:
         """Lift every ban that covers the network or lies in it; return how many that were."""
         lifted = self._home.unban(network)
         for each in lifted:
-            if self._home.others.lifted(each):
-                self._untold.add(each)
+            if self._home.others.lifted(each) or each in self._untold:
+                self._untold[each] = True
             self._log.event("ban", result="lifted", network=each, by=by)
         if lifted:
             self._write_soon()
@@ -176,17 +188,21 @@ class KeptBans:
     def told(self, network: Network) -> None:
         """Know that they are told."""
         if network in self._untold:
-            self._untold.remove(network)
+            del self._untold[network]
             self._write_soon()
 
     def untold(self) -> list[Ban]:
-        """Return what they are yet to be told."""
-        now, bans = self._home.now(), self._home.bans
-        return [
-            Ban(network, max(0.0, until - now), reason, untold=True)
-            for network in self._untold
-            for until, reason in [bans.of(now, network) or (0.0, "")]
-        ]
+        """Return what they are yet to be told; a ban that is over is nothing to tell."""
+        now, of, untold = self._home.now(), self._home.bans.of, []
+        for network, lifted in list(self._untold.items()):
+            if (ban := of(now, network)) is not None:
+                until, reason = ban
+                untold.append(Ban(network, until - now, reason, untold=True))
+            elif lifted:
+                untold.append(Ban(network, 0.0, untold=True))
+            else:
+                del self._untold[network]
+        return untold
 
     def listed(self) -> Iterator[Ban]:
         """Yield each ban; none may be banned meanwhile."""
@@ -195,13 +211,14 @@ class KeptBans:
 
     # For the program that replaces this one
 
-    def state(self) -> list[str]:
+    def state(self) -> dict[str, bool]:
         """Return what ``restore`` takes; the bans are in the state of the home."""
-        return list(map(str, self._untold))
+        return {str(network): lifted for network, lifted in self._untold.items()}
 
-    def restore(self, state: Iterable[str]) -> None:
-        """Take what ``state`` told."""
-        self._untold.update(map(ip_network, state))
+    def restore(self, state: Mapping[str, bool] | Iterable[str]) -> None:
+        """Take what ``state`` told; an older program names the networks alone, and those not banned are lifted."""
+        untold = state if isinstance(state, Mapping) else dict.fromkeys(state, True)
+        self._untold.update((ip_network(network), lifted) for network, lifted in untold.items())
 
     def _write_soon(self) -> None:
         if self._due is None:

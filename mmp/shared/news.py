@@ -32,7 +32,7 @@ _BAN, _KICK = "ban", "kick"
 
 @define(eq=False)
 class _Word:
-    """Something said of a subject: until when it holds, for how long it is kept, and why."""
+    """Something said of a subject: until when it holds, 0 if it is a lift, for how long it is kept, and why."""
 
     until: float
     kept: float
@@ -84,7 +84,7 @@ class News:
     def _say(self, subject: str, seconds: float, kept: float, text: str) -> bool:
         if len(self._unsaid) >= UNSAID and subject not in self._unsaid:
             return False
-        self._unsaid[subject] = _Word(self._home.now() + seconds, kept, text)
+        self._unsaid[subject] = _Word(self._home.now() + seconds if seconds else 0.0, kept, text)
         if self._all is None:
             self._announce(subject)
         return True
@@ -97,14 +97,15 @@ class News:
 
         def answered(_reply: object) -> None:
             if self._unsaid.get(subject) is word:
-                del self._unsaid[subject]
-                self._said(subject)
+                self._forget(subject)
 
         word.on_its_way = True
         left = max(0.0, word.until - self._home.now())
         self._exchange.tell(Announce(self._names, subject, left, word.kept, word.text), missed, answered)
 
-    def _said(self, subject: str) -> None:
+    def _forget(self, subject: str) -> None:
+        """Have no more to say of it."""
+        del self._unsaid[subject]
         kind, _, name = subject.partition(" ")
         if kind == _BAN and (network := _network(name)) is not None:
             self._elsewhere.told(network)
@@ -147,9 +148,14 @@ class News:
     def _take_in(self, item: Item) -> None:
         if self._all is not None:
             self._all.add(item.subject)
-        if item.own or item.subject in self._unsaid:  # what we have to say is newer
-            return
         kind, _, name = item.subject.partition(" ")
+        if item.own:
+            return
+        if (word := self._unsaid.get(item.subject)) is not None:
+            longer = word.until and item.seconds > word.until - self._home.now()
+            if kind != _BAN or word.on_its_way or not longer:  # what we have to say is newer, or of two bans the longer
+                return
+            self._forget(item.subject)
         if kind == _KICK and self._all is None and item.seconds > 0:
             self._elsewhere.kicked(name)
         elif kind == _BAN and (network := _network(name)) is not None:
@@ -167,8 +173,11 @@ class News:
                 break
             if (subject := f"{_BAN} {network}") not in known and len(self._unsaid) < UNSAID:
                 self._unsaid.setdefault(subject, _Word(until, until - now, reason))
-        for subject in [each for each, word in self._unsaid.items() if not word.on_its_way]:
-            self._announce(subject)
+        for subject, word in list(self._unsaid.items()):
+            if 0.0 < word.until <= now:
+                self._forget(subject)
+            elif not word.on_its_way:
+                self._announce(subject)
 
 
 def _network(name: str) -> Network | None:

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from mmp.policy.badness import Penalties
 from mmp.shared.exchange import RETRY, SILENCE
 from mmp.shared.news import KICK, POLL
+from mmp.shared.others import Nobody
 from tests.shared.desks import HERE, THERE
 from tests.shared.sites import Sites
 
@@ -164,6 +165,103 @@ def test_what_is_yet_to_be_told_is_told_by_the_program_that_comes_next():
     other.bans.lift(NETWORK, 0)
     other.hosts.stop()
     other.join(both.shelf, "host1", away=True, untold=other.bans.state())
+    come_back(both, other)
+    assert not banned(one)
+    assert not banned(other)
+
+
+@pytest.mark.parametrize("restarts", ["no", "from the file", "from the program before"])
+def test_a_ban_that_was_over_before_others_could_be_told_lifts_nothing_that_they_have_said(tmp_path, restarts):
+    both = Sites(folder=tmp_path)
+    one, other = both.sites
+    both.pass_time(1)
+    cut_off(both, other)
+    other.bans.ban(NETWORK, 10.0, "5 failures", 0)
+    one.bans.ban(NETWORK, math.inf, "operator", 0)
+    both.pass_time(1)
+    if restarts == "from the file":
+        other.hosts.stop()
+        both.pass_time(10)
+        other.restart(both.shelf, "again")
+    both.pass_time(10)
+    if restarts == "from the program before":
+        other.hosts.stop()
+        other.join(both.shelf, "host1", away=True, untold=other.bans.state())
+    come_back(both, other)
+    both.pass_time(POLL)
+    assert banned(one) == banned(other) == [str(NETWORK)]
+    assert ("lifted", str(NETWORK), "another") not in told(one)
+    assert not other.bans.untold()
+
+
+def test_of_a_ban_that_is_over_nothing_is_told():
+    both = Sites()
+    _, other = both.sites
+    both.pass_time(1)
+    cut_off(both, other)
+    other.bans.ban(NETWORK, 10.0, "", 0)
+    other.bans.ban(OTHER, 600.0, "", 0)
+    both.pass_time(10)
+    come_back(both, other)
+    assert f"ban {OTHER}" in both.shelf.news
+    assert f"ban {NETWORK}" not in both.shelf.news
+
+
+@pytest.mark.parametrize(("mine", "theirs"), [(60.0, math.inf), (math.inf, 60.0), (60.0, 600.0), (600.0, 60.0)])
+def test_of_two_bans_of_hosts_that_could_not_hear_each_other_the_longer_is_in_force(mine, theirs):
+    both = Sites()
+    one, other = both.sites
+    both.pass_time(1)
+    cut_off(both, other)
+    one.bans.ban(NETWORK, theirs, "theirs", 0)
+    other.bans.ban(NETWORK, mine, "mine", 0)
+    come_back(both, other)
+    both.pass_time(POLL)
+    longer = "mine" if mine > theirs else "theirs"
+    assert [ban.reason for site in both.sites for ban in site.bans.listed()] == [longer] * 2
+    assert not other.bans.untold()
+
+
+def test_a_lift_counts_though_others_banned_for_longer_meanwhile():
+    both = Sites()
+    one, other = both.sites
+    other.bans.ban(NETWORK, 60.0, "", 0)
+    both.pass_time(1)
+    cut_off(both, other)
+    one.bans.ban(NETWORK, math.inf, "", 0)
+    other.bans.lift(NETWORK, 0)
+    come_back(both, other)
+    both.pass_time(POLL)
+    assert not banned(one)
+    assert not banned(other)
+
+
+def test_what_is_yet_to_be_told_is_what_was_done_last_though_nobody_can_be_told_any_more():
+    both = Sites()
+    one, other = both.sites
+    cut_off(both, other)
+    other.bans.ban(NETWORK, 60.0, "", 0)
+    other.host.home.others = Nobody(both.clock.seconds)
+    for wanted in (0.0, 60.0):
+        if wanted:
+            other.bans.ban(NETWORK, wanted, "", 0)
+        else:
+            other.bans.lift(NETWORK, 0)
+        assert [ban.seconds for ban in other.bans.untold()] == [wanted]
+    both.pass_time(61)
+    assert not other.bans.untold()
+    assert not banned(one)
+
+
+def test_an_older_program_names_what_is_untold_and_what_is_not_banned_is_lifted():
+    both = Sites()
+    one, other = both.sites
+    one.bans.ban(NETWORK, 600.0, "", 0)
+    both.pass_time(1)
+    cut_off(both, other)
+    other.bans.lift(NETWORK, 0)
+    other.hosts.stop()
+    other.join(both.shelf, "host1", away=True, untold=list(other.bans.state()))
     come_back(both, other)
     assert not banned(one)
     assert not banned(other)

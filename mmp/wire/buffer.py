@@ -59,3 +59,10 @@ class Buffer(bytearray):
         taken = bytes(self[:end])
         del self[:end]
         return taken
+
+
+def taken(parts: list[bytes]) -> bytes:
+    """Return what was collected in pieces, and empty the list."""
+    octets = b"".join(parts)
+    parts.clear()
+    return octets

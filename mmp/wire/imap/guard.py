@@ -19,7 +19,7 @@ from typing import ClassVar
 from attrs import define, field
 
 from mmp.errors import RemoteProtocolError
-from mmp.wire.buffer import Buffer
+from mmp.wire.buffer import Buffer, taken
 from mmp.wire.events import LoggedIn
 from mmp.wire.imap import grammar, replies
 from mmp.wire.imap.grammar import Announcement
@@ -149,9 +149,7 @@ class Guard:
         """Return and forget what the client is to hear at once, unless the store is in the middle of a response."""
         if self._head or self._skipped or self._is_data:
             return b""
-        octets = b"".join(self._owed)
-        self._owed.clear()
-        return octets
+        return taken(self._owed)
 
     def stop_if_ended(self) -> None:
         """Raise RemoteProtocolError once the client has heard why it is let go."""

@@ -16,7 +16,7 @@ from typing import ClassVar
 from attrs import define, field
 
 from mmp.errors import RemoteProtocolError
-from mmp.wire.buffer import Buffer
+from mmp.wire.buffer import Buffer, taken
 from mmp.wire.events import LoggedIn
 from mmp.wire.managesieve import grammar
 from mmp.wire.managesieve.reader import LINE_LIMIT
@@ -122,7 +122,7 @@ class Guard:
         if self._place is not Place.NOTHING:
             self._received.feed(octets)
             self._go_on()
-        return _taken(self._for_store)
+        return taken(self._for_store)
 
     def from_store(self, octets: bytes) -> bytes:
         """Return what the store said, with our own answers each in its place; RemoteProtocolError as from_client.
@@ -133,11 +133,11 @@ class Guard:
         start = 0
         while start < len(octets):
             start = self._part(octets, start)
-        return _taken(self._for_client)
+        return taken(self._for_client)
 
     def answers(self) -> bytes:
         """Return and forget what the client is to hear at once, since the store owes it nothing before that."""
-        return _taken(self._for_client)
+        return taken(self._for_client)
 
     def stop_if_ended(self) -> None:
         """Raise RemoteProtocolError once the client has heard why it is let go."""
@@ -269,9 +269,3 @@ class Guard:
         self._due.clear()
         self._due.append(f'BYE "{words}"\r\n'.encode("ascii"))
         self._answer_in_turn()
-
-
-def _taken(parts: list[bytes]) -> bytes:
-    octets = b"".join(parts)
-    parts.clear()
-    return octets

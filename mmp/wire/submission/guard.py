@@ -17,7 +17,7 @@ from typing import ClassVar, Protocol
 from attrs import define, field
 
 from mmp.errors import RemoteProtocolError
-from mmp.wire.buffer import Buffer
+from mmp.wire.buffer import Buffer, taken
 from mmp.wire.events import LoggedIn
 from mmp.wire.submission.listing import Listing
 
@@ -110,12 +110,6 @@ class Due(enum.Enum):
 _ANSWERED_BY: Mapping[bytes, Due] = MappingProxyType({b"DATA": Due.INVITATION, b"EHLO": Due.KEYWORDS})
 
 
-def _taken(parts: list[bytes]) -> bytes:
-    octets = b"".join(parts)
-    parts.clear()
-    return octets
-
-
 def guard(logged_in: LoggedIn, meter: Meter | None = None) -> Guard | None:
     """Return a guard for a relay that has said this of itself; None if there is no standing to guard, and no meter."""
     keywords = {line.upper().partition(b" ")[0] for line in logged_in.capabilities}
@@ -160,7 +154,7 @@ class Guard:
         if self._place is not Place.NOTHING:
             self._received.feed(octets)
             self._go_on()
-        return _taken(self._for_store)
+        return taken(self._for_store)
 
     def from_store(self, octets: bytes) -> bytes:
         """Return what the relay said, with our own answers each in its place; RemoteProtocolError as from_client."""
@@ -171,7 +165,7 @@ class Guard:
             self._line_ended()
             start = end
         self._pass_on(octets[start:])
-        return _taken(self._for_client)
+        return taken(self._for_client)
 
     @property
     def waits(self) -> bool:
@@ -180,7 +174,7 @@ class Guard:
 
     def answers(self) -> bytes:
         """Return and forget what the client is to hear at once, since the relay owes it nothing before that."""
-        return _taken(self._for_client)
+        return taken(self._for_client)
 
     def stop_if_ended(self) -> None:
         """Raise RemoteProtocolError once the client has heard why it is let go."""

@@ -78,6 +78,15 @@ def scene(request, turning):
     made.close()
 
 
+def waiting(scene):
+    """Return a relay whose guard waits."""
+    scene.join()
+    relay = next(iter(scene.relays._running))
+    scene.client.send(b"Wait\n")
+    scene.turning.until(lambda: relay.guard.waits)
+    return relay
+
+
 def test_what_the_guard_refuses_does_not_arrive_and_is_answered(scene):
     scene.join()
     scene.client.send(b"one\nXCLIENT\ntwo\n")
@@ -232,10 +241,7 @@ def test_a_guard_that_waits_behind_the_login_is_waited_for(scene):
 
 
 def test_an_answer_that_comes_when_all_is_over_changes_nothing(scene):
-    scene.join()
-    relay = next(iter(scene.relays._running))
-    scene.client.send(b"Wait\n")
-    scene.turning.until(lambda: relay.guard.waits)
+    relay = waiting(scene)
     relay.close("kicked")
     relay.guard.tell()
     relay.go_on()
@@ -246,10 +252,7 @@ def test_an_answer_that_comes_when_all_is_over_changes_nothing(scene):
 
 
 def test_what_ends_while_the_guard_waits_ends_in_order(scene):
-    scene.join()
-    relay = next(iter(scene.relays._running))
-    scene.client.send(b"Wait\n")
-    scene.turning.until(lambda: relay.guard.waits)
+    relay = waiting(scene)
     relay.close("kicked")
     assert scene.client.rest() == scene.store.rest() == b""
     assert relay.client in scene.turning.reactor.getReaders()
@@ -259,10 +262,7 @@ def test_what_ends_while_the_guard_waits_ends_in_order(scene):
 
 
 def test_what_waits_for_a_store_that_has_gone_is_dropped_and_ends_in_order(scene):
-    scene.join()
-    relay = next(iter(scene.relays._running))
-    scene.client.send(b"Wait\n")
-    scene.turning.until(lambda: relay.guard.waits)
+    relay = waiting(scene)
     scene.store.send(b"bye\n")
     if isinstance(scene.store.sock, ssl.SSLSocket):
         scene.store.now(scene.store.sock.unwrap)

@@ -156,7 +156,8 @@ def test_what_was_done_while_nobody_could_be_told_is_told_after_a_restart_too(tm
     assert banned(one) == banned(other) == [str(NETWORK)] * is_banned
 
 
-def test_what_is_yet_to_be_told_is_told_by_the_program_that_comes_next():
+@pytest.mark.parametrize("told", [dict, list], ids=["as this one tells it", "as an older one: the networks alone"])
+def test_what_is_yet_to_be_told_is_told_by_the_program_that_comes_next(told):
     both = Sites()
     one, other = both.sites
     one.bans.ban(NETWORK, 600.0, "", 0)
@@ -164,7 +165,7 @@ def test_what_is_yet_to_be_told_is_told_by_the_program_that_comes_next():
     cut_off(both, other)
     other.bans.lift(NETWORK, 0)
     other.hosts.stop()
-    other.join(both.shelf, "host1", away=True, untold=other.bans.state())
+    other.join(both.shelf, "host1", away=True, untold=told(other.bans.state()))
     come_back(both, other)
     assert not banned(one)
     assert not banned(other)
@@ -251,20 +252,6 @@ def test_what_is_yet_to_be_told_is_what_was_done_last_though_nobody_can_be_told_
     both.pass_time(61)
     assert not other.bans.untold()
     assert not banned(one)
-
-
-def test_an_older_program_names_what_is_untold_and_what_is_not_banned_is_lifted():
-    both = Sites()
-    one, other = both.sites
-    one.bans.ban(NETWORK, 600.0, "", 0)
-    both.pass_time(1)
-    cut_off(both, other)
-    other.bans.lift(NETWORK, 0)
-    other.hosts.stop()
-    other.join(both.shelf, "host1", away=True, untold=list(other.bans.state()))
-    come_back(both, other)
-    assert not banned(one)
-    assert not banned(other)
 
 
 def test_what_has_been_told_is_not_told_again_after_a_restart(tmp_path):

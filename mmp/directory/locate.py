@@ -42,7 +42,7 @@ class NoMemory:
 
     changes: int = 0
 
-    def doubt(self, names: Names) -> bool:  # noqa: ARG002 - a memory's
+    def doubt(self, names: Names) -> bool:  # noqa: ARG002 - as Memory has it
         """Say that it makes no sense."""
         return False
 

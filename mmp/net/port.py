@@ -66,8 +66,8 @@ class Port:
     def _accept(self) -> bool:
         """Accept one, unless it is gone; False if there is none, or nothing to accept it with."""
         try:
-            # ``accept`` is this and two members of enums, made anew each time by functions in Python: half its cost
-            descriptor, address = self._socket._accept()  # type: ignore[attr-defined]  # noqa: SLF001
+            # Half of what ``accept`` costs is two members of enums, made anew each time by functions in Python.
+            descriptor, address = self._socket._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - see above
         except OSError as error:
             if error.errno in EXHAUSTED:
                 self._wait(error)

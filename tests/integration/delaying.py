@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 
 
 class Delay:
-    """Seconds that each answer takes; what is under way when they change is not hurried."""
+    """Seconds that each answer takes, however many pieces it comes in; one under way when they change is not hurried."""
 
     def __init__(self):
         self.seconds = 0.0
@@ -24,10 +24,19 @@ class Delay:
             while octets := source.recv(65536):
                 if late:
                     time.sleep(self.seconds)
+                    octets += _rest(source)
                 target.sendall(octets)
         for end in (source, target):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+
+
+def _rest(source):
+    """Return what else has come meanwhile."""
+    try:
+        return source.recv(65536, socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return b""
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 
 
 class Delay:
-    """Seconds that each answer takes, however many pieces it comes in; one under way when they change is not hurried."""
+    """Seconds that each answer takes, in however many pieces; one under way when they change is not hurried."""
 
     def __init__(self):
         self.seconds = 0.0
